@@ -1,0 +1,66 @@
+"""Work beside the calls: tasks that somebody waits for in the end."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+import structlog
+
+log = structlog.get_logger()
+
+
+class BackgroundTasks:
+    """A bounded number of tasks that outlive the call that started them."""
+
+    def __init__(self, at_most: int) -> None:
+        self._at_most = at_most
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def start(self, name: str, work: Coroutine[Any, Any, None]) -> bool:
+        """Start the work and return True, or refuse it and return False when all places are taken.
+
+        What the work raises is logged under ``name``.
+        """
+        if len(self._tasks) >= self._at_most:
+            work.close()
+            return False
+        task = asyncio.create_task(_logged(name, work), name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return True
+
+    async def drain(self, timeout_s: float) -> None:
+        """Wait for what is running, and cancel what takes longer than ``timeout_s``."""
+        if not self._tasks:
+            return
+        _, late = await asyncio.wait(self._tasks, timeout=timeout_s)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+
+
+@asynccontextmanager
+async def repeating(
+    name: str, work: Callable[[], Awaitable[object]], interval_s: float
+) -> AsyncIterator[None]:
+    """Run the work every ``interval_s`` seconds until the end; a failure is logged, not the end."""
+
+    async def loop() -> None:
+        while True:
+            await _logged(name, work())
+            await asyncio.sleep(interval_s)
+
+    task = asyncio.create_task(loop(), name=name)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def _logged(name: str, work: Awaitable[object]) -> None:
+    try:
+        await work
+    except Exception as error:  # noqa: BLE001 (the last stop of a task nobody awaits)
+        log.warning("background work failed", work=name, error=repr(error))

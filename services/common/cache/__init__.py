@@ -1,0 +1,1 @@
+"""Read-through caching of store lookups in Redis."""

@@ -1,0 +1,226 @@
+"""MongoDB through either driver, and only what both drivers share.
+
+Motor reached its end of life in May 2026; PyMongo's ``AsyncMongoClient`` follows it. Code
+written against the protocols here runs on both.
+"""
+
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC
+from enum import StrEnum
+from typing import Any, Final, Protocol, TypeVar, cast
+
+import pymongo
+from bson.codec_options import CodecOptions
+from motor.motor_asyncio import AsyncIOMotorClient
+from pymongo import AsyncMongoClient, IndexModel, UpdateOne
+from pymongo.errors import (
+    AutoReconnect,
+    ExecutionTimeout,
+    OperationFailure,
+    PyMongoError,
+    WTimeoutError,
+)
+from pymongo.read_concern import ReadConcern
+from pymongo.results import BulkWriteResult, DeleteResult, InsertOneResult, UpdateResult
+from pymongo.write_concern import WriteConcern
+
+from services.common.call import remaining_s
+from services.common.errors import DomainError, Unavailable
+
+Document = dict[str, Any]
+Filter = Mapping[str, Any]
+Sort = Sequence[tuple[str, int]]
+Result = TypeVar("Result")
+
+_NAMESPACE_EXISTS: Final = 48
+_POOL_SIZE: Final = 64
+_MAJORITY: Final = WriteConcern("majority")
+
+
+class MongoDriver(StrEnum):
+    """Which client library talks to MongoDB."""
+
+    MOTOR = "motor"
+    PYMONGO = "pymongo"
+
+
+@dataclass(frozen=True, slots=True)
+class MongoOptions:
+    """Which deployment, through which driver, and how long an operation may take."""
+
+    uri: str
+    driver: MongoDriver
+    timeout_ms: int
+
+
+class Session(Protocol):
+    """A client session, as far as both drivers agree."""
+
+    async def with_transaction(
+        self, work: Callable[["Session"], Awaitable[Any]], *, write_concern: WriteConcern
+    ) -> Any:
+        """Run ``work`` in a transaction and repeat it while MongoDB asks for that."""
+
+
+class Cursor(Protocol):
+    """The outcome of a query, as far as both drivers agree."""
+
+    async def to_list(self, length: int | None) -> list[Document]:
+        """Return at most ``length`` documents, or all."""
+
+
+class Collection(Protocol):
+    """A collection, as far as both drivers agree."""
+
+    async def find_one(  # noqa: D102
+        self,
+        query: Filter,
+        projection: Filter | None = None,
+        *,
+        session: Session | None = None,
+    ) -> Document | None: ...
+
+    def find(  # noqa: D102
+        self,
+        query: Filter,
+        projection: Filter | None = None,
+        *,
+        sort: Sort | None = None,
+        limit: int = 0,
+        session: Session | None = None,
+    ) -> Cursor: ...
+
+    async def insert_one(  # noqa: D102
+        self, document: Document, *, session: Session | None = None
+    ) -> InsertOneResult: ...
+
+    async def update_one(  # noqa: D102
+        self,
+        query: Filter,
+        update: Filter,
+        *,
+        upsert: bool = False,
+        session: Session | None = None,
+    ) -> UpdateResult: ...
+
+    async def find_one_and_update(  # noqa: D102
+        self,
+        query: Filter,
+        update: Filter,
+        *,
+        upsert: bool = False,
+        return_document: bool = False,
+        session: Session | None = None,
+    ) -> Document | None: ...
+
+    async def delete_one(  # noqa: D102
+        self, query: Filter, *, session: Session | None = None
+    ) -> DeleteResult: ...
+
+    async def delete_many(  # noqa: D102
+        self, query: Filter, *, session: Session | None = None
+    ) -> DeleteResult: ...
+
+    async def bulk_write(  # noqa: D102
+        self, requests: Sequence[UpdateOne], *, ordered: bool = True, session: Session | None = None
+    ) -> BulkWriteResult: ...
+
+    async def create_indexes(self, indexes: Sequence[IndexModel]) -> list[str]: ...  # noqa: D102
+
+
+class Mongo:
+    """One database of a MongoDB deployment.
+
+    Every operation ends within ``timeout_s`` or the deadline of the current call, whichever
+    comes first. Writes are acknowledged by a majority.
+    """
+
+    def __init__(self, client: Any, database: str, timeout_s: float) -> None:
+        self._client = client
+        self._database = client.get_database(
+            database,
+            codec_options=CodecOptions(tz_aware=True, tzinfo=UTC),
+            write_concern=_MAJORITY,
+            read_concern=ReadConcern("local"),
+        )
+        self._timeout_s = timeout_s
+
+    def collection(self, name: str) -> Collection:
+        """Return a collection by name."""
+        return cast("Collection", self._database[name])
+
+    async def ping(self) -> None:
+        """Raise the driver's error unless MongoDB answers as a primary does."""
+        with pymongo.timeout(self._timeout_s):
+            await self._client.admin.command("ping")
+
+    async def prepare(
+        self, name: str, *, schema: Document, indexes: Sequence[IndexModel] = ()
+    ) -> None:
+        """Make the collection have this validator and these indexes, however often it runs."""
+        options = {"validator": {"$jsonSchema": schema}, "validationLevel": "strict"}
+        try:
+            await self._database.command({"create": name, **options})
+        except OperationFailure as error:
+            if error.code != _NAMESPACE_EXISTS:
+                raise
+            await self._database.command({"collMod": name, **options})
+        if indexes:
+            await self.collection(name).create_indexes(indexes)
+
+    async def in_transaction(self, work: Callable[[Session], Awaitable[Result]]) -> Result:
+        """Return what ``work`` returns, with all it did through the session done, or nothing.
+
+        ``work`` may run several times: it must have no other effects.
+        """
+        with pymongo.timeout(remaining_s(self._timeout_s)):
+            async with await _settled(self._client.start_session()) as session:
+                return cast("Result", await session.with_transaction(work, write_concern=_MAJORITY))
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await _settled(self._client.close())
+
+
+@asynccontextmanager
+async def open_mongo(options: MongoOptions, database: str) -> AsyncIterator[Mongo]:
+    """Open a database and close it at the end. It need not be reachable yet."""
+    timeout_ms = options.timeout_ms
+    motor = options.driver is MongoDriver.MOTOR
+    connect = AsyncIOMotorClient if motor else AsyncMongoClient
+    client: Any = connect(
+        options.uri,
+        timeoutMS=timeout_ms,
+        serverSelectionTimeoutMS=timeout_ms,
+        connectTimeoutMS=timeout_ms,
+        waitQueueTimeoutMS=timeout_ms,
+        maxPoolSize=_POOL_SIZE,
+    )
+    mongo = Mongo(client, database, timeout_ms / 1000)
+    try:
+        yield mongo
+    finally:
+        await mongo.close()
+
+
+def as_domain_error(error: Exception) -> DomainError | None:
+    """Return the refusal that a driver's error stands for, if it is not a fault of ours."""
+    if isinstance(error, AutoReconnect | ExecutionTimeout | WTimeoutError) or (
+        isinstance(error, PyMongoError) and error.timeout
+    ):
+        return StoreUnavailable("the store of record does not answer")
+    return None
+
+
+class StoreUnavailable(Unavailable):
+    """MongoDB does not answer in time."""
+
+    reason = "STORE_UNAVAILABLE"
+
+
+async def _settled(value: Any) -> Any:
+    """Return a result that one driver gives at once and the other awaits."""
+    return await value if inspect.isawaitable(value) else value

@@ -1,0 +1,1 @@
+"""gRPC servers and channels: assembly, interceptors, access rules, error mapping."""

@@ -1,0 +1,61 @@
+"""Telling orchestrators and clients whether a service can serve (grpc.health.v1)."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
+
+import structlog
+from grpc_health.v1 import health, health_pb2
+
+Probe = Callable[[], Awaitable[object]]
+
+OVERALL: Final = ""
+
+log = structlog.get_logger()
+
+
+class HealthReporter:
+    """Keeps the health of a service up to date from probes of what it depends on.
+
+    The service, and the process as a whole, are SERVING while every vital dependency
+    answers. Each dependency can be asked after by its own name.
+    """
+
+    def __init__(
+        self, service: str, vital: Mapping[str, Probe], optional: Mapping[str, Probe]
+    ) -> None:
+        self.servicer: Final = health.aio.HealthServicer()
+        self._service = service
+        self._vital = vital
+        self._optional = optional
+        self._last: dict[str, bool] = {}
+
+    async def refresh(self) -> None:
+        """Probe all dependencies and set the health that follows."""
+        vital = [await self._probe(name, probe) for name, probe in self._vital.items()]
+        for name, probe in self._optional.items():
+            await self._probe(name, probe)
+        for name in (OVERALL, self._service):
+            await self._set(name, all(vital))
+
+    async def stop_serving(self) -> None:
+        """Say NOT_SERVING from now on, whatever the probes find."""
+        await self.servicer.enter_graceful_shutdown()
+
+    async def _probe(self, name: str, probe: Probe) -> bool:
+        try:
+            await probe()
+        except Exception as error:  # noqa: BLE001 (any failure means that it does not serve)
+            if self._last.get(name, True):
+                log.warning("dependency down", dependency=name, error=repr(error))
+            up = False
+        else:
+            up = True
+        await self._set(name, up)
+        return up
+
+    async def _set(self, name: str, up: bool) -> None:  # noqa: FBT001
+        if self._last.get(name) is not up:
+            log.info("health changed", component=name or "overall", serving=up)
+        self._last[name] = up
+        status = health_pb2.HealthCheckResponse
+        await self.servicer.set(name, status.SERVING if up else status.NOT_SERVING)

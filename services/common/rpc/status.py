@@ -1,0 +1,114 @@
+"""The one table from domain errors to gRPC status, and the rich details that travel with it.
+
+Details follow google.rpc (AIP-193): ``ErrorInfo`` always, ``BadRequest`` for bad input,
+``RetryInfo`` when it makes sense to come back, ``RequestInfo`` to find the call in the logs.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+import grpc
+from google.protobuf import any_pb2, duration_pb2
+from google.protobuf.message import DecodeError, Message
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+from grpc.aio import AioRpcError
+from grpc_status import rpc_status
+
+from services.common import errors
+
+STATUS_OF: Final[Mapping[type[errors.DomainError], grpc.StatusCode]] = {
+    errors.InvalidArgument: grpc.StatusCode.INVALID_ARGUMENT,
+    errors.Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,
+    errors.PermissionDenied: grpc.StatusCode.PERMISSION_DENIED,
+    errors.NotFound: grpc.StatusCode.NOT_FOUND,
+    errors.AlreadyExists: grpc.StatusCode.ALREADY_EXISTS,
+    errors.FailedPrecondition: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.Aborted: grpc.StatusCode.ABORTED,
+    errors.ResourceExhausted: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.DeadlineExceeded: grpc.StatusCode.DEADLINE_EXCEEDED,
+    errors.Unavailable: grpc.StatusCode.UNAVAILABLE,
+}
+
+_DETAILS_KEY: Final = "grpc-status-details-bin"
+
+
+def status_code(error: errors.DomainError) -> grpc.StatusCode:
+    """Return the gRPC status of an error: that of its nearest class in the table."""
+    return next(STATUS_OF[kind] for kind in type(error).__mro__ if kind in STATUS_OF)
+
+
+def to_status(error: errors.DomainError, domain: str, request_id: str) -> grpc.Status:
+    """Return the status with details that a client receives for an error."""
+    code, _ = status_code(error).value
+    status = status_pb2.Status(code=code, message=error.message)
+    for detail in _details(error, domain, request_id):
+        status.details.append(_packed(detail))
+    return rpc_status.to_status(status)
+
+
+def internal_status(domain: str, request_id: str) -> grpc.Status:
+    """Return the status of a fault of ours: it says nothing but where to look in the logs."""
+    status = status_pb2.Status(code=code_pb2.INTERNAL, message="internal error")
+    status.details.append(_packed(error_details_pb2.ErrorInfo(reason="INTERNAL", domain=domain)))
+    status.details.append(_packed(error_details_pb2.RequestInfo(request_id=request_id)))
+    return rpc_status.to_status(status)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What a peer refused: its status, and its ErrorInfo if it sent one."""
+
+    code: grpc.StatusCode
+    message: str
+    reason: str = ""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+def read_refusal(error: AioRpcError) -> Refusal:
+    """Return what a failed call to another service says."""
+    code, message = error.code(), error.details() or ""
+    for key, value in error.trailing_metadata() or ():
+        if key == _DETAILS_KEY:
+            info = _error_info(value if isinstance(value, bytes) else value.encode())
+            if info is not None:
+                return Refusal(code, message, info.reason, dict(info.metadata))
+    return Refusal(code, message)
+
+
+def _error_info(raw: bytes) -> error_details_pb2.ErrorInfo | None:
+    info = error_details_pb2.ErrorInfo()
+    try:
+        for detail in status_pb2.Status.FromString(raw).details:
+            if detail.Unpack(info):
+                return info
+    except DecodeError:
+        return None
+    return None
+
+
+def _details(error: errors.DomainError, domain: str, request_id: str) -> list[Message]:
+    details: list[Message] = [
+        error_details_pb2.ErrorInfo(reason=error.reason, domain=domain, metadata=error.metadata),
+        error_details_pb2.RequestInfo(request_id=request_id),
+    ]
+    if isinstance(error, errors.InvalidArgument):
+        violation = error_details_pb2.BadRequest.FieldViolation
+        details.append(
+            error_details_pb2.BadRequest(
+                field_violations=[
+                    violation(field=v.field, description=v.description) for v in error.violations
+                ]
+            )
+        )
+    if isinstance(error, errors.ResourceExhausted):
+        delay = duration_pb2.Duration()
+        delay.FromMilliseconds(int(error.retry_delay_s * 1000))
+        details.append(error_details_pb2.RetryInfo(retry_delay=delay))
+    return details
+
+
+def _packed(detail: Message) -> any_pb2.Any:
+    packed = any_pb2.Any()
+    packed.Pack(detail)
+    return packed

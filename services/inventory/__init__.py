@@ -1,0 +1,1 @@
+"""The Inventory service: the catalogue and the stock."""

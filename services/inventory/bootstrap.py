@@ -1,0 +1,51 @@
+"""The composition root of the Inventory service."""
+
+from contextlib import AsyncExitStack
+from typing import Final
+
+from shop.inventory.v1 import inventory_pb2, inventory_pb2_grpc
+
+from services.common.auth.keys import load_trusted_keys
+from services.common.auth.tokens import TokenVerifier
+from services.common.cache.lookup import ReadThroughCache
+from services.common.hosting import host
+from services.common.mongo import open_mongo
+from services.common.redis import open_redis
+from services.common.rpc.server import Service
+from services.inventory.access import ACCESS
+from services.inventory.cached import PRODUCT, CachedProducts, CachedReservations
+from services.inventory.handler import InventoryHandler
+from services.inventory.repository import MongoProducts, MongoReservations, prepare_schema
+from services.inventory.settings import Settings
+from services.inventory.usecases import InventoryUseCases
+
+MAX_S: Final = {"GetProduct": 2.0, "BatchGetProducts": 2.0}
+
+
+async def run(settings: Settings) -> None:
+    """Open the stores, wire the service, serve until told to stop, and close what was opened."""
+    async with AsyncExitStack() as stack:
+        verifier = TokenVerifier(load_trusted_keys(settings.trusted_keys_file))
+        mongo = await stack.enter_async_context(
+            open_mongo(settings.mongo, settings.inventory_database)
+        )
+        redis = await stack.enter_async_context(open_redis(settings.redis))
+        cache = ReadThroughCache(redis, PRODUCT)
+        usecases = InventoryUseCases(
+            products=CachedProducts(MongoProducts(mongo), cache),
+            reservations=CachedReservations(MongoReservations(mongo), cache),
+        )
+        await host(
+            Service(
+                descriptor=inventory_pb2.DESCRIPTOR.services_by_name["InventoryService"],
+                servicer=InventoryHandler(usecases),
+                register=inventory_pb2_grpc.add_InventoryServiceServicer_to_server,
+                access=ACCESS,
+                max_s=MAX_S,
+            ),
+            settings.server(settings.inventory_port),
+            verifier=verifier,
+            mongo=mongo,
+            redis=redis,
+            prepare=lambda: prepare_schema(mongo),
+        )

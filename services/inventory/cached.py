@@ -1,0 +1,108 @@
+"""The catalogue and the reservations, with products read through the cache ``product:<id>``."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from services.common.cache.lookup import Lookup, ReadThroughCache
+from services.common.money import Money
+from services.common.paging import Page
+from services.inventory.model import (
+    Product,
+    ProductDraft,
+    ProductFilter,
+    Reservation,
+    ReservationItem,
+)
+from services.inventory.ports import Products, Reservations
+
+
+def _decode(fields: Mapping[str, Any]) -> Product:
+    price = fields["price"]
+    return Product(
+        product_id=fields["product_id"],
+        sku=fields["sku"],
+        name=fields["name"],
+        description=fields["description"],
+        category=fields["category"],
+        price=Money(price["currency_code"], price["minor_units"]),
+        stock=fields["stock"],
+        tags=tuple(fields["tags"]),
+        version=fields["version"],
+        create_time=datetime.fromisoformat(fields["create_time"]),
+        update_time=datetime.fromisoformat(fields["update_time"]),
+    )
+
+
+PRODUCT: Final[Lookup[Product]] = Lookup(
+    prefix="product",
+    encode=lambda product: product,  # orjson writes a dataclass as an object of its fields
+    decode=_decode,
+    identify=lambda product: product.product_id,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CachedProducts:
+    """``Products`` whose lookups by id are cached."""
+
+    products: Products
+    cache: ReadThroughCache[Product]
+
+    async def get(self, product_id: str) -> Product:
+        """Return a product, from the cache if it is there."""
+        return await self.cache.get(product_id, self.products.get)
+
+    async def get_many(self, product_ids: Sequence[str]) -> Sequence[Product]:
+        """Return the products that exist, from the cache as far as they are there."""
+        return await self.cache.get_many(product_ids, self.products.get_many)
+
+    async def page(self, wanted: ProductFilter, size: int, token: str) -> Page[Product]:
+        """Return a page of the catalogue, from the store of record."""
+        return await self.products.page(wanted, size, token)
+
+    async def add(self, draft: ProductDraft) -> Product:
+        """Store a new product and return it."""
+        return await self.products.add(draft)
+
+    async def update(
+        self, product_id: str, draft: ProductDraft, fields: Collection[str], version: int
+    ) -> Product:
+        """Change a product and forget the cached one."""
+        product = await self.products.update(product_id, draft, fields, version)
+        await self.cache.invalidate([product_id])
+        return product
+
+    async def remove(self, product_id: str) -> None:
+        """Remove a product and forget the cached one."""
+        await self.products.remove(product_id)
+        await self.cache.invalidate([product_id])
+
+
+@dataclass(frozen=True, slots=True)
+class CachedReservations:
+    """``Reservations`` that make the cache forget the products whose stock they move."""
+
+    reservations: Reservations
+    cache: ReadThroughCache[Product]
+
+    async def reserve(self, reservation_id: str, items: Sequence[ReservationItem]) -> Reservation:
+        """Hold stock back."""
+        reservation = await self.reservations.reserve(reservation_id, items)
+        await self.cache.invalidate(item.product_id for item in items)
+        return reservation
+
+    async def commit(self, reservation_id: str) -> None:
+        """Sell held stock, which changes nothing that a product shows."""
+        await self.reservations.commit(reservation_id)
+
+    async def release(self, reservation_id: str) -> Reservation:
+        """Give stock back."""
+        reservation = await self.reservations.release(reservation_id)
+        await self.cache.invalidate(line.product_id for line in reservation.lines)
+        return reservation
+
+    async def page_held(self, before: datetime, size: int, token: str) -> Page[Reservation]:
+        """Return a page of the reservations whose fate is still open."""
+        return await self.reservations.page_held(before, size, token)

@@ -1,0 +1,164 @@
+"""Between the messages of ``shop.inventory.v1`` and the use cases."""
+
+from dataclasses import dataclass
+
+from shop.inventory.v1 import inventory_pb2 as pb
+from shop.inventory.v1 import inventory_pb2_grpc as pb_grpc
+
+from services.common.rpc.messages import (
+    masked_fields,
+    moment,
+    money,
+    money_message,
+    timestamp,
+)
+from services.common.rpc.methods import Context
+from services.inventory.model import (
+    PRODUCT_FIELDS,
+    Product,
+    ProductDraft,
+    ProductFilter,
+    Reservation,
+    ReservationItem,
+    ReservedLine,
+)
+from services.inventory.usecases import InventoryUseCases
+
+
+@dataclass(frozen=True, slots=True)
+class InventoryHandler(pb_grpc.InventoryServiceServicer):
+    """The Inventory service as gRPC sees it."""
+
+    usecases: InventoryUseCases
+
+    async def CreateProduct(
+        self, request: pb.CreateProductRequest, context: Context
+    ) -> pb.CreateProductResponse:
+        """Add a product."""
+        product = await self.usecases.create_product(_draft(request.product))
+        return pb.CreateProductResponse(product=_product(product))
+
+    async def GetProduct(
+        self, request: pb.GetProductRequest, context: Context
+    ) -> pb.GetProductResponse:
+        """Return one product."""
+        product = await self.usecases.get_product(request.product_id)
+        return pb.GetProductResponse(product=_product(product))
+
+    async def BatchGetProducts(
+        self, request: pb.BatchGetProductsRequest, context: Context
+    ) -> pb.BatchGetProductsResponse:
+        """Return several products at once."""
+        products, missing = await self.usecases.batch_get_products(request.product_ids)
+        return pb.BatchGetProductsResponse(
+            products=[_product(product) for product in products], missing_ids=missing
+        )
+
+    async def ListProducts(
+        self, request: pb.ListProductsRequest, context: Context
+    ) -> pb.ListProductsResponse:
+        """Return a page of the catalogue."""
+        page = await self.usecases.list_products(
+            ProductFilter(request.category, request.query), request.page_size, request.page_token
+        )
+        return pb.ListProductsResponse(
+            products=[_product(product) for product in page.items],
+            next_page_token=page.next_page_token,
+        )
+
+    async def UpdateProduct(
+        self, request: pb.UpdateProductRequest, context: Context
+    ) -> pb.UpdateProductResponse:
+        """Change fields of a product."""
+        product = await self.usecases.update_product(
+            request.product.product_id,
+            _draft(request.product),
+            masked_fields(request.product, request.update_mask, PRODUCT_FIELDS),
+            request.product.version,
+        )
+        return pb.UpdateProductResponse(product=_product(product))
+
+    async def DeleteProduct(
+        self, request: pb.DeleteProductRequest, context: Context
+    ) -> pb.DeleteProductResponse:
+        """Remove a product."""
+        await self.usecases.delete_product(request.product_id)
+        return pb.DeleteProductResponse()
+
+    async def ReserveStock(
+        self, request: pb.ReserveStockRequest, context: Context
+    ) -> pb.ReserveStockResponse:
+        """Hold stock back."""
+        items = [ReservationItem(item.product_id, item.quantity) for item in request.items]
+        lines = await self.usecases.reserve_stock(request.reservation_id, items)
+        return pb.ReserveStockResponse(lines=[_line(line) for line in lines])
+
+    async def CommitReservation(
+        self, request: pb.CommitReservationRequest, context: Context
+    ) -> pb.CommitReservationResponse:
+        """Sell reserved stock."""
+        await self.usecases.commit_reservation(request.reservation_id)
+        return pb.CommitReservationResponse()
+
+    async def ReleaseReservation(
+        self, request: pb.ReleaseReservationRequest, context: Context
+    ) -> pb.ReleaseReservationResponse:
+        """Give stock back."""
+        await self.usecases.release_reservation(request.reservation_id)
+        return pb.ReleaseReservationResponse()
+
+    async def ListHeldReservations(
+        self, request: pb.ListHeldReservationsRequest, context: Context
+    ) -> pb.ListHeldReservationsResponse:
+        """Return a page of open reservations."""
+        page = await self.usecases.list_held_reservations(
+            moment(request.create_time_before), request.page_size, request.page_token
+        )
+        return pb.ListHeldReservationsResponse(
+            reservations=[_held(reservation) for reservation in page.items],
+            next_page_token=page.next_page_token,
+        )
+
+
+def _draft(message: pb.Product) -> ProductDraft:
+    return ProductDraft(
+        sku=message.sku,
+        name=message.name,
+        description=message.description,
+        category=message.category,
+        price=money(message.price),
+        stock=message.stock,
+        tags=tuple(message.tags),
+    )
+
+
+def _product(product: Product) -> pb.Product:
+    return pb.Product(
+        product_id=product.product_id,
+        sku=product.sku,
+        name=product.name,
+        description=product.description,
+        category=product.category,
+        price=money_message(product.price),
+        stock=product.stock,
+        tags=product.tags,
+        version=product.version,
+        create_time=timestamp(product.create_time),
+        update_time=timestamp(product.update_time),
+    )
+
+
+def _line(line: ReservedLine) -> pb.ReservedLine:
+    return pb.ReservedLine(
+        product_id=line.product_id,
+        name=line.name,
+        quantity=line.quantity,
+        unit_price=money_message(line.unit_price),
+    )
+
+
+def _held(reservation: Reservation) -> pb.HeldReservation:
+    return pb.HeldReservation(
+        reservation_id=reservation.reservation_id,
+        create_time=timestamp(reservation.create_time),
+    )

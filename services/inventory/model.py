@@ -1,0 +1,233 @@
+"""Products and reservations of stock, and their rules."""
+
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Final
+
+from services.common.errors import (
+    Aborted,
+    AlreadyExists,
+    FailedPrecondition,
+    NotFound,
+)
+from services.common.money import CURRENCY_CODE, MAX_MINOR_UNITS, Money
+from services.common.validation import FieldChecks
+
+MAX_STOCK: Final = 10**9
+MAX_QUANTITY: Final = 10_000
+MAX_ITEMS: Final = 100
+MAX_BATCH: Final = 100
+MAX_QUERY_CHARS: Final = 200
+_MAX_TAGS: Final = 20
+_CATEGORY: Final = re.compile(r"[a-z0-9-]{1,64}")
+
+
+class ProductNotFound(NotFound):
+    """No product has this identifier."""
+
+    reason = "PRODUCT_NOT_FOUND"
+
+    def __init__(self, product_id: str) -> None:
+        super().__init__(f"there is no product {product_id}", {"product_id": product_id})
+
+
+class SkuTaken(AlreadyExists):
+    """Another product has this sku."""
+
+    reason = "SKU_TAKEN"
+
+
+class ProductChanged(Aborted):
+    """The product is no longer at the version that the caller read."""
+
+    reason = "VERSION_CONFLICT"
+
+
+class ProductReserved(FailedPrecondition):
+    """The product cannot go while some of it is reserved."""
+
+    reason = "PRODUCT_RESERVED"
+
+
+class InsufficientStock(FailedPrecondition):
+    """There is less of a product than asked for."""
+
+    reason = "INSUFFICIENT_STOCK"
+
+    def __init__(self, product_id: str, wanted: int, available: int) -> None:
+        super().__init__(
+            f"of product {product_id} {available} are left, {wanted} are wanted",
+            {"product_id": product_id, "available": str(available)},
+        )
+
+
+class ReservationNotFound(NotFound):
+    """Nothing was ever reserved under this name."""
+
+    reason = "RESERVATION_NOT_FOUND"
+
+
+class ReservationReleased(FailedPrecondition):
+    """The reservation was given back, for good."""
+
+    reason = "RESERVATION_RELEASED"
+
+
+class ReservationIdReused(AlreadyExists):
+    """The name stands for a reservation of other items."""
+
+    reason = "RESERVATION_ID_REUSED"
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """One article of the catalogue and how many pieces of it are available."""
+
+    product_id: str
+    sku: str
+    name: str
+    description: str
+    category: str
+    price: Money
+    stock: int
+    tags: tuple[str, ...]
+    version: int
+    create_time: datetime
+    update_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ProductDraft:
+    """What an administrator says about a product."""
+
+    sku: str
+    name: str
+    description: str
+    category: str
+    price: Money
+    stock: int
+    tags: tuple[str, ...]
+
+    def check(self, fields: Collection[str]) -> None:
+        """Raise ``InvalidArgument`` if any of the named fields breaks its rule."""
+        checks = FieldChecks()
+        for field in fields:
+            _FIELD_RULES[field](self, checks)
+        checks.finish()
+
+
+def _check_price(draft: ProductDraft, checks: FieldChecks) -> None:
+    checks.matches(
+        "product.price.currency_code",
+        draft.price.currency_code,
+        CURRENCY_CODE,
+        "must be three upper-case letters (ISO 4217)",
+    )
+    checks.number(
+        "product.price.minor_units", draft.price.minor_units, at_least=0, at_most=MAX_MINOR_UNITS
+    )
+
+
+def _check_tags(draft: ProductDraft, checks: FieldChecks) -> None:
+    checks.count("product.tags", draft.tags, at_least=0, at_most=_MAX_TAGS)
+    for index, tag in enumerate(draft.tags):
+        checks.text(f"product.tags[{index}]", tag, at_least=1, at_most=50)
+
+
+_FIELD_RULES: Final = {
+    "sku": lambda draft, checks: checks.name("product.sku", draft.sku),
+    "name": lambda draft, checks: checks.text("product.name", draft.name, at_least=1, at_most=200),
+    "description": lambda draft, checks: checks.text(
+        "product.description", draft.description, at_most=4_000
+    ),
+    "category": lambda draft, checks: checks.matches(
+        "product.category",
+        draft.category,
+        _CATEGORY,
+        "must be 1 to 64 of lower-case letters, digits and '-'",
+    ),
+    "price": _check_price,
+    "stock": lambda draft, checks: checks.number(
+        "product.stock", draft.stock, at_least=0, at_most=MAX_STOCK
+    ),
+    "tags": _check_tags,
+}
+
+PRODUCT_FIELDS: Final = tuple(_FIELD_RULES)
+"""The fields of a product that an administrator may set."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProductFilter:
+    """Which part of the catalogue to list; an empty text does not filter."""
+
+    category: str = ""
+    query: str = ""
+
+    def check(self) -> None:
+        """Raise ``InvalidArgument`` if a filter breaks its rule."""
+        checks = FieldChecks()
+        checks.text("category", self.category, at_most=64)
+        checks.text("query", self.query, at_most=MAX_QUERY_CHARS)
+        checks.finish()
+
+
+@dataclass(frozen=True, slots=True)
+class ReservationItem:
+    """How much of which product to hold back."""
+
+    product_id: str
+    quantity: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReservedLine:
+    """A reserved item with the name and the price that hold for it."""
+
+    product_id: str
+    name: str
+    quantity: int
+    unit_price: Money
+
+
+class ReservationState(StrEnum):
+    """HELD until it is COMMITTED (sold) or RELEASED (given back); RELEASED is final."""
+
+    HELD = "HELD"
+    COMMITTED = "COMMITTED"
+    RELEASED = "RELEASED"
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """Stock held back under a name that its owner chose."""
+
+    reservation_id: str
+    state: ReservationState
+    lines: tuple[ReservedLine, ...]
+    create_time: datetime
+
+    def confirm_same(self, items: Sequence[ReservationItem]) -> None:
+        """Raise unless a request for these items may be answered with this reservation."""
+        if self.state is ReservationState.RELEASED:
+            raise ReservationReleased(f"reservation {self.reservation_id} was released")
+        if [(line.product_id, line.quantity) for line in self.lines] != [
+            (item.product_id, item.quantity) for item in items
+        ]:
+            raise ReservationIdReused(f"reservation {self.reservation_id} holds other items")
+
+
+def check_items(items: Sequence[ReservationItem]) -> None:
+    """Raise ``InvalidArgument`` if the items of a reservation break a rule."""
+    checks = FieldChecks()
+    checks.count("items", items, at_least=1, at_most=MAX_ITEMS)
+    seen: set[str] = set()
+    for index, item in enumerate(items):
+        checks.identifier(f"items[{index}].product_id", item.product_id)
+        checks.require(item.product_id not in seen, f"items[{index}].product_id", "is listed twice")
+        checks.number(f"items[{index}].quantity", item.quantity, at_least=1, at_most=MAX_QUANTITY)
+        seen.add(item.product_id)
+    checks.finish()

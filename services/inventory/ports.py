@@ -1,0 +1,78 @@
+"""What the use cases need from outside."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from services.common.paging import Page
+from services.inventory.model import (
+    Product,
+    ProductDraft,
+    ProductFilter,
+    Reservation,
+    ReservationItem,
+)
+
+
+class Products(Protocol):
+    """The catalogue."""
+
+    async def get(self, product_id: str) -> Product:
+        """Return a product. Raises ``ProductNotFound``."""
+        ...
+
+    async def get_many(self, product_ids: Sequence[str]) -> Sequence[Product]:
+        """Return the products that exist, in the order asked for. No id may be named twice."""
+        ...
+
+    async def page(self, wanted: ProductFilter, size: int, token: str) -> Page[Product]:
+        """Return a page of the catalogue, oldest product first."""
+        ...
+
+    async def add(self, draft: ProductDraft) -> Product:
+        """Store a new product and return it. Raises ``SkuTaken``."""
+        ...
+
+    async def update(
+        self, product_id: str, draft: ProductDraft, fields: Collection[str], version: int
+    ) -> Product:
+        """Set the named fields to the draft's values and return the product.
+
+        A version other than 0 must be the present one. Raises ``ProductNotFound``,
+        ``ProductChanged`` and ``SkuTaken``.
+        """
+        ...
+
+    async def remove(self, product_id: str) -> None:
+        """Remove a product. Raises ``ProductNotFound`` and ``ProductReserved``."""
+        ...
+
+
+class Reservations(Protocol):
+    """Stock that is held back, sold or given back, each step once however often it is asked for."""
+
+    async def reserve(self, reservation_id: str, items: Sequence[ReservationItem]) -> Reservation:
+        """Hold all items back, or none.
+
+        Raises ``ProductNotFound``, ``InsufficientStock``, ``ReservationReleased`` and
+        ``ReservationIdReused``.
+        """
+        ...
+
+    async def commit(self, reservation_id: str) -> None:
+        """Turn held stock into sold stock.
+
+        Raises ``ReservationNotFound`` and ``ReservationReleased``.
+        """
+        ...
+
+    async def release(self, reservation_id: str) -> Reservation:
+        """Make held or sold stock available again and return what was given back.
+
+        An unknown name is taken out of use: nothing can be reserved under it any more.
+        """
+        ...
+
+    async def page_held(self, before: datetime, size: int, token: str) -> Page[Reservation]:
+        """Return a page of the reservations held since before a moment, oldest first."""
+        ...

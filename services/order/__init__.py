@@ -1,0 +1,1 @@
+"""The Order service: checkout, and what becomes of each order."""

@@ -1,0 +1,1 @@
+"""The embedded stack: MongoDB, Redis and the three services on one machine."""

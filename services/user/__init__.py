@@ -1,0 +1,1 @@
+"""The User service: who the customers and administrators are."""
