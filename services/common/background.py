@@ -7,11 +7,16 @@ from typing import Any
 
 import structlog
 
+from services.common.call import Call, current_call, enter_call
+
 log = structlog.get_logger()
 
 
 class BackgroundTasks:
-    """A bounded number of tasks that outlive the call that started them."""
+    """A bounded number of tasks that outlive the call that started them.
+
+    They keep its request id and are free of its deadline.
+    """
 
     def __init__(self, at_most: int) -> None:
         self._at_most = at_most
@@ -25,7 +30,7 @@ class BackgroundTasks:
         if len(self._tasks) >= self._at_most:
             work.close()
             return False
-        task = asyncio.create_task(_logged(name, work), name=name)
+        task = asyncio.create_task(_detached(name, work), name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return True
@@ -57,6 +62,11 @@ async def repeating(
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+async def _detached(name: str, work: Awaitable[None]) -> None:
+    enter_call(Call(request_id=current_call().request_id))
+    await _logged(name, work)
 
 
 async def _logged(name: str, work: Awaitable[object]) -> None:

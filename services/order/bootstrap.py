@@ -1,0 +1,73 @@
+"""The composition root of the Order service."""
+
+from contextlib import AsyncExitStack
+from typing import Final
+
+from shop.inventory.v1.inventory_pb2_grpc import InventoryServiceStub
+from shop.order.v1 import order_pb2, order_pb2_grpc
+from shop.user.v1.user_pb2_grpc import UserServiceStub
+
+from services.common.auth.keys import load_signing_key, load_trusted_keys
+from services.common.auth.tokens import ServiceIdentity, TokenVerifier
+from services.common.background import BackgroundTasks, repeating
+from services.common.cache.lookup import ReadThroughCache
+from services.common.hosting import host
+from services.common.mongo import open_mongo
+from services.common.redis import open_redis
+from services.common.rpc.channel import PeerCaller, open_channel
+from services.common.rpc.server import Service
+from services.order.access import ACCESS
+from services.order.cached import NEWEST_ORDERS, CachedOrders
+from services.order.handler import OrderHandler
+from services.order.peers import InventoryPeer, UserPeer
+from services.order.reconciler import Reconciler
+from services.order.repository import MongoOrders, prepare_schema
+from services.order.settings import Settings
+from services.order.settlement import BackgroundAftermath, Settlement
+from services.order.usecases import OrderUseCases
+
+MAX_S: Final = {"GetOrder": 2.0, "ListUserOrders": 2.0}
+_MAX_BACKGROUND_TASKS: Final = 1_000
+
+
+async def run(settings: Settings) -> None:
+    """Open the stores and channels, wire the service, serve, and close what was opened."""
+    async with AsyncExitStack() as stack:
+        verifier = TokenVerifier(load_trusted_keys(settings.trusted_keys_file))
+        identity = ServiceIdentity("order", load_signing_key(settings.order_signing_key_file))
+        mongo = await stack.enter_async_context(open_mongo(settings.mongo, settings.order_database))
+        redis = await stack.enter_async_context(open_redis(settings.redis))
+        users = await stack.enter_async_context(open_channel(settings.user_target))
+        inventory = await stack.enter_async_context(open_channel(settings.inventory_target))
+        timeout_s = settings.peer_timeout_ms / 1000
+        stock = InventoryPeer(
+            InventoryServiceStub(inventory), PeerCaller("inventory", identity, timeout_s)
+        )
+        orders = CachedOrders(MongoOrders(mongo), ReadThroughCache(redis, NEWEST_ORDERS))
+        settlement = Settlement(orders, stock)
+        background = BackgroundTasks(_MAX_BACKGROUND_TASKS)
+        stack.push_async_callback(background.drain, settings.drain_timeout_s)
+        reconciler = Reconciler(orders, stock, settlement, settings.reconcile_age_s)
+        await stack.enter_async_context(
+            repeating("reconcile", reconciler.run, settings.reconcile_interval_s)
+        )
+        usecases = OrderUseCases(
+            orders=orders,
+            stock=stock,
+            customers=UserPeer(UserServiceStub(users), PeerCaller("user", identity, timeout_s)),
+            aftermath=BackgroundAftermath(settlement, background),
+        )
+        await host(
+            Service(
+                descriptor=order_pb2.DESCRIPTOR.services_by_name["OrderService"],
+                servicer=OrderHandler(usecases),
+                register=order_pb2_grpc.add_OrderServiceServicer_to_server,
+                access=ACCESS,
+                max_s=MAX_S,
+            ),
+            settings.server(settings.order_port),
+            verifier=verifier,
+            mongo=mongo,
+            redis=redis,
+            prepare=lambda: prepare_schema(mongo),
+        )

@@ -1,0 +1,97 @@
+"""Between the messages of ``shop.order.v1`` and the use cases."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from shop.order.v1 import order_pb2 as pb
+from shop.order.v1 import order_pb2_grpc as pb_grpc
+
+from services.common.call import current_call
+from services.common.rpc.messages import money_message, timestamp
+from services.common.rpc.methods import Context
+from services.order.model import Order, OrderItem, OrderLine, OrderStatus
+from services.order.usecases import OrderUseCases
+
+_STATUS_MESSAGE: Final = {
+    OrderStatus.PENDING: pb.ORDER_STATUS_PENDING,
+    OrderStatus.CONFIRMED: pb.ORDER_STATUS_CONFIRMED,
+    OrderStatus.REJECTED: pb.ORDER_STATUS_REJECTED,
+    OrderStatus.CANCELLED: pb.ORDER_STATUS_CANCELLED,
+    OrderStatus.SHIPPED: pb.ORDER_STATUS_SHIPPED,
+    OrderStatus.DELIVERED: pb.ORDER_STATUS_DELIVERED,
+}
+_STATUS: Final = {message: status for status, message in _STATUS_MESSAGE.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class OrderHandler(pb_grpc.OrderServiceServicer):
+    """The Order service as gRPC sees it."""
+
+    usecases: OrderUseCases
+
+    async def CreateOrder(
+        self, request: pb.CreateOrderRequest, context: Context
+    ) -> pb.CreateOrderResponse:
+        """Check out."""
+        items = [OrderItem(item.product_id, item.quantity) for item in request.items]
+        order = await self.usecases.create_order(
+            current_call().principal, request.request_id, items
+        )
+        return pb.CreateOrderResponse(order=_order(order))
+
+    async def GetOrder(self, request: pb.GetOrderRequest, context: Context) -> pb.GetOrderResponse:
+        """Return one order."""
+        order = await self.usecases.get_order(current_call().principal, request.order_id)
+        return pb.GetOrderResponse(order=_order(order))
+
+    async def ListUserOrders(
+        self, request: pb.ListUserOrdersRequest, context: Context
+    ) -> pb.ListUserOrdersResponse:
+        """Return a page of one user's orders."""
+        page = await self.usecases.list_user_orders(
+            request.user_id, request.page_size, request.page_token
+        )
+        return pb.ListUserOrdersResponse(
+            orders=[_order(order) for order in page.items], next_page_token=page.next_page_token
+        )
+
+    async def CancelOrder(
+        self, request: pb.CancelOrderRequest, context: Context
+    ) -> pb.CancelOrderResponse:
+        """Cancel an order."""
+        order = await self.usecases.cancel_order(current_call().principal, request.order_id)
+        return pb.CancelOrderResponse(order=_order(order))
+
+    async def UpdateOrderStatus(
+        self, request: pb.UpdateOrderStatusRequest, context: Context
+    ) -> pb.UpdateOrderStatusResponse:
+        """Move an order on."""
+        order = await self.usecases.update_order_status(
+            current_call().principal, request.order_id, _STATUS.get(request.status)
+        )
+        return pb.UpdateOrderStatusResponse(order=_order(order))
+
+
+def _order(order: Order) -> pb.Order:
+    return pb.Order(
+        order_id=order.order_id,
+        user_id=order.user_id,
+        status=_STATUS_MESSAGE[order.status],
+        lines=[_line(line) for line in order.lines],
+        total=None if order.total is None else money_message(order.total),
+        reject_reason=order.reject_reason,
+        reject_message=order.reject_message,
+        create_time=timestamp(order.create_time),
+        update_time=timestamp(order.update_time),
+    )
+
+
+def _line(line: OrderLine) -> pb.OrderLine:
+    unit_price, line_total = line.unit_price, line.line_total
+    return pb.OrderLine(
+        product_id=line.product_id,
+        name=line.name,
+        quantity=line.quantity,
+        unit_price=None if unit_price is None else money_message(unit_price),
+        line_total=None if line_total is None else money_message(line_total),
+    )

@@ -1,0 +1,68 @@
+"""Finishing or undoing what a crash left half-done."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+import structlog
+
+from services.common.clock import utc_now
+from services.order.model import (
+    Checkout,
+    OrderNotFound,
+    RejectedError,
+    RejectReason,
+    order_id_of,
+)
+from services.order.ports import Orders, Stock
+from services.order.settlement import Settlement
+
+_BATCH: Final = 100
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciler:
+    """Looks for checkouts and reservations that nobody has touched for ``age_s`` seconds.
+
+    It may run in any number of processes at once.
+    """
+
+    orders: Orders
+    stock: Stock
+    settlement: Settlement
+    age_s: float
+    now: Callable[[], datetime] = utc_now
+
+    async def run(self) -> None:
+        """Settle old checkouts, rejecting those still pending, then release orphaned stock."""
+        before = self.now() - timedelta(seconds=self.age_s)
+        for checkout in await self.orders.unsettled(before, _BATCH):
+            await self._finish(checkout)
+        for reservation_id in await self.stock.held_since(before):
+            await self._review(reservation_id)
+
+    async def _finish(self, checkout: Checkout) -> None:
+        if checkout.pending:
+            why = RejectedError(RejectReason.ABANDONED, "the checkout was not finished in time")
+            checkout = checkout.rejected(why, self.now())
+            if not await self.orders.save(checkout):
+                return
+        await self.settlement.settle(checkout)
+        log.info("reconciled", order_id=checkout.order.order_id, status=checkout.order.status)
+
+    async def _review(self, reservation_id: str) -> None:
+        """Release a held reservation unless the order it was made for still needs it."""
+        try:
+            checkout = await self.orders.get(order_id_of(reservation_id))
+        except OrderNotFound:
+            needed = False
+        else:
+            needed = checkout.reservation_id == reservation_id and (
+                checkout.pending or checkout.sold
+            )
+        if not needed:
+            await self.stock.release(reservation_id)
+            log.warning("released orphaned stock", reservation_id=reservation_id)

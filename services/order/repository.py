@@ -1,0 +1,192 @@
+"""Orders in MongoDB: one document holds the order and how far its checkout has come."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from pymongo import ASCENDING, DESCENDING, IndexModel
+from pymongo.errors import DuplicateKeyError
+
+from services.common.clock import utc_now
+from services.common.money import Money
+from services.common.mongo import Document, Mongo
+from services.common.paging import Page, decode_page_token
+from services.order.model import (
+    Checkout,
+    Order,
+    OrderLine,
+    OrderNotFound,
+    OrderStatus,
+    first_orders,
+    page_scope,
+)
+
+_ORDERS: Final = "orders"
+_NEWEST_FIRST: Final = [("create_time", DESCENDING), ("_id", DESCENDING)]
+_SCHEMA: Final[Document] = {
+    "bsonType": "object",
+    "required": [
+        "user_id",
+        "request_id",
+        "status",
+        "lines",
+        "attempt",
+        "settled",
+        "version",
+        "create_time",
+        "touch_time",
+    ],
+    "properties": {
+        "_id": {"bsonType": "string"},
+        "user_id": {"bsonType": "string"},
+        "request_id": {"bsonType": "string"},
+        "status": {"enum": [status.value for status in OrderStatus]},
+        "lines": {"bsonType": "array", "minItems": 1},
+        "settled": {"bsonType": "bool"},
+        "create_time": {"bsonType": "date"},
+        "touch_time": {"bsonType": "date"},
+    },
+}
+
+
+async def prepare_schema(mongo: Mongo) -> None:
+    """Create the collection, validator and indexes, or bring them up to date."""
+    await mongo.prepare(
+        _ORDERS,
+        schema=_SCHEMA,
+        indexes=[
+            IndexModel([("user_id", ASCENDING), ("request_id", ASCENDING)], unique=True),
+            IndexModel([("user_id", ASCENDING), *_NEWEST_FIRST]),
+            IndexModel(
+                [("touch_time", ASCENDING)],
+                name="unsettled",
+                partialFilterExpression={"settled": False},
+            ),
+        ],
+    )
+
+
+class MongoOrders:
+    """All orders, in MongoDB."""
+
+    def __init__(self, mongo: Mongo) -> None:
+        self._orders = mongo.collection(_ORDERS)
+
+    async def open(self, checkout: Checkout) -> Checkout:
+        """Store a new checkout, or return the one that this user has under its request id."""
+        try:
+            await self._orders.insert_one(_document(checkout))
+        except DuplicateKeyError:
+            known = await self._orders.find_one(
+                {"user_id": checkout.order.user_id, "request_id": checkout.request_id}
+            )
+            if known is None:
+                raise
+            return _checkout(known)
+        return checkout
+
+    async def get(self, order_id: str) -> Checkout:
+        """Return a checkout. Raises ``OrderNotFound``."""
+        document = await self._orders.find_one({"_id": order_id})
+        if document is None:
+            raise OrderNotFound(order_id)
+        return _checkout(document)
+
+    async def save(self, changed: Checkout) -> bool:
+        """Store the next version of a checkout; False if somebody else did so first."""
+        fields = _document(changed)
+        order_id = fields.pop("_id")
+        result = await self._orders.update_one(
+            {"_id": order_id, "version": changed.version - 1}, {"$set": fields}
+        )
+        return result.matched_count == 1
+
+    async def page_of_user(self, user_id: str, size: int, token: str) -> Page[Order]:
+        """Return a page of a user's orders, newest first."""
+        query: Document = {"user_id": user_id}
+        if token:
+            time, last_id = decode_page_token(token, page_scope(user_id))
+            last_time = datetime.fromisoformat(time)
+            query["$or"] = [
+                {"create_time": {"$lt": last_time}},
+                {"create_time": last_time, "_id": {"$lt": last_id}},
+            ]
+        documents = await self._orders.find(query, sort=_NEWEST_FIRST, limit=size + 1).to_list(None)
+        orders = [_order(document) for document in documents]
+        return first_orders(user_id, orders, size, more=False)
+
+    async def unsettled(self, before: datetime, limit: int) -> list[Checkout]:
+        """Return checkouts not settled and not touched since before a moment, oldest first."""
+        documents = await self._orders.find(
+            {"settled": False, "touch_time": {"$lt": before}},
+            sort=[("touch_time", ASCENDING)],
+            limit=limit,
+        ).to_list(None)
+        return [_checkout(document) for document in documents]
+
+
+def _document(checkout: Checkout) -> Document:
+    order = checkout.order
+    return {
+        "_id": order.order_id,
+        "user_id": order.user_id,
+        "request_id": checkout.request_id,
+        "status": order.status.value,
+        "lines": [
+            {
+                "product_id": line.product_id,
+                "name": line.name,
+                "quantity": line.quantity,
+                "unit_price": _money_document(line.unit_price),
+            }
+            for line in order.lines
+        ],
+        "total": _money_document(order.total),
+        "reject_reason": order.reject_reason,
+        "reject_message": order.reject_message,
+        "create_time": order.create_time,
+        "update_time": order.update_time,
+        "attempt": checkout.attempt,
+        "settled": checkout.settled,
+        "version": checkout.version,
+        "touch_time": utc_now(),
+    }
+
+
+def _checkout(document: Mapping[str, Any]) -> Checkout:
+    return Checkout(
+        order=_order(document),
+        request_id=document["request_id"],
+        attempt=document["attempt"],
+        settled=document["settled"],
+        version=document["version"],
+    )
+
+
+def _order(document: Mapping[str, Any]) -> Order:
+    return Order(
+        order_id=document["_id"],
+        user_id=document["user_id"],
+        status=OrderStatus(document["status"]),
+        lines=tuple(
+            OrderLine(
+                line["product_id"], line["quantity"], line["name"], _money(line["unit_price"])
+            )
+            for line in document["lines"]
+        ),
+        total=_money(document["total"]),
+        reject_reason=document["reject_reason"],
+        reject_message=document["reject_message"],
+        create_time=document["create_time"],
+        update_time=document["update_time"],
+    )
+
+
+def _money(document: Mapping[str, Any] | None) -> Money | None:
+    return None if document is None else Money(document["currency_code"], document["minor_units"])
+
+
+def _money_document(money: Money | None) -> Document | None:
+    if money is None:
+        return None
+    return {"currency_code": money.currency_code, "minor_units": money.minor_units}

@@ -1,0 +1,18 @@
+"""Settings of the Order service."""
+
+from pathlib import Path
+
+from services.common.settings import Milliseconds, Port, Seconds, ServiceSettings
+
+
+class Settings(ServiceSettings):
+    """What the Order service reads from the environment."""
+
+    order_port: Port = 50053
+    order_database: str = "shop_order"
+    order_signing_key_file: Path
+    user_target: str = "127.0.0.1:50051"
+    inventory_target: str = "127.0.0.1:50052"
+    peer_timeout_ms: Milliseconds = 2_000
+    reconcile_age_s: Seconds = 30.0
+    reconcile_interval_s: Seconds = 5.0
