@@ -109,7 +109,7 @@ class Collection(Protocol):
     async def find_one_and_update(  # noqa: D102
         self,
         query: Filter,
-        update: Filter,
+        update: Filter | Sequence[Filter],
         *,
         upsert: bool = False,
         return_document: bool = False,

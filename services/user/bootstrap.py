@@ -1,0 +1,64 @@
+"""The composition root of the User service."""
+
+from contextlib import AsyncExitStack
+from typing import Final
+
+from pydantic import SecretStr
+from shop.user.v1 import user_pb2, user_pb2_grpc
+
+from services.common.auth.keys import load_signing_key, load_trusted_keys
+from services.common.auth.tokens import USER_ISSUER, TokenSigner, TokenVerifier
+from services.common.cache.lookup import ReadThroughCache
+from services.common.hosting import host
+from services.common.mongo import Mongo, open_mongo
+from services.common.redis import open_redis
+from services.common.rpc.server import Service
+from services.user.access import ACCESS
+from services.user.cached import USER_PROFILE, CachedUsers
+from services.user.handler import UserHandler
+from services.user.passwords import open_passwords
+from services.user.repository import MongoSessions, MongoThrottle, MongoUsers, prepare_schema
+from services.user.settings import Settings
+from services.user.tokens import SignedAccessTokens
+from services.user.usecases import UserUseCases
+
+MAX_S: Final = {"GetUserProfile": 2.0}
+
+
+async def run(settings: Settings) -> None:
+    """Open the stores, wire the service, serve until told to stop, and close what was opened."""
+    async with AsyncExitStack() as stack:
+        verifier = TokenVerifier(load_trusted_keys(settings.trusted_keys_file))
+        signer = TokenSigner(load_signing_key(settings.user_signing_key_file), USER_ISSUER)
+        mongo = await stack.enter_async_context(open_mongo(settings.mongo, settings.user_database))
+        redis = await stack.enter_async_context(open_redis(settings.redis))
+        usecases = UserUseCases(
+            users=CachedUsers(MongoUsers(mongo), ReadThroughCache(redis, USER_PROFILE)),
+            sessions=MongoSessions(mongo, settings.refresh_token_lifetime_s),
+            throttle=MongoThrottle(mongo, settings.login_window_s),
+            passwords=stack.enter_context(
+                open_passwords(settings.hash_workers, settings.hash_queue)
+            ),
+            access_tokens=SignedAccessTokens(signer, settings.access_token_lifetime_s),
+            login_max_failures=settings.login_max_failures,
+        )
+        await host(
+            Service(
+                descriptor=user_pb2.DESCRIPTOR.services_by_name["UserService"],
+                servicer=UserHandler(usecases),
+                register=user_pb2_grpc.add_UserServiceServicer_to_server,
+                access=ACCESS,
+                max_s=MAX_S,
+            ),
+            settings.server(settings.user_port),
+            verifier=verifier,
+            mongo=mongo,
+            redis=redis,
+            prepare=lambda: _prepare(mongo, usecases, settings.admin_password),
+        )
+
+
+async def _prepare(mongo: Mongo, usecases: UserUseCases, admin_password: SecretStr | None) -> None:
+    await prepare_schema(mongo)
+    if admin_password is not None:
+        await usecases.ensure_admin(admin_password.get_secret_value())

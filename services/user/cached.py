@@ -1,0 +1,70 @@
+"""The users, with profiles read through the cache ``user_profile:<id>``."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from services.common.auth.principal import Role
+from services.common.cache.lookup import Lookup, ReadThroughCache
+from services.user.model import Account, ProfileDraft, Registration, User
+from services.user.ports import Users
+
+
+def _decode(fields: Mapping[str, Any]) -> User:
+    return User(
+        user_id=fields["user_id"],
+        username=fields["username"],
+        email=fields["email"],
+        full_name=fields["full_name"],
+        role=Role(fields["role"]),
+        active=fields["active"],
+        create_time=datetime.fromisoformat(fields["create_time"]),
+        update_time=datetime.fromisoformat(fields["update_time"]),
+    )
+
+
+USER_PROFILE: Final[Lookup[User]] = Lookup(
+    prefix="user_profile",
+    encode=lambda user: user,  # orjson writes a dataclass as an object of its fields
+    decode=_decode,
+    identify=lambda user: user.user_id,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CachedUsers:
+    """``Users`` whose lookups by id are cached. Accounts, which hold secrets, never are."""
+
+    users: Users
+    cache: ReadThroughCache[User]
+
+    async def get(self, user_id: str) -> User:
+        """Return a user, from the cache if it is there."""
+        return await self.cache.get(user_id, self.users.get)
+
+    async def find_account(self, user_id: str) -> Account | None:
+        """Return an account, from the store of record."""
+        return await self.users.find_account(user_id)
+
+    async def find_account_named(self, login_name: str) -> Account | None:
+        """Return an account by name, from the store of record."""
+        return await self.users.find_account_named(login_name)
+
+    async def add(self, registration: Registration, role: Role, password_hash: str) -> User:
+        """Store a new user and return it."""
+        return await self.users.add(registration, role, password_hash)
+
+    async def update(self, user_id: str, draft: ProfileDraft, fields: Collection[str]) -> User:
+        """Change a user and forget the cached one."""
+        user = await self.users.update(user_id, draft, fields)
+        await self.cache.invalidate([user_id])
+        return user
+
+    async def replace_password(self, account: Account, password_hash: str) -> bool:
+        """Set another password, which changes nothing that a profile shows."""
+        return await self.users.replace_password(account, password_hash)
+
+    async def upgrade_hash(self, account: Account, password_hash: str) -> None:
+        """Keep another hash, which changes nothing that a profile shows."""
+        await self.users.upgrade_hash(account, password_hash)

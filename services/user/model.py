@@ -1,0 +1,364 @@
+"""Users, their logins, and their rules."""
+
+import hashlib
+import re
+import secrets
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+from services.common.auth.principal import Principal, Role
+from services.common.errors import (
+    Aborted,
+    AlreadyExists,
+    InvalidArgument,
+    NotFound,
+    PermissionDenied,
+    ResourceExhausted,
+    Unauthenticated,
+)
+from services.common.validation import FieldChecks
+
+ADMIN_USERNAME: Final = "admin"
+ADMIN_EMAIL: Final = "admin@shop.example"
+MIN_PASSWORD_CHARS: Final = 8
+MAX_PASSWORD_CHARS: Final = 128
+PASSWORD_RULE: Final = f"must be {MIN_PASSWORD_CHARS} to {MAX_PASSWORD_CHARS} characters long"
+_MAX_EMAIL_CHARS: Final = 254
+_MAX_FULL_NAME_CHARS: Final = 100
+_MAX_TOKEN_CHARS: Final = 256
+_USERNAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{2,31}")
+# What an HTML form accepts as an e-mail address, with at least one dot in the domain.
+_LABEL: Final = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_EMAIL: Final = re.compile(rf"[A-Za-z0-9.!#$%&'*+/=?^_`{{|}}~-]{{1,64}}@(?:{_LABEL}\.)+{_LABEL}")
+
+
+class UserNotFound(NotFound):
+    """No user has this identifier."""
+
+    reason = "USER_NOT_FOUND"
+
+    def __init__(self, user_id: str) -> None:
+        super().__init__(f"there is no user {user_id}", {"user_id": user_id})
+
+
+class UsernameTaken(AlreadyExists):
+    """Another user has this username."""
+
+    reason = "USERNAME_TAKEN"
+
+    def __init__(self, username: str) -> None:
+        super().__init__(f"the username {username} is taken", {"username": username})
+
+
+class EmailTaken(AlreadyExists):
+    """Another user has this e-mail address."""
+
+    reason = "EMAIL_TAKEN"
+
+    def __init__(self, email: str) -> None:
+        super().__init__(f"the e-mail address {email} is taken", {"email": email})
+
+
+class InvalidCredentials(Unauthenticated):
+    """There is no such user, or not with this password, or the user is not active."""
+
+    reason = "INVALID_CREDENTIALS"
+
+    def __init__(self) -> None:
+        super().__init__("the username or the password is wrong")
+
+
+class LoginThrottled(ResourceExhausted):
+    """The password of one account was tried too often."""
+
+    reason = "LOGIN_THROTTLED"
+
+    def __init__(self, retry_delay_s: float) -> None:
+        super().__init__("too many failed logins", retry_delay_s)
+
+
+class LoginOverloaded(ResourceExhausted):
+    """More passwords wait for being hashed than may."""
+
+    reason = "LOGIN_OVERLOADED"
+
+    def __init__(self) -> None:
+        super().__init__("too many logins at once", retry_delay_s=1.0)
+
+
+class RefreshTokenInvalid(Unauthenticated):
+    """The refresh token belongs to no login, or to one that has ended."""
+
+    reason = "REFRESH_TOKEN_INVALID"
+
+    def __init__(self) -> None:
+        super().__init__("the refresh token is not valid")
+
+
+class RefreshTokenReused(Unauthenticated):
+    """The refresh token was used up; its login is ended, for somebody may have stolen it."""
+
+    reason = "REFRESH_TOKEN_REUSED"
+
+    def __init__(self) -> None:
+        super().__init__("the refresh token was used before; log in again")
+
+
+class PasswordChanged(Aborted):
+    """The password changed while it was being changed."""
+
+    reason = "PASSWORD_CHANGED"
+
+    def __init__(self) -> None:
+        super().__init__("the password was changed meanwhile")
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A customer or an administrator, as anybody who may see the profile sees it."""
+
+    user_id: str
+    username: str
+    email: str
+    full_name: str
+    role: Role
+    active: bool
+    create_time: datetime
+    update_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A user and what logging in needs to know; it stays inside the service.
+
+    ``login_epoch`` counts how often all logins of the user were ended at once.
+    """
+
+    user: User
+    password_hash: str = field(repr=False)
+    login_epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """What somebody says about themselves to become a customer."""
+
+    username: str
+    email: str
+    full_name: str
+
+    def check(self, password: str) -> None:
+        """Raise ``InvalidArgument`` if a field, or the password chosen with it, breaks its rule."""
+        checks = FieldChecks()
+        checks.matches(
+            "username",
+            self.username,
+            _USERNAME,
+            "must be 3 to 32 of letters, digits, '.', '_' and '-', the first a letter or digit",
+        )
+        _check_email(checks, "email", self.email)
+        checks.require(is_acceptable_password(password), "password", PASSWORD_RULE)
+        _check_full_name(checks, "full_name", self.full_name)
+        checks.finish()
+
+    def confirm_unreserved(self) -> None:
+        """Raise if the username or the e-mail address is kept for the administrator."""
+        if self.username.casefold() == ADMIN_USERNAME:
+            raise UsernameTaken(self.username)
+        _confirm_unreserved_email(self.email)
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileDraft:
+    """What somebody wants a profile to say. A role not given is ``Role.ANONYMOUS``."""
+
+    email: str
+    full_name: str
+    role: Role
+    active: bool
+
+    def check(self, fields: Collection[str]) -> None:
+        """Raise ``InvalidArgument`` if any of the named fields breaks its rule."""
+        checks = FieldChecks()
+        for name in fields:
+            _FIELD_RULES[name](self, checks)
+        checks.finish()
+
+    def confirm_permitted(self, fields: Collection[str], principal: Principal) -> None:
+        """Raise unless the caller may set the named fields to these values."""
+        if principal.is_admin:
+            return
+        for name in fields:
+            if name in _ADMIN_FIELDS:
+                raise PermissionDenied(f"only an administrator may change {name}", {"field": name})
+        if "email" in fields:
+            _confirm_unreserved_email(self.email)
+
+
+_ADMIN_FIELDS: Final = ("role", "active")
+_FIELD_RULES: Final[Mapping[str, Callable[[ProfileDraft, FieldChecks], None]]] = {
+    "email": lambda draft, checks: _check_email(checks, "user.email", draft.email),
+    "full_name": lambda draft, checks: _check_full_name(checks, "user.full_name", draft.full_name),
+    "role": lambda draft, checks: checks.require(
+        draft.role in {Role.CUSTOMER, Role.ADMIN},
+        "user.role",
+        "must be ROLE_CUSTOMER or ROLE_ADMIN",
+    ),
+    "active": lambda _draft, _checks: None,
+}
+
+PROFILE_FIELDS: Final = tuple(_FIELD_RULES)
+"""The fields of a user that an update may set."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccessToken:
+    """A signed token and when it ends."""
+
+    text: str = field(repr=False)
+    expire_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshToken:
+    """A secret that continues a login once. All tokens of one login are a family."""
+
+    family: str
+    secret: str = field(repr=False)
+
+    @classmethod
+    def new(cls) -> "RefreshToken":
+        """Return the first token of a new family."""
+        return cls(secrets.token_urlsafe(16), _new_secret())
+
+    @classmethod
+    def parse(cls, text: str) -> "RefreshToken":
+        """Return the token that a text stands for; any text of a token's length stands for one.
+
+        Raises ``InvalidArgument`` for an empty or over-long text.
+        """
+        if not 1 <= len(text) <= _MAX_TOKEN_CHARS:
+            raise InvalidArgument.of(
+                "refresh_token", f"must be 1 to {_MAX_TOKEN_CHARS} characters long"
+            )
+        family, _, secret = text.partition(".")
+        return cls(family, secret)
+
+    def successor(self) -> "RefreshToken":
+        """Return the token that takes this one's place."""
+        return RefreshToken(self.family, _new_secret())
+
+    @property
+    def text(self) -> str:
+        """The token as its holder keeps it."""
+        return f"{self.family}.{self.secret}"
+
+    @property
+    def digest(self) -> str:
+        """The token as we keep it: a fast hash will do for 256 random bits."""
+        return _sha256(self.secret)
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A login that refresh tokens continue."""
+
+    user_id: str
+    login_epoch: int
+
+    def is_open_to(self, account: Account) -> bool:
+        """Whether the account may go on with this login."""
+        return account.user.active and account.login_epoch == self.login_epoch
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """Who logged in, and the tokens that say so from now on."""
+
+    user_id: str
+    access_token: AccessToken
+    refresh_token: RefreshToken
+
+
+@dataclass(frozen=True, slots=True)
+class LoginAttempts:
+    """How often a password was tried of late without being right, this time included."""
+
+    count: int
+    window_ends_in_s: float
+
+    def confirm_at_most(self, failures: int) -> None:
+        """Raise ``LoginThrottled`` unless one more try is allowed."""
+        if self.count > failures:
+            raise LoginThrottled(self.window_ends_in_s)
+
+
+def attempt_key(login_name: str, account: Account | None) -> str:
+    """Return what login attempts are counted under: one key for all names of an account.
+
+    Unknown names are counted as well, so that being throttled says nothing about them.
+    """
+    if account is None:
+        return f"name:{_sha256(login_name.casefold())}"
+    return f"user:{account.user.user_id}"
+
+
+def is_acceptable_password(password: str) -> bool:
+    """Whether a user may have this password."""
+    return MIN_PASSWORD_CHARS <= len(password) <= MAX_PASSWORD_CHARS
+
+
+def check_login(username: str, password: str) -> None:
+    """Raise ``InvalidArgument`` for what cannot be anybody's name and password."""
+    checks = FieldChecks()
+    checks.require(
+        1 <= len(username) <= _MAX_EMAIL_CHARS,
+        "username",
+        f"must be 1 to {_MAX_EMAIL_CHARS} characters long",
+    )
+    _check_password_to_prove(checks, "password", password)
+    checks.finish()
+
+
+def check_password_change(user_id: str, current_password: str, new_password: str) -> None:
+    """Raise ``InvalidArgument`` if the request for another password breaks a rule."""
+    checks = FieldChecks()
+    checks.identifier("user_id", user_id)
+    _check_password_to_prove(checks, "current_password", current_password)
+    checks.require(is_acceptable_password(new_password), "new_password", PASSWORD_RULE)
+    checks.finish()
+
+
+def _check_password_to_prove(checks: FieldChecks, name: str, password: str) -> None:
+    checks.require(
+        1 <= len(password) <= MAX_PASSWORD_CHARS,
+        name,
+        f"must be 1 to {MAX_PASSWORD_CHARS} characters long",
+    )
+
+
+def _check_email(checks: FieldChecks, name: str, email: str) -> None:
+    checks.require(
+        len(email) <= _MAX_EMAIL_CHARS and _EMAIL.fullmatch(email) is not None,
+        name,
+        f"must be an e-mail address of at most {_MAX_EMAIL_CHARS} characters",
+    )
+
+
+def _check_full_name(checks: FieldChecks, name: str, full_name: str) -> None:
+    checks.text(name, full_name, at_least=1, at_most=_MAX_FULL_NAME_CHARS)
+
+
+def _confirm_unreserved_email(email: str) -> None:
+    if email.casefold() == ADMIN_EMAIL:
+        raise EmailTaken(email)
+
+
+def _new_secret() -> str:
+    return secrets.token_urlsafe(32)
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

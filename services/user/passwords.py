@@ -1,0 +1,76 @@
+"""Passwords hashed with argon2id, in threads of their own and no more at once than they take."""
+
+import asyncio
+import secrets
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
+from threading import BoundedSemaphore
+from typing import Final, TypeVar
+
+from argon2 import PasswordHasher, Type
+from argon2.exceptions import VerifyMismatchError
+
+from services.user.model import LoginOverloaded
+
+# The least that the OWASP Password Storage Cheat Sheet recommends for argon2id. More memory
+# or time would buy each guess against a stolen database a constant factor, and take the same
+# from the logins per second.
+_TIME_COST: Final = 2
+_MEMORY_COST_KIB: Final = 19_456
+_PARALLELISM: Final = 1
+
+Result = TypeVar("Result")
+
+
+class Argon2Passwords:
+    """Hashes passwords in a pool of ``workers`` threads with at most ``queue`` waiting."""
+
+    def __init__(self, pool: Executor, workers: int, queue: int) -> None:
+        self._pool = pool
+        self._places = BoundedSemaphore(workers + queue)
+        self._hasher = PasswordHasher(
+            time_cost=_TIME_COST,
+            memory_cost=_MEMORY_COST_KIB,
+            parallelism=_PARALLELISM,
+            type=Type.ID,
+        )
+        self._nobodys_hash = self._hasher.hash(secrets.token_urlsafe(32))
+
+    async def hash(self, password: str) -> str:
+        """Return a new hash of a password. Raises ``LoginOverloaded``."""
+        return await self._in_pool(lambda: self._hasher.hash(password))
+
+    async def verify(self, password: str, password_hash: str | None) -> bool:
+        """Whether the hash is one of this password. Raises ``LoginOverloaded``."""
+        known = self._nobodys_hash if password_hash is None else password_hash
+        matches = await self._in_pool(lambda: self._matches(known, password))
+        return matches and password_hash is not None
+
+    def is_outdated(self, password_hash: str) -> bool:
+        """Whether the hash was made with other parameters."""
+        return self._hasher.check_needs_rehash(password_hash)
+
+    def _matches(self, password_hash: str, password: str) -> bool:
+        try:
+            return self._hasher.verify(password_hash, password)
+        except VerifyMismatchError:
+            return False
+
+    async def _in_pool(self, work: Callable[[], Result]) -> Result:
+        if not self._places.acquire(blocking=False):
+            raise LoginOverloaded
+        future = self._pool.submit(work)
+        # A cancelled call leaves its place when the work is over, or at once if not begun.
+        future.add_done_callback(lambda _: self._places.release())
+        return await asyncio.wrap_future(future)
+
+
+@contextmanager
+def open_passwords(workers: int, queue: int) -> Iterator[Argon2Passwords]:
+    """Start the threads, and at the end wait for the hashes being made."""
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="argon2")
+    try:
+        yield Argon2Passwords(pool, workers, queue)
+    finally:
+        pool.shutdown(cancel_futures=True)

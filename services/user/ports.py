@@ -1,0 +1,114 @@
+"""What the use cases need from outside."""
+
+from collections.abc import Collection
+from typing import Protocol
+
+from services.common.auth.principal import Role
+from services.user.model import (
+    AccessToken,
+    Account,
+    LoginAttempts,
+    ProfileDraft,
+    RefreshToken,
+    Registration,
+    Session,
+    User,
+)
+
+
+class Users(Protocol):
+    """The users. Usernames and e-mail addresses are unique whatever their case."""
+
+    async def get(self, user_id: str) -> User:
+        """Return a user. Raises ``UserNotFound``."""
+        ...
+
+    async def find_account(self, user_id: str) -> Account | None:
+        """Return a user's account as it is at this moment."""
+        ...
+
+    async def find_account_named(self, login_name: str) -> Account | None:
+        """Return the account with this username or e-mail address, in any case."""
+        ...
+
+    async def add(self, registration: Registration, role: Role, password_hash: str) -> User:
+        """Store a new active user and return it. Raises ``UsernameTaken`` and ``EmailTaken``."""
+        ...
+
+    async def update(self, user_id: str, draft: ProfileDraft, fields: Collection[str]) -> User:
+        """Set the named fields to the draft's values and return the user.
+
+        Deactivating ends all logins. Raises ``UserNotFound`` and ``EmailTaken``.
+        """
+        ...
+
+    async def replace_password(self, account: Account, password_hash: str) -> bool:
+        """Set another password and end all logins, in one step.
+
+        Returns False, and does nothing, if the password is no longer the account's.
+        """
+        ...
+
+    async def upgrade_hash(self, account: Account, password_hash: str) -> None:
+        """Keep another hash of the same password, unless the password has changed."""
+        ...
+
+
+class Sessions(Protocol):
+    """The logins that refresh tokens continue, of limited life however often continued."""
+
+    async def open(self, account: Account, token: RefreshToken) -> None:
+        """Begin a login with its first token."""
+        ...
+
+    async def rotate(self, token: RefreshToken, successor: RefreshToken) -> Session:
+        """Put the successor in the token's place and return the login.
+
+        A token whose place is already taken ends its login. Raises ``RefreshTokenInvalid``
+        and ``RefreshTokenReused``.
+        """
+        ...
+
+    async def end(self, family: str) -> None:
+        """End a login, if there is one."""
+        ...
+
+
+class Throttle(Protocol):
+    """Counts tries of passwords, each key for itself, over a limited window."""
+
+    async def count(self, key: str) -> LoginAttempts:
+        """Count one more try and return how many there were."""
+        ...
+
+    async def discount(self, key: str) -> None:
+        """Take back one try that was not made."""
+        ...
+
+    async def clear(self, key: str) -> None:
+        """Forget all tries."""
+        ...
+
+
+class Passwords(Protocol):
+    """One-way hashes of passwords. Each method that hashes may raise ``LoginOverloaded``."""
+
+    async def hash(self, password: str) -> str:
+        """Return a new hash of a password."""
+        ...
+
+    async def verify(self, password: str, password_hash: str | None) -> bool:
+        """Whether the hash is one of this password. None takes as long, and never is."""
+        ...
+
+    def is_outdated(self, password_hash: str) -> bool:
+        """Whether the hash was made in a way that is no longer ours."""
+        ...
+
+
+class AccessTokens(Protocol):
+    """Tokens that prove to every service who is calling."""
+
+    def issue(self, user: User) -> AccessToken:
+        """Return a token for the user."""
+        ...

@@ -1,0 +1,280 @@
+"""Users, logins and login attempts in MongoDB.
+
+A login is good as long as its ``login_epoch`` is its user's: raising the user's ends all of
+them in the same write that changes the password or deactivates the user. There is no moment,
+and no crash, between the two.
+"""
+
+from collections.abc import Collection, Mapping
+from datetime import datetime, timedelta
+from typing import Any, Final, cast
+
+from pymongo import ASCENDING, IndexModel
+from pymongo.errors import DuplicateKeyError
+
+from services.common.auth.principal import Role
+from services.common.clock import utc_now
+from services.common.ids import new_id
+from services.common.mongo import Document, Mongo
+from services.user.model import (
+    Account,
+    EmailTaken,
+    LoginAttempts,
+    ProfileDraft,
+    RefreshToken,
+    RefreshTokenInvalid,
+    RefreshTokenReused,
+    Registration,
+    Session,
+    User,
+    UsernameTaken,
+    UserNotFound,
+)
+
+_USERS: Final = "users"
+_SESSIONS: Final = "sessions"
+_ATTEMPTS: Final = "login_attempts"
+_TEXT: Final = {"bsonType": "string"}
+_TIME: Final = {"bsonType": "date"}
+_COUNT: Final = {"bsonType": ["int", "long"], "minimum": 0}
+_USER_PROPERTIES: Final = {
+    "username": _TEXT,
+    "username_key": _TEXT,
+    "email": _TEXT,
+    "email_key": _TEXT,
+    "full_name": _TEXT,
+    "role": {"enum": [Role.CUSTOMER.value, Role.ADMIN.value]},
+    "active": {"bsonType": "bool"},
+    "password_hash": _TEXT,
+    "login_epoch": _COUNT,
+    "create_time": _TIME,
+    "update_time": _TIME,
+}
+_SESSION_PROPERTIES: Final = {
+    "user_id": _TEXT,
+    "login_epoch": _COUNT,
+    "token_hash": _TEXT,
+    "create_time": _TIME,
+    "expire_time": _TIME,
+}
+_ATTEMPT_PROPERTIES: Final = {"failures": _COUNT, "expire_time": _TIME}
+_EXPIRY: Final = IndexModel([("expire_time", ASCENDING)], expireAfterSeconds=0)
+
+
+async def prepare_schema(mongo: Mongo) -> None:
+    """Create the collections, validators and indexes, or bring them up to date."""
+    await mongo.prepare(
+        _USERS,
+        schema=_schema(_USER_PROPERTIES),
+        indexes=[
+            IndexModel([("username_key", ASCENDING)], unique=True),
+            IndexModel([("email_key", ASCENDING)], unique=True),
+        ],
+    )
+    await mongo.prepare(_SESSIONS, schema=_schema(_SESSION_PROPERTIES), indexes=[_EXPIRY])
+    await mongo.prepare(_ATTEMPTS, schema=_schema(_ATTEMPT_PROPERTIES), indexes=[_EXPIRY])
+
+
+def _schema(properties: Mapping[str, Any]) -> Document:
+    return {
+        "bsonType": "object",
+        "required": list(properties),
+        "properties": {"_id": _TEXT, **properties},
+    }
+
+
+class MongoUsers:
+    """The users in MongoDB."""
+
+    def __init__(self, mongo: Mongo) -> None:
+        self._users = mongo.collection(_USERS)
+
+    async def get(self, user_id: str) -> User:
+        """Return a user. Raises ``UserNotFound``."""
+        document = await self._users.find_one({"_id": user_id}, {"password_hash": 0})
+        if document is None:
+            raise UserNotFound(user_id)
+        return _user(document)
+
+    async def find_account(self, user_id: str) -> Account | None:
+        """Return a user's account as it is at this moment."""
+        return await self._find_account({"_id": user_id})
+
+    async def find_account_named(self, login_name: str) -> Account | None:
+        """Return the account with this username or e-mail address, in any case."""
+        # No username holds an "@", so that nobody's name is another one's address.
+        key = "email_key" if "@" in login_name else "username_key"
+        return await self._find_account({key: login_name.casefold()})
+
+    async def add(self, registration: Registration, role: Role, password_hash: str) -> User:
+        """Store a new active user and return it. Raises ``UsernameTaken`` and ``EmailTaken``."""
+        now = utc_now()
+        document: Document = {
+            "_id": new_id(),
+            "username": registration.username,
+            "username_key": registration.username.casefold(),
+            "email": registration.email,
+            "email_key": registration.email.casefold(),
+            "full_name": registration.full_name,
+            "role": role.value,
+            "active": True,
+            "password_hash": password_hash,
+            "login_epoch": 0,
+            "create_time": now,
+            "update_time": now,
+        }
+        try:
+            await self._users.insert_one(document)
+        except DuplicateKeyError as error:
+            if "email_key" in (error.details or {}).get("keyPattern", {}):
+                raise EmailTaken(registration.email) from None
+            raise UsernameTaken(registration.username) from None
+        return _user(document)
+
+    async def update(self, user_id: str, draft: ProfileDraft, fields: Collection[str]) -> User:
+        """Set the named fields and return the user. Deactivating ends all logins."""
+        deactivated = "active" in fields and not draft.active
+        try:
+            document = await self._users.find_one_and_update(
+                {"_id": user_id},
+                {
+                    "$set": _changes(draft, fields) | {"update_time": utc_now()},
+                    "$inc": {"login_epoch": int(deactivated)},
+                },
+                return_document=True,
+            )
+        except DuplicateKeyError:
+            raise EmailTaken(draft.email) from None
+        if document is None:
+            raise UserNotFound(user_id)
+        return _user(document)
+
+    async def replace_password(self, account: Account, password_hash: str) -> bool:
+        """Set another password and end all logins, unless the password has changed."""
+        return await self._set_hash(account, password_hash, ended_logins=1)
+
+    async def upgrade_hash(self, account: Account, password_hash: str) -> None:
+        """Keep another hash of the same password, unless the password has changed."""
+        await self._set_hash(account, password_hash, ended_logins=0)
+
+    async def _find_account(self, query: Document) -> Account | None:
+        document = await self._users.find_one(query)
+        if document is None:
+            return None
+        return Account(_user(document), document["password_hash"], document["login_epoch"])
+
+    async def _set_hash(self, account: Account, password_hash: str, ended_logins: int) -> bool:
+        result = await self._users.update_one(
+            {"_id": account.user.user_id, "password_hash": account.password_hash},
+            {"$set": {"password_hash": password_hash}, "$inc": {"login_epoch": ended_logins}},
+        )
+        return bool(result.matched_count)
+
+
+class MongoSessions:
+    """The logins in MongoDB: one document each, with the hash of its newest token."""
+
+    def __init__(self, mongo: Mongo, lifetime_s: float) -> None:
+        self._sessions = mongo.collection(_SESSIONS)
+        self._lifetime = timedelta(seconds=lifetime_s)
+
+    async def open(self, account: Account, token: RefreshToken) -> None:
+        """Begin a login with its first token."""
+        now = utc_now()
+        await self._sessions.insert_one(
+            {
+                "_id": token.family,
+                "user_id": account.user.user_id,
+                "login_epoch": account.login_epoch,
+                "token_hash": token.digest,
+                "create_time": now,
+                "expire_time": now + self._lifetime,
+            }
+        )
+
+    async def rotate(self, token: RefreshToken, successor: RefreshToken) -> Session:
+        """Put the successor in the token's place and return the login."""
+        alive = {"_id": token.family, "expire_time": {"$gt": utc_now()}}
+        document = await self._sessions.find_one_and_update(
+            alive | {"token_hash": token.digest}, {"$set": {"token_hash": successor.digest}}
+        )
+        if document is not None:
+            return Session(document["user_id"], document["login_epoch"])
+        result = await self._sessions.delete_one(alive)
+        if result.deleted_count:
+            raise RefreshTokenReused
+        raise RefreshTokenInvalid
+
+    async def end(self, family: str) -> None:
+        """End a login, if there is one."""
+        await self._sessions.delete_one({"_id": family})
+
+
+class MongoThrottle:
+    """Login attempts in MongoDB, so that a cache that is down does not lift the throttle."""
+
+    def __init__(self, mongo: Mongo, window_s: float) -> None:
+        self._attempts = mongo.collection(_ATTEMPTS)
+        self._window = timedelta(seconds=window_s)
+
+    async def count(self, key: str) -> LoginAttempts:
+        """Count one more try and return how many there were since the window began."""
+        now = utc_now()
+        try:
+            document = await self._count(key, now)
+        except DuplicateKeyError:  # another first try came in between
+            document = await self._count(key, now)
+        ends_in = document["expire_time"] - now
+        return LoginAttempts(document["failures"], ends_in.total_seconds())
+
+    async def discount(self, key: str) -> None:
+        """Take back one try that was not made."""
+        await self._attempts.update_one(
+            {"_id": key, "failures": {"$gt": 0}}, {"$inc": {"failures": -1}}
+        )
+
+    async def clear(self, key: str) -> None:
+        """Forget all tries."""
+        await self._attempts.delete_one({"_id": key})
+
+    async def _count(self, key: str, now: datetime) -> Document:
+        # TTL deletion lags by up to a minute: a window that is over begins anew here.
+        open_window = {"$gt": ["$expire_time", now]}
+        document = await self._attempts.find_one_and_update(
+            {"_id": key},
+            [
+                {
+                    "$set": {
+                        "failures": {"$cond": [open_window, {"$add": ["$failures", 1]}, 1]},
+                        "expire_time": {"$cond": [open_window, "$expire_time", now + self._window]},
+                    }
+                }
+            ],
+            upsert=True,
+            return_document=True,
+        )
+        return cast("Document", document)  # an upsert always leaves one
+
+
+def _changes(draft: ProfileDraft, fields: Collection[str]) -> Document:
+    values: Document = {
+        "email": draft.email,
+        "full_name": draft.full_name,
+        "role": draft.role.value,
+        "active": draft.active,
+    }
+    changes = {name: values[name] for name in fields}
+    return changes | ({"email_key": draft.email.casefold()} if "email" in fields else {})
+
+
+def _user(document: Mapping[str, Any]) -> User:
+    return User(
+        user_id=document["_id"],
+        username=document["username"],
+        email=document["email"],
+        full_name=document["full_name"],
+        role=Role(document["role"]),
+        active=document["active"],
+        create_time=document["create_time"],
+        update_time=document["update_time"],
+    )

@@ -1,0 +1,31 @@
+"""Settings of the User service."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, SecretStr
+
+from services.common.settings import Port, Seconds, ServiceSettings
+from services.user.model import PASSWORD_RULE, is_acceptable_password
+
+
+def _obeys_rule(password: SecretStr) -> SecretStr:
+    if not is_acceptable_password(password.get_secret_value()):
+        raise ValueError(PASSWORD_RULE)
+    return password
+
+
+class Settings(ServiceSettings):
+    """What the User service reads from the environment."""
+
+    user_port: Port = 50051
+    user_database: str = "shop_user"
+    user_signing_key_file: Path
+    admin_password: Annotated[SecretStr, AfterValidator(_obeys_rule)] | None = None
+    access_token_lifetime_s: Annotated[int, Field(ge=1, le=86_400)] = 900
+    refresh_token_lifetime_s: Annotated[int, Field(ge=1, le=366 * 86_400)] = 30 * 86_400
+    login_max_failures: Annotated[int, Field(ge=1, le=1_000)] = 10
+    login_window_s: Seconds = 300.0
+    hash_workers: Annotated[int, Field(ge=1, le=64)] = min(4, os.cpu_count() or 1)
+    hash_queue: Annotated[int, Field(ge=0, le=10_000)] = 64

@@ -1,0 +1,139 @@
+"""What the User service does, one recipe per RPC."""
+
+from collections.abc import Collection
+from contextlib import suppress
+from dataclasses import dataclass
+
+from services.common.auth.principal import Principal, Role
+from services.common.validation import check_identifier
+from services.user.model import (
+    ADMIN_EMAIL,
+    ADMIN_USERNAME,
+    Account,
+    InvalidCredentials,
+    Login,
+    LoginOverloaded,
+    PasswordChanged,
+    ProfileDraft,
+    RefreshToken,
+    RefreshTokenInvalid,
+    Registration,
+    User,
+    UsernameTaken,
+    attempt_key,
+    check_login,
+    check_password_change,
+)
+from services.user.ports import AccessTokens, Passwords, Sessions, Throttle, Users
+
+
+@dataclass(frozen=True, slots=True)
+class UserUseCases:
+    """The users and their logins, as a caller may use them."""
+
+    users: Users
+    sessions: Sessions
+    throttle: Throttle
+    passwords: Passwords
+    access_tokens: AccessTokens
+    login_max_failures: int
+
+    async def register_user(self, registration: Registration, password: str) -> User:
+        """Add a customer."""
+        registration.check(password)
+        registration.confirm_unreserved()
+        password_hash = await self.passwords.hash(password)
+        return await self.users.add(registration, Role.CUSTOMER, password_hash)
+
+    async def authenticate_user(self, login_name: str, password: str) -> Login:
+        """Begin a login with a password."""
+        check_login(login_name, password)
+        found = await self.users.find_account_named(login_name)
+        account = await self._prove(attempt_key(login_name, found), found, password)
+        await self._upgrade_hash(account, password)
+        token = RefreshToken.new()
+        await self.sessions.open(account, token)
+        return self._login(account, token)
+
+    async def refresh_tokens(self, refresh_token: str) -> Login:
+        """Continue a login with its newest refresh token."""
+        token = RefreshToken.parse(refresh_token)
+        successor = token.successor()
+        session = await self.sessions.rotate(token, successor)
+        account = await self.users.find_account(session.user_id)
+        if account is None or not session.is_open_to(account):
+            await self.sessions.end(token.family)
+            raise RefreshTokenInvalid
+        return self._login(account, successor)
+
+    async def revoke_tokens(self, refresh_token: str) -> None:
+        """End a login, by any refresh token it ever had."""
+        await self.sessions.end(RefreshToken.parse(refresh_token).family)
+
+    async def get_user_profile(self, user_id: str) -> User:
+        """Return one user."""
+        check_identifier("user_id", user_id)
+        return await self.users.get(user_id)
+
+    async def update_user_profile(
+        self, principal: Principal, user_id: str, draft: ProfileDraft, fields: Collection[str]
+    ) -> User:
+        """Change the named fields of a profile, as far as the caller may."""
+        check_identifier("user.user_id", user_id)
+        draft.confirm_permitted(fields, principal)
+        draft.check(fields)
+        return await self.users.update(user_id, draft, fields)
+
+    async def change_password(self, user_id: str, current_password: str, new_password: str) -> None:
+        """Replace a password that the caller knows, and end all logins."""
+        check_password_change(user_id, current_password, new_password)
+        found = await self.users.find_account(user_id)
+        account = await self._prove(attempt_key(user_id, found), found, current_password)
+        password_hash = await self.passwords.hash(new_password)
+        if not await self.users.replace_password(account, password_hash):
+            raise PasswordChanged
+
+    async def ensure_admin(self, password: str) -> None:
+        """Make the user ``admin`` be there, able to administrate, with this password.
+
+        Several processes may do so at once.
+        """
+        account = await self.users.find_account_named(ADMIN_USERNAME)
+        if account is None:
+            registration = Registration(ADMIN_USERNAME, ADMIN_EMAIL, "Administrator")
+            with suppress(UsernameTaken):
+                await self.users.add(registration, Role.ADMIN, await self.passwords.hash(password))
+            return
+        user = account.user
+        if user.role is not Role.ADMIN or not user.active:
+            draft = ProfileDraft(user.email, user.full_name, Role.ADMIN, active=True)
+            await self.users.update(user.user_id, draft, ("role", "active"))
+        if not await self.passwords.verify(password, account.password_hash):
+            await self.users.replace_password(account, await self.passwords.hash(password))
+
+    async def _prove(self, key: str, account: Account | None, password: str) -> Account:
+        """Return the account if it is active and this is its password.
+
+        The try is counted before it is made, so that tries at the same time are all counted.
+        """
+        attempts = await self.throttle.count(key)
+        attempts.confirm_at_most(self.login_max_failures)
+        password_hash = None if account is None else account.password_hash
+        try:
+            right = await self.passwords.verify(password, password_hash)
+        except LoginOverloaded:
+            await self.throttle.discount(key)
+            raise
+        if account is None or not right or not account.user.active:
+            raise InvalidCredentials
+        await self.throttle.clear(key)
+        return account
+
+    async def _upgrade_hash(self, account: Account, password: str) -> None:
+        if self.passwords.is_outdated(account.password_hash):
+            with suppress(LoginOverloaded):  # another login will do
+                password_hash = await self.passwords.hash(password)
+                await self.users.upgrade_hash(account, password_hash)
+
+    def _login(self, account: Account, token: RefreshToken) -> Login:
+        return Login(account.user.user_id, self.access_tokens.issue(account.user), token)

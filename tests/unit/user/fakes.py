@@ -1,0 +1,179 @@
+"""The ports of the User service, in memory."""
+
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+from services.common.auth.principal import Role
+from services.common.ids import new_id
+from services.user.model import (
+    AccessToken,
+    Account,
+    EmailTaken,
+    LoginAttempts,
+    LoginOverloaded,
+    ProfileDraft,
+    RefreshToken,
+    RefreshTokenInvalid,
+    RefreshTokenReused,
+    Registration,
+    Session,
+    User,
+    UsernameTaken,
+    UserNotFound,
+)
+
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+WINDOW_S = 300.0
+
+
+class FakeUsers:
+    def __init__(self) -> None:
+        self.accounts: dict[str, Account] = {}
+
+    async def get(self, user_id: str) -> User:
+        if user_id not in self.accounts:
+            raise UserNotFound(user_id)
+        return self.accounts[user_id].user
+
+    async def find_account(self, user_id: str) -> Account | None:
+        return self.accounts.get(user_id)
+
+    async def find_account_named(self, login_name: str) -> Account | None:
+        return self._named(login_name)
+
+    def _named(self, login_name: str) -> Account | None:
+        key = login_name.casefold()
+        for account in self.accounts.values():
+            if key in {account.user.username.casefold(), account.user.email.casefold()}:
+                return account
+        return None
+
+    async def add(self, registration: Registration, role: Role, password_hash: str) -> User:
+        if self._named(registration.username):
+            raise UsernameTaken(registration.username)
+        if self._named(registration.email):
+            raise EmailTaken(registration.email)
+        user = User(
+            new_id(),
+            registration.username,
+            registration.email,
+            registration.full_name,
+            role,
+            active=True,
+            create_time=NOW,
+            update_time=NOW,
+        )
+        self.accounts[user.user_id] = Account(user, password_hash, login_epoch=0)
+        return user
+
+    async def update(self, user_id: str, draft: ProfileDraft, fields: Collection[str]) -> User:
+        account = self.accounts.get(user_id)
+        if account is None:
+            raise UserNotFound(user_id)
+        values = {
+            "email": draft.email,
+            "full_name": draft.full_name,
+            "role": draft.role,
+            "active": draft.active,
+        }
+        user = replace(account.user, **{name: values[name] for name in fields})  # type: ignore[arg-type]
+        ended = "active" in fields and not draft.active
+        self.accounts[user_id] = replace(
+            account, user=user, login_epoch=account.login_epoch + int(ended)
+        )
+        return user
+
+    async def replace_password(self, account: Account, password_hash: str) -> bool:
+        current = self.accounts[account.user.user_id]
+        if current.password_hash != account.password_hash:
+            return False
+        self.accounts[account.user.user_id] = replace(
+            current, password_hash=password_hash, login_epoch=current.login_epoch + 1
+        )
+        return True
+
+    async def upgrade_hash(self, account: Account, password_hash: str) -> None:
+        current = self.accounts[account.user.user_id]
+        self.accounts[account.user.user_id] = replace(current, password_hash=password_hash)
+
+
+class FakeSessions:
+    def __init__(self) -> None:
+        self.sessions: dict[str, tuple[Session, str]] = {}
+
+    async def open(self, account: Account, token: RefreshToken) -> None:
+        session = Session(account.user.user_id, account.login_epoch)
+        self.sessions[token.family] = (session, token.digest)
+
+    async def rotate(self, token: RefreshToken, successor: RefreshToken) -> Session:
+        if token.family not in self.sessions:
+            raise RefreshTokenInvalid
+        session, digest = self.sessions.pop(token.family)
+        if digest != token.digest:
+            raise RefreshTokenReused
+        self.sessions[token.family] = (session, successor.digest)
+        return session
+
+    async def end(self, family: str) -> None:
+        self.sessions.pop(family, None)
+
+
+class FakeThrottle:
+    def __init__(self) -> None:
+        self.tries: Counter[str] = Counter()
+
+    async def count(self, key: str) -> LoginAttempts:
+        self.tries[key] += 1
+        return LoginAttempts(self.tries[key], WINDOW_S)
+
+    async def discount(self, key: str) -> None:
+        self.tries[key] -= 1
+
+    async def clear(self, key: str) -> None:
+        del self.tries[key]
+
+
+@dataclass
+class FakePasswords:
+    """Hashes are ``<scheme>:<password>``; those of another scheme than the present are outdated."""
+
+    scheme: str = "new"
+    overloaded: bool = False
+    verified: list[str | None] = field(default_factory=list)
+
+    async def hash(self, password: str) -> str:
+        self._take_place()
+        return f"{self.scheme}:{password}"
+
+    async def verify(self, password: str, password_hash: str | None) -> bool:
+        self._take_place()
+        self.verified.append(password_hash)
+        return password_hash is not None and password_hash.partition(":")[2] == password
+
+    def is_outdated(self, password_hash: str) -> bool:
+        return not password_hash.startswith(f"{self.scheme}:")
+
+    def _take_place(self) -> None:
+        if self.overloaded:
+            raise LoginOverloaded
+
+
+class FakeAccessTokens:
+    def issue(self, user: User) -> AccessToken:
+        return AccessToken(f"{user.role}:{user.user_id}", NOW)
+
+
+class FakeUsersSeeing(FakeUsers):
+    """The same users, read at a moment before somebody else wrote."""
+
+    def __init__(self, users: FakeUsers, seen: Account | None) -> None:
+        self.accounts = users.accounts
+        self._seen = seen
+
+    async def find_account(self, user_id: str) -> Account | None:
+        return self._seen
+
+    async def find_account_named(self, login_name: str) -> Account | None:
+        return self._seen

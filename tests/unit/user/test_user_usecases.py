@@ -1,0 +1,436 @@
+"""What the User service does, with everything outside faked."""
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from services.common.auth.principal import Principal, Role
+from services.common.errors import InvalidArgument, PermissionDenied
+from services.user.model import (
+    EmailTaken,
+    InvalidCredentials,
+    LoginOverloaded,
+    LoginThrottled,
+    PasswordChanged,
+    ProfileDraft,
+    RefreshTokenInvalid,
+    RefreshTokenReused,
+    Registration,
+    User,
+    UsernameTaken,
+    UserNotFound,
+)
+from services.user.usecases import UserUseCases
+from tests.unit.user.fakes import (
+    WINDOW_S,
+    FakeAccessTokens,
+    FakePasswords,
+    FakeSessions,
+    FakeThrottle,
+    FakeUsers,
+    FakeUsersSeeing,
+)
+
+ADA = Registration("Ada", "Ada@Example.com", "Ada Lovelace")
+PASSWORD = "correct horse"
+MAX_FAILURES = 3
+ADMIN = Principal("0" * 24, Role.ADMIN)
+UNKNOWN_ID = "f" * 24
+
+
+@dataclass
+class World:
+    users: FakeUsers = field(default_factory=FakeUsers)
+    sessions: FakeSessions = field(default_factory=FakeSessions)
+    throttle: FakeThrottle = field(default_factory=FakeThrottle)
+    passwords: FakePasswords = field(default_factory=FakePasswords)
+
+    @property
+    def usecases(self) -> UserUseCases:
+        return UserUseCases(
+            self.users,
+            self.sessions,
+            self.throttle,
+            self.passwords,
+            FakeAccessTokens(),
+            MAX_FAILURES,
+        )
+
+    async def fail_login(self, login_name: str, times: int) -> None:
+        for _ in range(times):
+            with pytest.raises(InvalidCredentials):
+                await self.usecases.authenticate_user(login_name, "wrong")
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+@pytest.fixture
+def shop(world: World) -> UserUseCases:
+    return world.usecases
+
+
+@pytest.fixture
+async def ada(shop: UserUseCases) -> User:
+    return await shop.register_user(ADA, PASSWORD)
+
+
+def owner(user: User) -> Principal:
+    return Principal(user.user_id, user.role)
+
+
+def draft(
+    *, email: str = "", full_name: str = "", role: Role = Role.ANONYMOUS, active: bool = False
+) -> ProfileDraft:
+    return ProfileDraft(email, full_name, role, active)
+
+
+# Registering
+
+
+async def test_who_registers_becomes_an_active_customer(ada: User) -> None:
+    assert (ada.username, ada.role, ada.active) == ("Ada", Role.CUSTOMER, True)
+
+
+async def test_a_bad_registration_names_every_bad_field(shop: UserUseCases) -> None:
+    with pytest.raises(InvalidArgument) as refused:
+        await shop.register_user(Registration("-x", "nowhere", ""), "short")
+    fields = [violation.field for violation in refused.value.violations]
+    assert fields == ["username", "email", "password", "full_name"]
+
+
+@pytest.mark.parametrize("username", ["admin", "Admin"])
+async def test_the_administrators_name_cannot_be_registered(
+    shop: UserUseCases, username: str
+) -> None:
+    with pytest.raises(UsernameTaken):
+        await shop.register_user(Registration(username, "x@example.com", "X"), PASSWORD)
+
+
+async def test_the_administrators_address_cannot_be_registered(shop: UserUseCases) -> None:
+    with pytest.raises(EmailTaken):
+        await shop.register_user(Registration("eve", "Admin@Shop.example", "Eve"), PASSWORD)
+
+
+# Logging in
+
+
+@pytest.mark.parametrize("name", ["Ada", "aDA", "ADA@EXAMPLE.COM"])
+async def test_username_and_address_log_in_in_any_case(
+    shop: UserUseCases, ada: User, name: str
+) -> None:
+    login = await shop.authenticate_user(name, PASSWORD)
+    assert login.user_id == ada.user_id
+    assert login.access_token.text == f"customer:{ada.user_id}"
+
+
+async def test_unknown_wrong_and_inactive_are_one_answer(
+    world: World, shop: UserUseCases, ada: User
+) -> None:
+    answers = []
+    for name, password in (("nobody", PASSWORD), ("ada", "wrong")):
+        with pytest.raises(InvalidCredentials) as refused:
+            await shop.authenticate_user(name, password)
+        answers.append(str(refused.value))
+    await world.users.update(ada.user_id, draft(active=False), ["active"])
+    with pytest.raises(InvalidCredentials) as refused:
+        await shop.authenticate_user("ada", PASSWORD)
+    assert {*answers, str(refused.value)} == {answers[0]}
+
+
+async def test_an_unknown_user_costs_a_hash_too(world: World, shop: UserUseCases) -> None:
+    await world.fail_login("nobody", 1)
+    assert world.passwords.verified == [None]
+
+
+@pytest.mark.parametrize(
+    ("name", "password", "bad"),
+    [("", "x", "username"), ("x" * 255, "x", "username"), ("x", "", "password")],
+)
+async def test_what_nobody_can_be_called_is_not_counted_as_a_try(
+    world: World, shop: UserUseCases, name: str, password: str, bad: str
+) -> None:
+    with pytest.raises(InvalidArgument) as refused:
+        await shop.authenticate_user(name, password)
+    assert [violation.field for violation in refused.value.violations] == [bad]
+    assert not world.throttle.tries
+
+
+@pytest.mark.usefixtures("ada")
+async def test_after_too_many_failures_even_the_right_password_must_wait(
+    world: World, shop: UserUseCases
+) -> None:
+    await world.fail_login("ada", MAX_FAILURES)
+    hashed = len(world.passwords.verified)
+    with pytest.raises(LoginThrottled) as refused:
+        await shop.authenticate_user("ada", PASSWORD)
+    assert refused.value.retry_delay_s == WINDOW_S
+    assert len(world.passwords.verified) == hashed
+
+
+@pytest.mark.usefixtures("ada")
+async def test_failures_count_for_the_account_by_whichever_name(
+    world: World, shop: UserUseCases
+) -> None:
+    await world.fail_login("ada", MAX_FAILURES - 1)
+    await world.fail_login("ada@example.com", 1)
+    with pytest.raises(LoginThrottled):
+        await shop.authenticate_user("ADA", PASSWORD)
+
+
+async def test_unknown_names_are_throttled_alike(world: World, shop: UserUseCases) -> None:
+    await world.fail_login("nobody", MAX_FAILURES)
+    with pytest.raises(LoginThrottled):
+        await shop.authenticate_user("NoBody", "wrong")
+
+
+@pytest.mark.usefixtures("ada")
+async def test_a_login_makes_earlier_failures_forgotten(world: World, shop: UserUseCases) -> None:
+    await world.fail_login("ada", MAX_FAILURES - 1)
+    await shop.authenticate_user("ada", PASSWORD)
+    await world.fail_login("ada", MAX_FAILURES)
+
+
+@pytest.mark.usefixtures("ada")
+async def test_being_overloaded_counts_against_nobody(world: World, shop: UserUseCases) -> None:
+    world.passwords.overloaded = True
+    for _ in range(MAX_FAILURES + 1):
+        with pytest.raises(LoginOverloaded):
+            await shop.authenticate_user("ada", PASSWORD)
+    world.passwords.overloaded = False
+    await shop.authenticate_user("ada", PASSWORD)
+
+
+async def test_an_outdated_hash_is_made_anew_at_login(
+    world: World, shop: UserUseCases, ada: User
+) -> None:
+    world.passwords.scheme = "newer"
+    login = await shop.authenticate_user("ada", PASSWORD)
+    assert world.users.accounts[ada.user_id].password_hash == f"newer:{PASSWORD}"
+    await shop.refresh_tokens(login.refresh_token.text)
+
+
+# Continuing and ending a login
+
+
+@pytest.mark.usefixtures("ada")
+async def test_a_refresh_token_continues_the_login_once(shop: UserUseCases) -> None:
+    login = await shop.authenticate_user("ada", PASSWORD)
+    continued = await shop.refresh_tokens(login.refresh_token.text)
+    assert continued.refresh_token.text != login.refresh_token.text
+    with pytest.raises(RefreshTokenReused):
+        await shop.refresh_tokens(login.refresh_token.text)
+
+
+@pytest.mark.usefixtures("ada")
+async def test_using_an_old_refresh_token_ends_that_login_and_no_other(shop: UserUseCases) -> None:
+    stolen = await shop.authenticate_user("ada", PASSWORD)
+    other = await shop.authenticate_user("ada", PASSWORD)
+    newest = await shop.refresh_tokens(stolen.refresh_token.text)
+    with pytest.raises(RefreshTokenReused):
+        await shop.refresh_tokens(stolen.refresh_token.text)
+    with pytest.raises(RefreshTokenInvalid):
+        await shop.refresh_tokens(newest.refresh_token.text)
+    await shop.refresh_tokens(other.refresh_token.text)
+
+
+async def test_a_refreshed_login_has_the_role_of_now(
+    world: World, shop: UserUseCases, ada: User
+) -> None:
+    login = await shop.authenticate_user("ada", PASSWORD)
+    await world.users.update(ada.user_id, draft(role=Role.ADMIN), ["role"])
+    continued = await shop.refresh_tokens(login.refresh_token.text)
+    assert continued.access_token.text == f"admin:{ada.user_id}"
+
+
+@pytest.mark.parametrize("text", ["nonsense", "a.b", "."])
+async def test_a_text_that_was_never_a_token_is_invalid_and_may_be_revoked(
+    shop: UserUseCases, text: str
+) -> None:
+    with pytest.raises(RefreshTokenInvalid):
+        await shop.refresh_tokens(text)
+    await shop.revoke_tokens(text)
+
+
+@pytest.mark.parametrize("text", ["", "x" * 257])
+async def test_a_text_that_cannot_be_a_token_is_bad_input(shop: UserUseCases, text: str) -> None:
+    for method in (shop.refresh_tokens, shop.revoke_tokens):
+        with pytest.raises(InvalidArgument) as refused:
+            await method(text)
+        assert refused.value.violations[0].field == "refresh_token"
+
+
+@pytest.mark.usefixtures("ada")
+async def test_revoking_ends_the_login_by_a_used_token_too(shop: UserUseCases) -> None:
+    login = await shop.authenticate_user("ada", PASSWORD)
+    newest = await shop.refresh_tokens(login.refresh_token.text)
+    await shop.revoke_tokens(login.refresh_token.text)
+    await shop.revoke_tokens(login.refresh_token.text)
+    with pytest.raises(RefreshTokenInvalid):
+        await shop.refresh_tokens(newest.refresh_token.text)
+
+
+async def test_deactivating_a_user_ends_their_logins_for_good(
+    shop: UserUseCases, ada: User
+) -> None:
+    login = await shop.authenticate_user("ada", PASSWORD)
+    for active in (False, True):
+        await shop.update_user_profile(ADMIN, ada.user_id, draft(active=active), ["active"])
+    with pytest.raises(RefreshTokenInvalid):
+        await shop.refresh_tokens(login.refresh_token.text)
+
+
+async def test_an_inactive_user_cannot_continue_a_login(shop: UserUseCases, ada: User) -> None:
+    login = await shop.authenticate_user("ada", PASSWORD)
+    await shop.update_user_profile(ADMIN, ada.user_id, draft(active=False), ["active"])
+    with pytest.raises(RefreshTokenInvalid):
+        await shop.refresh_tokens(login.refresh_token.text)
+
+
+# Profiles
+
+
+async def test_an_unknown_profile_is_not_found(shop: UserUseCases) -> None:
+    with pytest.raises(UserNotFound) as refused:
+        await shop.get_user_profile(UNKNOWN_ID)
+    assert refused.value.metadata == {"user_id": UNKNOWN_ID}
+
+
+async def test_users_change_their_own_address_and_name(shop: UserUseCases, ada: User) -> None:
+    wanted = draft(email="ada@new.example", full_name="Ada King")
+    user = await shop.update_user_profile(owner(ada), ada.user_id, wanted, ["email", "full_name"])
+    assert user == await shop.get_user_profile(ada.user_id)
+    assert (user.email, user.full_name) == ("ada@new.example", "Ada King")
+
+
+@pytest.mark.parametrize("name", ["role", "active"])
+async def test_only_an_administrator_changes_role_and_activity(
+    shop: UserUseCases, ada: User, name: str
+) -> None:
+    wanted = draft(full_name="Ada", role=Role.ADMIN, active=False)
+    for principal in (owner(ada), Principal("order", Role.SERVICE)):
+        with pytest.raises(PermissionDenied) as refused:
+            await shop.update_user_profile(principal, ada.user_id, wanted, ["full_name", name])
+        assert refused.value.metadata == {"field": name}
+    await shop.update_user_profile(ADMIN, ada.user_id, wanted, ["full_name", name])
+
+
+async def test_the_administrators_address_cannot_be_taken_over(
+    shop: UserUseCases, ada: User
+) -> None:
+    with pytest.raises(EmailTaken):
+        await shop.update_user_profile(
+            owner(ada), ada.user_id, draft(email="ADMIN@shop.example"), ["email"]
+        )
+
+
+async def test_a_bad_update_names_every_bad_field(shop: UserUseCases, ada: User) -> None:
+    with pytest.raises(InvalidArgument) as refused:
+        await shop.update_user_profile(
+            ADMIN, ada.user_id, draft(), ["email", "full_name", "role", "active"]
+        )
+    fields = [violation.field for violation in refused.value.violations]
+    assert fields == ["user.email", "user.full_name", "user.role"]
+
+
+# Changing a password
+
+
+async def test_changing_the_password_ends_all_logins(shop: UserUseCases, ada: User) -> None:
+    logins = [await shop.authenticate_user("ada", PASSWORD) for _ in range(2)]
+    await shop.change_password(ada.user_id, PASSWORD, "another horse")
+    for login in logins:
+        with pytest.raises(RefreshTokenInvalid):
+            await shop.refresh_tokens(login.refresh_token.text)
+    await shop.authenticate_user("ada", "another horse")
+    with pytest.raises(InvalidCredentials):
+        await shop.authenticate_user("ada", PASSWORD)
+
+
+async def test_a_login_under_way_while_the_password_changes_does_not_outlive_it(
+    world: World, shop: UserUseCases, ada: User
+) -> None:
+    begun = await world.users.find_account(ada.user_id)
+    assert begun is not None
+    await shop.change_password(ada.user_id, PASSWORD, "another horse")
+    late = await World(
+        FakeUsersSeeing(world.users, begun), world.sessions
+    ).usecases.authenticate_user("ada", PASSWORD)
+    with pytest.raises(RefreshTokenInvalid):
+        await shop.refresh_tokens(late.refresh_token.text)
+
+
+async def test_trying_current_passwords_is_throttled_like_logging_in(
+    shop: UserUseCases, ada: User
+) -> None:
+    for _ in range(MAX_FAILURES):
+        with pytest.raises(InvalidCredentials):
+            await shop.change_password(ada.user_id, "wrong", "another horse")
+    with pytest.raises(LoginThrottled):
+        await shop.change_password(ada.user_id, PASSWORD, "another horse")
+    with pytest.raises(LoginThrottled):
+        await shop.authenticate_user("ada", PASSWORD)
+
+
+async def test_of_two_changes_at_once_one_is_told_to_repeat(
+    world: World, shop: UserUseCases, ada: User
+) -> None:
+    begun = await world.users.find_account(ada.user_id)
+    assert begun is not None
+    await shop.change_password(ada.user_id, PASSWORD, "another horse")
+    late = World(FakeUsersSeeing(world.users, begun)).usecases
+    with pytest.raises(PasswordChanged):
+        await late.change_password(ada.user_id, PASSWORD, "third horse")
+    await shop.authenticate_user("ada", "another horse")
+
+
+async def test_a_bad_change_names_every_bad_field(shop: UserUseCases) -> None:
+    with pytest.raises(InvalidArgument) as refused:
+        await shop.change_password("me", "", "short")
+    fields = [violation.field for violation in refused.value.violations]
+    assert fields == ["user_id", "current_password", "new_password"]
+
+
+# The administrator
+
+
+async def test_the_administrator_is_made_once(world: World, shop: UserUseCases) -> None:
+    await shop.ensure_admin(PASSWORD)
+    login = await shop.authenticate_user("admin", PASSWORD)
+    await shop.ensure_admin(PASSWORD)
+    assert len(world.users.accounts) == 1
+    continued = await shop.refresh_tokens(login.refresh_token.text)
+    assert continued.access_token.text.startswith("admin:")
+
+
+async def test_another_admin_password_replaces_the_old_and_ends_its_logins(
+    shop: UserUseCases,
+) -> None:
+    await shop.ensure_admin(PASSWORD)
+    login = await shop.authenticate_user("admin", PASSWORD)
+    await shop.ensure_admin("another horse")
+    with pytest.raises(RefreshTokenInvalid):
+        await shop.refresh_tokens(login.refresh_token.text)
+    await shop.authenticate_user("admin", "another horse")
+
+
+async def test_an_administrator_who_locked_themselves_out_is_back_after_a_start(
+    shop: UserUseCases,
+) -> None:
+    await shop.ensure_admin(PASSWORD)
+    admin = await shop.authenticate_user("admin", PASSWORD)
+    wanted = draft(role=Role.CUSTOMER, active=False)
+    await shop.update_user_profile(ADMIN, admin.user_id, wanted, ["role", "active"])
+    await shop.ensure_admin(PASSWORD)
+    again = await shop.authenticate_user("admin", PASSWORD)
+    assert again.access_token.text.startswith("admin:")
+
+
+async def test_losing_the_race_to_make_the_administrator_is_fine(
+    world: World, shop: UserUseCases
+) -> None:
+    await shop.ensure_admin(PASSWORD)
+    await World(FakeUsersSeeing(world.users, None)).usecases.ensure_admin(PASSWORD)
+    assert len(world.users.accounts) == 1
