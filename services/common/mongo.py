@@ -4,7 +4,6 @@ Motor reached its end of life in May 2026; PyMongo's ``AsyncMongoClient`` follow
 written against the protocols here runs on both.
 """
 
-import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from pymongo.write_concern import WriteConcern
 
 from services.common.call import remaining_s
 from services.common.errors import DomainError, Unavailable
+from services.common.transaction import Session, Transactions, settled
 
 Document = dict[str, Any]
 Filter = Mapping[str, Any]
@@ -54,15 +54,6 @@ class MongoOptions:
     uri: str
     driver: MongoDriver
     timeout_ms: int
-
-
-class Session(Protocol):
-    """A client session, as far as both drivers agree."""
-
-    async def with_transaction(
-        self, work: Callable[["Session"], Awaitable[Any]], *, write_concern: WriteConcern
-    ) -> Any:
-        """Run ``work`` in a transaction and repeat it while MongoDB asks for that."""
 
 
 class Cursor(Protocol):
@@ -146,6 +137,7 @@ class Mongo:
             write_concern=_MAJORITY,
             read_concern=ReadConcern("local"),
         )
+        self._transactions = Transactions(client, _MAJORITY)
         self._timeout_s = timeout_s
 
     def collection(self, name: str) -> Collection:
@@ -161,28 +153,40 @@ class Mongo:
         self, name: str, *, schema: Document, indexes: Sequence[IndexModel] = ()
     ) -> None:
         """Make the collection have this validator and these indexes, however often it runs."""
-        options = {"validator": {"$jsonSchema": schema}, "validationLevel": "strict"}
-        try:
-            await self._database.command({"create": name, **options})
-        except OperationFailure as error:
-            if error.code != _NAMESPACE_EXISTS:
-                raise
-            await self._database.command({"collMod": name, **options})
+        wanted = {"validator": {"$jsonSchema": schema}, "validationLevel": "strict"}
+        present = await self._options(name)
+        if present is None:
+            present = wanted
+            try:
+                await self._database.command({"create": name, **wanted})
+            except OperationFailure as error:
+                if error.code != _NAMESPACE_EXISTS:
+                    raise
+                present = await self._options(name) or {}
+        # collMod waits for all transactions on the collection, those of killed processes too,
+        # and all other work waits for it: nothing to do at every start.
+        if any(present.get(key) != value for key, value in wanted.items()):
+            await self._database.command({"collMod": name, **wanted})
         if indexes:
             await self.collection(name).create_indexes(indexes)
+
+    async def _options(self, name: str) -> Document | None:
+        """Return the options of a collection; None if there is no such collection."""
+        answer = await self._database.command({"listCollections": 1, "filter": {"name": name}})
+        found = answer["cursor"]["firstBatch"]
+        return cast("Document", found[0]["options"]) if found else None
 
     async def in_transaction(self, work: Callable[[Session], Awaitable[Result]]) -> Result:
         """Return what ``work`` returns, with all it did through the session done, or nothing.
 
         ``work`` may run several times: it must have no other effects.
         """
-        with pymongo.timeout(remaining_s(self._timeout_s)):
-            async with await _settled(self._client.start_session()) as session:
-                return cast("Result", await session.with_transaction(work, write_concern=_MAJORITY))
+        return await self._transactions.run(work, remaining_s(self._timeout_s))
 
     async def close(self) -> None:
         """Close all connections."""
-        await _settled(self._client.close())
+        await self._transactions.drain()
+        await settled(self._client.close())
 
 
 @asynccontextmanager
@@ -219,8 +223,3 @@ class StoreUnavailable(Unavailable):
     """MongoDB does not answer in time."""
 
     reason = "STORE_UNAVAILABLE"
-
-
-async def _settled(value: Any) -> Any:
-    """Return a result that one driver gives at once and the other awaits."""
-    return await value if inspect.isawaitable(value) else value

@@ -1,10 +1,15 @@
 """Checking a request's fields, all of them before the first complaint."""
 
 import re
+import unicodedata
 from collections.abc import Sequence
+from typing import Final
 
 from services.common.errors import FieldViolation, InvalidArgument
 from services.common.ids import ID_PATTERN, NAME_PATTERN
+
+_CONTROL: Final = "Cc"  # not Cf: emoji and many scripts need joiners
+_INVISIBLE: Final = {"Zs", "Zl", "Zp", "Cf", _CONTROL}
 
 
 class FieldChecks:
@@ -37,15 +42,16 @@ class FieldChecks:
         self.require(pattern.fullmatch(value) is not None, field, description)
 
     def text(self, field: str, value: str, *, at_least: int = 0, at_most: int) -> None:
-        """Require a length in characters, and printable text that is not all blank."""
+        """Require a length in characters, and text of any script that is not all blank."""
         self.require(
             at_least <= len(value) <= at_most,
             field,
             f"must be {at_least} to {at_most} characters long",
         )
-        self.require(not value or bool(value.strip()), field, "must not be blank")
+        categories = {unicodedata.category(c) for c in value if c not in "\n\r\t"}
+        self.require(not value or not categories <= _INVISIBLE, field, "must not be blank")
         self.require(
-            all(c.isprintable() or c in "\n\r\t" for c in value),
+            _CONTROL not in categories,
             field,
             "must not hold control characters",
         )

@@ -112,7 +112,9 @@ class InventoryHandler(pb_grpc.InventoryServiceServicer):
     ) -> pb.ListHeldReservationsResponse:
         """Return a page of open reservations."""
         page = await self.usecases.list_held_reservations(
-            moment(request.create_time_before), request.page_size, request.page_token
+            moment(request.create_time_before, "create_time_before"),
+            request.page_size,
+            request.page_token,
         )
         return pb.ListHeldReservationsResponse(
             reservations=[_held(reservation) for reservation in page.items],

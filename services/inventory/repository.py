@@ -14,8 +14,9 @@ from pymongo.errors import DuplicateKeyError
 from services.common.clock import utc_now
 from services.common.ids import new_id
 from services.common.money import Money
-from services.common.mongo import Document, Mongo, Session
+from services.common.mongo import Document, Mongo
 from services.common.paging import Page, decode_page_token, encode_page_token
+from services.common.transaction import Session
 from services.inventory.model import (
     InsufficientStock,
     Product,

@@ -1,6 +1,6 @@
 """Finishing or undoing what a crash left half-done."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -8,6 +8,7 @@ from typing import Final
 import structlog
 
 from services.common.clock import utc_now
+from services.common.errors import DeadlineExceeded, Unavailable
 from services.order.model import (
     Checkout,
     OrderNotFound,
@@ -40,9 +41,9 @@ class Reconciler:
         """Settle old checkouts, rejecting those still pending, then release orphaned stock."""
         before = self.now() - timedelta(seconds=self.age_s)
         for checkout in await self.orders.unsettled(before, _BATCH):
-            await self._finish(checkout)
+            await _done(checkout.order.order_id, self._finish(checkout))
         for reservation_id in await self.stock.held_since(before):
-            await self._review(reservation_id)
+            await _done(reservation_id, self._review(reservation_id))
 
     async def _finish(self, checkout: Checkout) -> None:
         if checkout.pending:
@@ -66,3 +67,13 @@ class Reconciler:
         if not needed:
             await self.stock.release(reservation_id)
             log.warning("released orphaned stock", reservation_id=reservation_id)
+
+
+async def _done(name: str, work: Awaitable[None]) -> None:
+    """Do one piece of work. One that can never be done is logged, and holds up no other."""
+    try:
+        await work
+    except (Unavailable, DeadlineExceeded):
+        raise
+    except Exception as error:  # noqa: BLE001 (whatever it is, the rest must go on)
+        log.warning("cannot be reconciled", name=name, error=repr(error))

@@ -114,7 +114,7 @@ class OrderUseCases:
     async def _reserve(self, checkout: Checkout) -> Sequence[OrderLine]:
         """Reserve the stock while asking after the customer; a refusal by either counts first."""
         lines, customer = await asyncio.gather(
-            self.stock.reserve(checkout.reservation_id, checkout.items),
+            self._reserve_stock(checkout),
             self.customers.confirm_active(checkout.order.user_id),
             return_exceptions=True,
         )
@@ -122,6 +122,15 @@ class OrderUseCases:
         if failures:
             raise min(failures, key=lambda failure: not isinstance(failure, RejectedError))
         return cast("Sequence[OrderLine]", lines)
+
+    async def _reserve_stock(self, checkout: Checkout) -> Sequence[OrderLine]:
+        """Reserve for the present attempt, after what earlier ones may still hold is given back.
+
+        Else an order could be refused for want of the very pieces that it holds itself.
+        """
+        for reservation_id in checkout.given_up_reservation_ids:
+            await self.stock.release(reservation_id)
+        return await self.stock.reserve(checkout.reservation_id, checkout.items)
 
     async def _visible(self, principal: Principal, order_id: str) -> Checkout:
         """Return a checkout; for a caller who may not see it, it does not exist."""

@@ -29,6 +29,11 @@ class HealthReporter:
         self._optional = optional
         self._last: dict[str, bool] = {}
 
+    async def begin(self) -> None:
+        """Say NOT_SERVING until the first probes are done; the library would say SERVING."""
+        for name in (OVERALL, self._service):
+            await self._set(name, up=False)
+
     async def refresh(self) -> None:
         """Probe all dependencies and set the health that follows."""
         vital = [await self._probe(name, probe) for name, probe in self._vital.items()]

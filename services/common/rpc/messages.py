@@ -19,9 +19,15 @@ def timestamp(moment: datetime) -> Timestamp:
     return message
 
 
-def moment(message: Timestamp) -> datetime:
-    """Return a message as a moment in UTC."""
-    return message.ToDatetime(tzinfo=UTC)
+def moment(message: Timestamp, field: str = "time") -> datetime:
+    """Return a message as a moment in UTC.
+
+    Raises ``InvalidArgument`` naming the field for what is not a moment of the years 1 to 9999.
+    """
+    try:
+        return message.ToDatetime(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        raise InvalidArgument.of(field, "must be a moment of the years 1 to 9999") from None
 
 
 def money_message(money: Money) -> money_pb2.Money:
@@ -56,7 +62,10 @@ def _check_paths(paths: Iterable[str], updatable: Collection[str]) -> None:
     if unknown:
         known = ", ".join(sorted(updatable))
         raise InvalidArgument(
-            [FieldViolation("update_mask", f"'{path}' is not one of {known}") for path in unknown]
+            [
+                FieldViolation("update_mask", f"'{path[:64]}' is not one of {known}")
+                for path in unknown
+            ]
         )
     if not paths:
         raise InvalidArgument.of("update_mask", "names no field and no field is set")

@@ -93,6 +93,7 @@ class RpcServer:
             raise CannotListenError(
                 f"cannot listen on {self.options.address}: is it in use?"
             ) from None
+        await self.health.begin()
         await server.start()
         log.info("listening", address=self.options.address)
         async with repeating("health", self.health.refresh, _PROBE_INTERVAL_S):

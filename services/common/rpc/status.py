@@ -2,9 +2,10 @@
 
 Details follow google.rpc (AIP-193): ``ErrorInfo`` always, ``BadRequest`` for bad input,
 ``RetryInfo`` when it makes sense to come back, ``RequestInfo`` to find the call in the logs.
+All of it travels in trailing metadata, of which gRPC takes 8 KiB for sure.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -31,6 +32,8 @@ STATUS_OF: Final[Mapping[type[errors.DomainError], grpc.StatusCode]] = {
 }
 
 _DETAILS_KEY: Final = "grpc-status-details-bin"
+_MAX_MESSAGE_CHARS: Final = 256
+_MAX_VIOLATIONS_BYTES: Final = 2_000
 
 
 def status_code(error: errors.DomainError) -> grpc.StatusCode:
@@ -41,7 +44,7 @@ def status_code(error: errors.DomainError) -> grpc.StatusCode:
 def to_status(error: errors.DomainError, domain: str, request_id: str) -> grpc.Status:
     """Return the status with details that a client receives for an error."""
     code, _ = status_code(error).value
-    status = status_pb2.Status(code=code, message=error.message)
+    status = status_pb2.Status(code=code, message=_shortened(error.message))
     for detail in _details(error, domain, request_id):
         status.details.append(_packed(detail))
     return rpc_status.to_status(status)
@@ -93,19 +96,31 @@ def _details(error: errors.DomainError, domain: str, request_id: str) -> list[Me
         error_details_pb2.RequestInfo(request_id=request_id),
     ]
     if isinstance(error, errors.InvalidArgument):
-        violation = error_details_pb2.BadRequest.FieldViolation
-        details.append(
-            error_details_pb2.BadRequest(
-                field_violations=[
-                    violation(field=v.field, description=v.description) for v in error.violations
-                ]
-            )
-        )
+        details.append(error_details_pb2.BadRequest(field_violations=_field_violations(error)))
     if isinstance(error, errors.ResourceExhausted):
         delay = duration_pb2.Duration()
         delay.FromMilliseconds(int(error.retry_delay_s * 1000))
         details.append(error_details_pb2.RetryInfo(retry_delay=delay))
     return details
+
+
+def _field_violations(
+    error: errors.InvalidArgument,
+) -> Iterator[error_details_pb2.BadRequest.FieldViolation]:
+    """Yield the first violations, as many as find room."""
+    room = _MAX_VIOLATIONS_BYTES
+    for violation in error.violations:
+        message = error_details_pb2.BadRequest.FieldViolation(
+            field=violation.field, description=_shortened(violation.description)
+        )
+        room -= message.ByteSize()
+        if room < 0:
+            return
+        yield message
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _MAX_MESSAGE_CHARS else f"{text[: _MAX_MESSAGE_CHARS - 1]}…"
 
 
 def _packed(detail: Message) -> any_pb2.Any:

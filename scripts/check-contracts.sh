@@ -1,0 +1,6 @@
+#!/bin/sh
+# Check that the contracts are well formed and break nobody who uses the checked-in version.
+set -eu
+cd "$(dirname "$0")/.."
+.venv/bin/buf lint proto
+.venv/bin/buf breaking proto --against proto/contract.binpb

@@ -1,0 +1,16 @@
+#!/bin/sh
+# All static checks; each says what it found, and the first that finds something ends it.
+set -eu
+cd "$(dirname "$0")/.."
+check() {
+    echo "== $*"
+    "$@"
+}
+bin=.venv/bin
+check $bin/ruff check .
+check $bin/ruff format --check .
+check $bin/mypy services tests
+check $bin/lint-imports
+check scripts/check-contracts.sh
+check scripts/check-generated.sh
+check $bin/check-jsonschema --builtin-schema vendor.compose-spec compose.yml

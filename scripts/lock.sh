@@ -1,0 +1,15 @@
+#!/bin/sh
+# Lock the newest versions that pyproject.toml and requirements/constraints.txt allow.
+set -eu
+cd "$(dirname "$0")/.."
+tools=$(mktemp -d)
+trap 'rm -rf "$tools"' EXIT
+"${PYTHON:-python3}" -m venv "$tools"
+"$tools/bin/pip" install --quiet uv
+
+compile() {
+    "$tools/bin/uv" pip compile --quiet --universal --generate-hashes --no-emit-index-url \
+        --no-header --python-version 3.11 --upgrade pyproject.toml "$@"
+}
+compile --group stack -c requirements/constraints.txt -o requirements/run.txt
+compile --group dev -c requirements/run.txt -o requirements/dev.txt

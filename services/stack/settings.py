@@ -1,0 +1,35 @@
+"""Settings of the stack."""
+
+from pathlib import Path
+from typing import Final
+
+from pydantic import SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from services.common.settings import PREFIX, Port
+
+PROJECT: Final = Path(__file__).parents[2]
+_EVERYWHERE: Final = {"0.0.0.0", "[::]"}  # noqa: S104 (recognised, not listened on)
+
+
+class StackSettings(BaseSettings):
+    """What the stack reads, each from the variable ``SHOP_<NAME IN CAPITALS>``."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, env_ignore_empty=True)
+
+    data_dir: Path = PROJECT / ".data"
+    mongo_uri: SecretStr | None = None
+    redis_url: SecretStr | None = None
+    stack_mongo_port: Port | None = None
+    stack_redis_port: Port | None = None
+    user_port: Port = 50051
+    inventory_port: Port = 50052
+    order_port: Port = 50053
+    bind_host: str = "127.0.0.1"
+    admin_password: SecretStr | None = None
+    seed: bool = True
+
+    @property
+    def reachable_host(self) -> str:
+        """The address at which clients on this machine find the services."""
+        return "127.0.0.1" if self.bind_host in _EVERYWHERE else self.bind_host

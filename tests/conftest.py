@@ -1,0 +1,40 @@
+"""Real stores, started when the first test asks for one and stopped after the last.
+
+They listen on free ports and keep their data in pytest's folder of this run, so that runs side
+by side do not meet.
+"""
+
+from asyncio import AbstractEventLoop
+from collections.abc import AsyncIterator, Callable, Mapping
+
+import pytest
+import uvloop
+
+from services.stack.folder import DataFolder
+from services.stack.stores import running_mongod, running_redis
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> Mapping[str, Callable[[], AbstractEventLoop]]:
+    """Run the tests on the loop that the services run on."""
+    return {"uvloop": uvloop.new_event_loop}
+
+
+@pytest.fixture(scope="session")
+def store_folder(tmp_path_factory: pytest.TempPathFactory) -> DataFolder:
+    folder = DataFolder(tmp_path_factory.mktemp("stores"))
+    folder.prepare()
+    return folder
+
+
+@pytest.fixture(scope="session")
+async def mongo_uri(store_folder: DataFolder) -> AsyncIterator[str]:
+    async with running_mongod(store_folder) as store:
+        yield store.uri
+
+
+@pytest.fixture(scope="session")
+async def redis_url(store_folder: DataFolder) -> AsyncIterator[str]:
+    async with running_redis(store_folder) as store:
+        yield store.uri

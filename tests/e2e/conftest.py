@@ -1,0 +1,134 @@
+"""The shop under test: three processes, real stores, real ports."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from pymongo import AsyncMongoClient
+from pymongo.uri_parser import parse_uri
+
+from services.stack.credentials import Credentials
+from tests.e2e.support.people import Admin, Customer
+from tests.e2e.support.proxy import Proxy, opened_proxy
+from tests.e2e.support.running_shop import RunningShop, opened_shop
+
+TRANSACTION_LIFETIME_S = 5
+# Longer than a checkout may take, so that the reconciler finds only what is left behind.
+RECONCILE_AGE_S = 2.0
+
+
+@pytest.fixture(scope="session")
+def shop_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the shop keeps its keys and logs."""
+    return tmp_path_factory.mktemp("shop")
+
+
+@pytest.fixture(scope="session")
+async def shop(mongo_uri: str, redis_url: str, shop_folder: Path) -> AsyncIterator[RunningShop]:
+    """A shop for all tests that leave its processes and stores alone."""
+    async with opened_shop(
+        shop_folder,
+        mongo_uri=mongo_uri,
+        redis_url=redis_url,
+        ledger_uri=mongo_uri,
+        SHOP_RECONCILE_AGE_S=str(RECONCILE_AGE_S),
+        SHOP_RECONCILE_INTERVAL_S="0.5",
+        SHOP_LOG_LEVEL="debug",
+    ) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def credentials(shop: RunningShop) -> Credentials:
+    """The keys and passwords of the shop."""
+    return shop.settings.credentials
+
+
+@pytest.fixture(scope="session")
+async def admin(shop: RunningShop) -> Admin:
+    """The administrator of the shop."""
+    return await shop.admin()
+
+
+@pytest.fixture(scope="session")
+async def customer(shop: RunningShop) -> Customer:
+    """A customer whose login and password no test changes."""
+    return await shop.customer("customer")
+
+
+@pytest.fixture(scope="session")
+async def stranger(shop: RunningShop) -> Customer:
+    """Another customer, to whom nothing of the first one's belongs."""
+    return await shop.customer("stranger")
+
+
+@pytest.fixture
+async def product_id(admin: Admin) -> str:
+    """A product with 10 pieces at EUR 19.99."""
+    return await admin.add_product()
+
+
+# ---- a shop to break
+
+
+@pytest.fixture(scope="session")
+async def mongo_proxy(mongo_uri: str) -> AsyncIterator[Proxy]:
+    """The way of the fragile shop to MongoDB."""
+    host, port = parse_uri(mongo_uri)["nodelist"][0]
+    async with opened_proxy(host, port or 27017) as proxy:
+        yield proxy
+
+
+@pytest.fixture(scope="session")
+async def redis_proxy(redis_url: str) -> AsyncIterator[Proxy]:
+    """The way of the fragile shop to Redis."""
+    parts = urlsplit(redis_url)
+    async with opened_proxy(parts.hostname or "127.0.0.1", parts.port or 6379) as proxy:
+        yield proxy
+
+
+@pytest.fixture(scope="session")
+async def short_transactions(mongo_uri: str) -> None:
+    """MongoDB undoes the transaction of a killed process after as long as a call may take.
+
+    Until then, by default for a minute, nobody else can change what it changed.
+    """
+    async with AsyncMongoClient[dict[str, object]](mongo_uri) as client:
+        await client.admin.command(
+            {"setParameter": 1, "transactionLifetimeLimitSeconds": TRANSACTION_LIFETIME_S}
+        )
+
+
+@pytest.fixture(scope="session")
+async def fragile_processes(
+    mongo_uri: str,
+    short_transactions: None,
+    redis_url: str,
+    mongo_proxy: Proxy,
+    redis_proxy: Proxy,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> AsyncIterator[RunningShop]:
+    """The processes behind ``fragile_shop``."""
+    async with opened_shop(
+        tmp_path_factory.mktemp("fragile"),
+        mongo_uri=f"mongodb://127.0.0.1:{mongo_proxy.port}/?directConnection=true",
+        redis_url=f"redis://127.0.0.1:{redis_proxy.port}{urlsplit(redis_url).path}",
+        ledger_uri=mongo_uri,
+        SHOP_MONGO_TIMEOUT_MS="1000",
+        SHOP_RECONCILE_AGE_S="1",
+        SHOP_RECONCILE_INTERVAL_S="0.5",
+    ) as running:
+        yield running
+
+
+@pytest.fixture
+async def fragile_shop(
+    fragile_processes: RunningShop, mongo_proxy: Proxy, redis_proxy: Proxy
+) -> AsyncIterator[RunningShop]:
+    """A shop whose processes and stores a test may take away; whole again for the next one."""
+    await fragile_processes.start_all()
+    yield fragile_processes
+    for proxy in (mongo_proxy, redis_proxy):
+        proxy.release()
+        proxy.mend()

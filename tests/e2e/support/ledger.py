@@ -1,0 +1,75 @@
+"""The stock and the orders as MongoDB has them."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pymongo import AsyncMongoClient
+
+_POLL_S = 0.05
+_AT_REST_WITHIN_S = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Stock:
+    """How many pieces of a product are where."""
+
+    available: int
+    reserved: int
+    sold: int
+
+    @property
+    def total(self) -> int:
+        """What a shop at rest keeps constant."""
+        return self.available + self.reserved + self.sold
+
+
+@dataclass(frozen=True, slots=True)
+class Databases:
+    """The names of the databases of one shop."""
+
+    user: str
+    inventory: str
+    order: str
+
+
+class Ledger:
+    """Reads behind the services' backs."""
+
+    def __init__(self, client: AsyncMongoClient[Mapping[str, Any]], names: Databases) -> None:
+        self._inventory = client[names.inventory]
+        self._orders = client[names.order].orders
+
+    async def stock(self, product_id: str) -> Stock:
+        """Return where the pieces of a product are now."""
+        document = await self._inventory.products.find_one({"_id": product_id})
+        assert document is not None
+        return Stock(document["stock"], document["reserved"], document["sold"])
+
+    async def orders(self, **query: object) -> list[Mapping[str, Any]]:
+        """Return the documents of the orders with these fields."""
+        return await self._orders.find(query).to_list()
+
+    async def at_rest(self, product_id: str, within_s: float = _AT_REST_WITHIN_S) -> Stock:
+        """Wait until no order of the product is unsettled and nothing of it is reserved."""
+
+        async def rested() -> bool:
+            unsettled = {"settled": False, "lines.product_id": product_id}
+            if await self._orders.count_documents(unsettled):
+                return False
+            return (await self.stock(product_id)).reserved == 0
+
+        await eventually(rested, within_s, f"product {product_id} is not at rest")
+        return await self.stock(product_id)
+
+
+async def eventually(
+    holds: Callable[[], Coroutine[Any, Any, bool]], within_s: float, otherwise: str
+) -> None:
+    """Wait until something holds; fail with ``otherwise`` if that takes too long."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + within_s
+    while not await holds():
+        assert loop.time() < end, f"{otherwise}, {within_s:.1f} s on"
+        await asyncio.sleep(_POLL_S)

@@ -1,0 +1,101 @@
+"""A TCP proxy between a service and its store, which a test can cut or hold."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+_CHUNK = 65_536
+
+
+class Proxy:
+    """Passes bytes both ways until it is told otherwise."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._upstream = (host, port)
+        self._server: asyncio.Server | None = None
+        self._flowing = asyncio.Event()
+        self._flowing.set()
+        self._cut = False
+        self._links: set[asyncio.Task[None]] = set()
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        assert self._server is not None
+        port: int = self._server.sockets[0].getsockname()[1]
+        return port
+
+    def hold(self) -> None:
+        """Keep connections, and keep back what is sent over them."""
+        self._flowing.clear()
+
+    def release(self) -> None:
+        """Let flow again."""
+        self._flowing.set()
+
+    async def cut(self) -> None:
+        """Break all connections, and each new one at once."""
+        self._cut = True
+        links = list(self._links)
+        for link in links:
+            link.cancel()
+        await asyncio.gather(*links, return_exceptions=True)
+
+    def mend(self) -> None:
+        """Accept connections again."""
+        self._cut = False
+
+    async def open(self) -> None:
+        """Begin to listen on a free port."""
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+
+    async def close(self) -> None:
+        """Break all connections and stop listening."""
+        await self.cut()
+        if self._server is not None:
+            self._server.close()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._cut:
+            writer.transport.abort()
+            return
+        link = asyncio.create_task(self._link(reader, writer))
+        self._links.add(link)
+        link.add_done_callback(self._links.discard)
+
+    async def _link(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            up_reader, up_writer = await asyncio.open_connection(*self._upstream)
+        except OSError:
+            writer.transport.abort()
+            return
+        ways = [
+            asyncio.create_task(self._pass(reader, up_writer)),
+            asyncio.create_task(self._pass(up_reader, writer)),
+        ]
+        try:
+            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for way in ways:
+                way.cancel()
+            await asyncio.gather(*ways, return_exceptions=True)
+            writer.transport.abort()
+            up_writer.transport.abort()
+
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while data := await reader.read(_CHUNK):
+                await self._flowing.wait()
+                writer.write(data)
+                await writer.drain()
+
+
+@asynccontextmanager
+async def opened_proxy(host: str, port: int) -> AsyncIterator[Proxy]:
+    """Run a proxy to a server."""
+    proxy = Proxy(host, port)
+    await proxy.open()
+    try:
+        yield proxy
+    finally:
+        await proxy.close()

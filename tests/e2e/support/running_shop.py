@@ -1,0 +1,250 @@
+"""The three services as processes, started as the stack starts them."""
+
+import asyncio
+import os
+import secrets
+import signal
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from grpc import aio
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from pymongo import AsyncMongoClient
+from shop.inventory.v1.inventory_pb2_grpc import InventoryServiceStub
+from shop.order.v1.order_pb2_grpc import OrderServiceStub
+from shop.user.v1.user_pb2_grpc import UserServiceStub
+
+from services.common.settings import PREFIX
+from services.stack.credentials import open_credentials
+from services.stack.folder import DataFolder
+from services.stack.ports import claimed_ports
+from services.stack.processes import Child
+from services.stack.services import SERVICES, ServicePorts, Shop, running_service
+from tests.e2e.support.contracts import service_of
+from tests.e2e.support.ledger import Databases, Ledger
+from tests.e2e.support.people import Admin, Caller, Customer, Method, Stubs
+from tests.e2e.support.tokens import Mint
+
+if TYPE_CHECKING:
+    from shop.inventory.v1.inventory_pb2_grpc import InventoryServiceAsyncStub
+    from shop.order.v1.order_pb2_grpc import OrderServiceAsyncStub
+    from shop.user.v1.user_pb2_grpc import UserServiceAsyncStub
+
+_CHANNEL_OPTIONS = (
+    ("grpc.use_local_subchannel_pool", 1),
+    ("grpc.initial_reconnect_backoff_ms", 50),
+    ("grpc.min_reconnect_backoff_ms", 50),
+    ("grpc.max_reconnect_backoff_ms", 200),
+)
+
+
+@dataclass(slots=True)
+class _Running:
+    child: Child
+    life: AsyncExitStack
+    usual: bool
+
+
+@dataclass(slots=True)
+class RunningShop:
+    """A shop whose services can be killed, stopped and started again one by one."""
+
+    settings: Shop
+    folder: DataFolder
+    stubs: Stubs
+    ledger: Ledger
+    databases: Databases
+    channels: Mapping[str, aio.Channel]
+    mint: Mint
+    _running: dict[str, _Running] = field(default_factory=dict)
+
+    @property
+    def users(self) -> "UserServiceAsyncStub":
+        """The User service."""
+        return self.stubs.users
+
+    @property
+    def inventory(self) -> "InventoryServiceAsyncStub":
+        """The Inventory service."""
+        return self.stubs.inventory
+
+    @property
+    def orders(self) -> "OrderServiceAsyncStub":
+        """The Order service."""
+        return self.stubs.orders
+
+    def method(self, name: str) -> Method[Any, Any]:
+        """Return a method of any of the services by name."""
+        stub = {"user": self.users, "inventory": self.inventory, "order": self.orders}
+        method: Method[Any, Any] = getattr(stub[service_of(name)], name)
+        return method
+
+    # ---- people
+
+    @property
+    def nobody(self) -> Caller:
+        """A caller without a token."""
+        return Caller(self.stubs)
+
+    def bearer(self, token: str) -> Caller:
+        """Return a caller with this token."""
+        return Caller(self.stubs, token)
+
+    @property
+    def service(self) -> Caller:
+        """A caller with the identity of the Order service."""
+        return Caller(self.stubs, self.mint.service())
+
+    async def customer(self, name: str = "customer") -> Customer:
+        """Register a customer under a unique name and log them in."""
+        return await Customer.new(self.stubs, name)
+
+    async def admin(self) -> Admin:
+        """Log the administrator in."""
+        return await Admin.log_in_as_admin(self.stubs, self.settings.credentials.admin_password)
+
+    # ---- processes
+
+    async def start(self, service: str, **variables: str) -> Child:
+        """Start a service, with other variables than the shop's; return when it serves."""
+        life = AsyncExitStack()
+        shop = Shop(
+            mongo_uri=self.settings.mongo_uri,
+            redis_url=self.settings.redis_url,
+            credentials=self.settings.credentials,
+            ports=self.settings.ports,
+            variables={**self.settings.variables, **variables},
+        )
+        child = await life.enter_async_context(running_service(self.folder, shop, service))
+        self._running[service] = _Running(child, life, usual=not variables)
+        return child
+
+    async def start_all(self) -> None:
+        """Make all services run, with the shop's variables."""
+        await asyncio.gather(*(self._ensure(service) for service in SERVICES))
+
+    async def stop(self, service: str) -> None:
+        """Stop a service as the stack does."""
+        running = self._running.pop(service, None)
+        if running is not None:
+            await running.life.aclose()
+
+    async def signal(self, service: str, number: signal.Signals) -> int:
+        """Send a signal to a service that ends it, and return its exit code."""
+        running = self._running.pop(service)
+        running.child.process.send_signal(number)
+        code = await running.child.process.wait()
+        await running.life.aclose()
+        return code
+
+    async def kill(self, service: str) -> None:
+        """End a service at once, without a word to it."""
+        await self.signal(service, signal.SIGKILL)
+
+    async def restart(self, service: str, **variables: str) -> None:
+        """Stop a service and start it with other variables than the shop's."""
+        await self.stop(service)
+        await self.start(service, **variables)
+
+    async def _ensure(self, service: str) -> None:
+        running = self._running.get(service)
+        if running is None or not running.usual or running.child.process.returncode is not None:
+            await self.stop(service)
+            await self.start(service)
+
+    async def stop_all(self) -> None:
+        """Stop what runs."""
+        await asyncio.gather(*(self.stop(service) for service in list(self._running)))
+
+    # ---- what the services say about themselves
+
+    async def health(self, service: str, component: str = "") -> str:
+        """Return the health of a component of a service by name; of all of it without one."""
+        return await ask_health(self.channels[service], component)
+
+    def log(self, service: str) -> str:
+        """Return what a service has logged since its last start."""
+        return self.folder.log(service).read_text()
+
+
+async def ask_health(channel: aio.Channel, component: str = "") -> str:
+    """Return the health that a server reports, by name."""
+    check = health_pb2_grpc.HealthStub(channel).Check  # type: ignore[attr-defined]
+    answer = await check(health_pb2.HealthCheckRequest(service=component), timeout=5)
+    return health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)
+
+
+@asynccontextmanager
+async def opened_shop(
+    path: Path,
+    *,
+    mongo_uri: str,
+    redis_url: str,
+    ledger_uri: str,
+    databases: Databases | None = None,
+    keys: Path | None = None,
+    **variables: str,
+) -> AsyncIterator[RunningShop]:
+    """Run a shop in databases of its own, or in those of another, until the end of the block.
+
+    ``ledger_uri`` is where the tests reach MongoDB, whatever way the services take.
+    """
+    folder = DataFolder(path)
+    folder.prepare()
+    names = databases or _new_databases()
+    with claimed_ports(3) as ports:
+        settings = Shop(
+            mongo_uri=mongo_uri,
+            redis_url=redis_url,
+            credentials=open_credentials(keys or folder.secrets),
+            ports=ServicePorts(*ports),
+            variables=_environment(names, variables),
+        )
+        async with AsyncExitStack() as opened:
+            channels = {
+                service: await opened.enter_async_context(
+                    aio.insecure_channel(settings.target(service), options=_CHANNEL_OPTIONS)
+                )
+                for service in SERVICES
+            }
+            client: AsyncMongoClient[Mapping[str, Any]] = AsyncMongoClient(ledger_uri)
+            shop = RunningShop(
+                settings=settings,
+                folder=folder,
+                stubs=_stubs(channels),
+                ledger=Ledger(await opened.enter_async_context(client), names),
+                databases=names,
+                channels=channels,
+                mint=Mint.of(settings.credentials),
+            )
+            opened.push_async_callback(shop.stop_all)
+            await shop.start_all()
+            yield shop
+
+
+def _stubs(channels: Mapping[str, aio.Channel]) -> Stubs:
+    return Stubs(
+        users=UserServiceStub(channels["user"]),
+        inventory=InventoryServiceStub(channels["inventory"]),
+        orders=OrderServiceStub(channels["order"]),
+    )
+
+
+def _new_databases() -> Databases:
+    mark = secrets.token_hex(4)
+    return Databases(*(f"e2e_{mark}_{service}" for service in SERVICES))
+
+
+def _environment(names: Databases, variables: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of the tests without their own shop settings."""
+    inherited = {name: v for name, v in os.environ.items() if not name.startswith(PREFIX)}
+    return {
+        **inherited,
+        "SHOP_USER_DATABASE": names.user,
+        "SHOP_INVENTORY_DATABASE": names.inventory,
+        "SHOP_ORDER_DATABASE": names.order,
+        **variables,
+    }

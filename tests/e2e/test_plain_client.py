@@ -1,0 +1,66 @@
+"""The acceptance test of the shop: a client made only from ``proto/``, and the three keys."""
+
+import asyncio
+import json
+import os
+import sys
+import sysconfig
+from asyncio.subprocess import PIPE
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from services.stack.settings import PROJECT
+from tests.e2e.support import plain_client
+from tests.e2e.support.people import unique
+from tests.e2e.support.running_shop import RunningShop
+
+TTL_S = 300
+
+
+@pytest.fixture
+async def seen(shop: RunningShop, product_id: str, tmp_path: Path) -> dict[str, Any]:
+    """What the plain client got."""
+    path = os.pathsep.join([str(PROJECT / "proto"), sysconfig.get_path("purelib")])
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-S",  # without the .pth file that makes the services importable
+        plain_client.__file__,
+        shop.settings.user,
+        shop.settings.inventory,
+        shop.settings.order,
+        product_id,
+        unique("plain"),
+        env={"PYTHONPATH": path, "PATH": os.environ["PATH"]},
+        cwd=tmp_path,
+        stdout=PIPE,
+        stderr=PIPE,
+    )
+    output, complaints = await process.communicate()
+    assert process.returncode == 0, complaints.decode()
+    result: dict[str, Any] = json.loads(output)
+    return result
+
+
+async def test_a_plain_client_buys_and_the_three_keys_are_in_redis(
+    seen: dict[str, Any], product_id: str, redis_url: str
+) -> None:
+    assert not seen["knows_services"]
+    assert seen["status"] == "ORDER_STATUS_CONFIRMED"
+    assert seen["total"] == 2 * 1_999
+    assert seen["stock"] == 8
+    assert seen["listed"] == [seen["order_id"]]
+
+    user_id = seen["user_id"]
+    async with Redis.from_url(redis_url) as redis:
+        cached = {}
+        for key in (f"user_profile:{user_id}", f"product:{product_id}", f"user_orders:{user_id}"):
+            assert 0 < await redis.ttl(key) <= TTL_S
+            cached[key.partition(":")[0]] = json.loads(await redis.get(key) or "null")
+
+    assert cached["user_profile"]["username"] == seen["username"]
+    assert "password" not in json.dumps(cached["user_profile"])
+    assert cached["product"]["stock"] == 8
+    assert [order["order_id"] for order in cached["user_orders"]["orders"]] == seen["listed"]

@@ -1,0 +1,252 @@
+"""Refusals that depend on the state of the shop: what is taken, wrong or tried too often."""
+
+import asyncio
+import statistics
+import time
+from dataclasses import replace
+
+import grpc
+import pytest
+from google.protobuf.field_mask_pb2 import FieldMask
+from shop.inventory.v1 import inventory_pb2
+from shop.user.v1 import user_pb2
+
+from tests.e2e.support.people import UNKNOWN_ID, Admin, Caller, Customer, a_product, unique
+from tests.e2e.support.refusals import Refused, outcome, refused
+from tests.e2e.support.running_shop import RunningShop
+
+MAX_FAILURES = 10
+WINDOW_S = 300
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"username": "{username}"}, "USERNAME_TAKEN"),
+        ({"username": "{USERNAME}"}, "USERNAME_TAKEN"),
+        ({"email": "{email}"}, "EMAIL_TAKEN"),
+        ({"email": "{EMAIL}"}, "EMAIL_TAKEN"),
+        ({"username": "Admin"}, "USERNAME_TAKEN"),
+        ({"email": "ADMIN@shop.example"}, "EMAIL_TAKEN"),
+    ],
+    ids=str,
+)
+async def test_a_username_and_an_email_belong_to_one_user_whatever_their_case(
+    changes: dict[str, str], reason: str, shop: RunningShop, customer: Customer
+) -> None:
+    taken = {
+        "{username}": customer.username,
+        "{USERNAME}": customer.username.upper(),
+        "{email}": customer.email,
+        "{EMAIL}": customer.email.swapcase(),
+    }
+    username = unique("other")
+    fields = {"username": username, "email": f"{username}@example.com"}
+    fields |= {name: taken.get(value, value) for name, value in changes.items()}
+    request = user_pb2.RegisterUserRequest(password="long enough", full_name="Other", **fields)
+
+    refusal = await refused(shop.nobody.call(shop.users.RegisterUser, request))
+
+    assert (refusal.code, refusal.reason) == (grpc.StatusCode.ALREADY_EXISTS, reason)
+    refusal.confirm_complete("shop.user.v1")
+
+
+async def test_of_many_who_register_one_username_at_once_one_gets_it(shop: RunningShop) -> None:
+    username = unique("rush")
+
+    async def register(number: int) -> grpc.StatusCode:
+        request = user_pb2.RegisterUserRequest(
+            username=username.upper() if number % 2 else username,
+            email=f"{username}-{number}@example.com",
+            password="long enough",
+            full_name="Rush",
+        )
+        return await outcome(shop.nobody.call(shop.users.RegisterUser, request))
+
+    codes = await asyncio.gather(*(register(number) for number in range(8)))
+
+    assert codes.count(grpc.StatusCode.OK) == 1
+    assert codes.count(grpc.StatusCode.ALREADY_EXISTS) == 7
+
+
+async def test_a_sku_belongs_to_one_product(shop: RunningShop, admin: Admin) -> None:
+    product, other = a_product(), a_product()
+    creation = inventory_pb2.CreateProductRequest(product=product)
+    await admin.call(shop.inventory.CreateProduct, creation)
+    second = await admin.call(
+        shop.inventory.CreateProduct, inventory_pb2.CreateProductRequest(product=other)
+    )
+    update = inventory_pb2.UpdateProductRequest(
+        product=inventory_pb2.Product(product_id=second.product.product_id, sku=product.sku),
+        update_mask=FieldMask(paths=["sku"]),
+    )
+
+    for answer in (
+        admin.call(shop.inventory.CreateProduct, creation),
+        admin.call(shop.inventory.UpdateProduct, update),
+    ):
+        refusal = await refused(answer)
+        assert (refusal.code, refusal.reason) == (grpc.StatusCode.ALREADY_EXISTS, "SKU_TAKEN")
+        refusal.confirm_complete("shop.inventory.v1")
+
+
+async def test_a_request_id_stands_for_one_order_of_one_user(
+    customer: Customer, stranger: Customer, product_id: str
+) -> None:
+    request_id = unique("once")
+    first = await customer.buy({product_id: 1}, request_id)
+
+    assert await customer.buy({product_id: 1}, request_id) == first
+    reuse = await refused(customer.buy({product_id: 2}, request_id))
+    assert (reuse.code, reuse.reason) == (grpc.StatusCode.ALREADY_EXISTS, "REQUEST_ID_REUSED")
+    reuse.confirm_complete("shop.order.v1")
+    assert (await stranger.buy({product_id: 1}, request_id)).order_id != first.order_id
+
+
+async def test_a_reservation_id_stands_for_one_reservation(
+    shop: RunningShop, product_id: str
+) -> None:
+    service, name = shop.service, unique("reservation")
+    await service.reserve(name, {product_id: 1})
+    await service.reserve(name, {product_id: 1})
+    assert (await shop.ledger.stock(product_id)).reserved == 1
+
+    other = await refused(service.reserve(name, {product_id: 2}))
+    assert (other.code, other.reason) == (
+        grpc.StatusCode.ALREADY_EXISTS,
+        "RESERVATION_ID_REUSED",
+    )
+    release = inventory_pb2.ReleaseReservationRequest(reservation_id=name)
+    for _ in range(2):
+        await service.call(shop.inventory.ReleaseReservation, release)
+    released = await refused(service.reserve(name, {product_id: 1}))
+    assert (released.code, released.reason) == (
+        grpc.StatusCode.FAILED_PRECONDITION,
+        "RESERVATION_RELEASED",
+    )
+    commit = inventory_pb2.CommitReservationRequest(reservation_id=name)
+    late = await refused(service.call(shop.inventory.CommitReservation, commit))
+    assert late.reason == "RESERVATION_RELEASED"
+    assert (await shop.ledger.stock(product_id)).available == 10
+
+
+async def test_a_reservation_that_was_released_before_it_was_made_is_never_made(
+    shop: RunningShop, product_id: str
+) -> None:
+    service, name = shop.service, unique("overtaken")
+    release = inventory_pb2.ReleaseReservationRequest(reservation_id=name)
+    await service.call(shop.inventory.ReleaseReservation, release)
+
+    late = await refused(service.reserve(name, {product_id: 1}))
+
+    assert late.reason == "RESERVATION_RELEASED"
+    assert (await shop.ledger.stock(product_id)).available == 10
+
+
+async def test_what_does_not_exist_is_not_found(
+    shop: RunningShop, admin: Admin, customer: Customer
+) -> None:
+    for answer, reason in (
+        (shop.nobody.product(UNKNOWN_ID), "PRODUCT_NOT_FOUND"),
+        (customer.order(UNKNOWN_ID), "ORDER_NOT_FOUND"),
+        (admin.cancel(UNKNOWN_ID), "ORDER_NOT_FOUND"),
+        (admin.profile(UNKNOWN_ID), "USER_NOT_FOUND"),
+    ):
+        refusal = await refused(answer)
+        assert (refusal.code, refusal.reason) == (grpc.StatusCode.NOT_FOUND, reason)
+
+
+# ---- logging in
+
+
+async def test_an_unknown_user_and_a_wrong_password_are_answered_alike(
+    shop: RunningShop, customer: Customer
+) -> None:
+    unknown = await refused(shop.nobody.log_in(unique("nobody"), "wrong password"))
+    wrong = await refused(shop.nobody.log_in(customer.username, "wrong password"))
+
+    assert unknown.code is grpc.StatusCode.UNAUTHENTICATED
+    assert unknown.reason == "INVALID_CREDENTIALS"
+    unknown.confirm_complete("shop.user.v1")
+    assert replace(unknown, request_id=None) == replace(wrong, request_id=None)
+    await shop.nobody.log_in(customer.username, customer.password)
+
+
+async def test_an_unknown_user_and_a_wrong_password_take_the_same_time(
+    shop: RunningShop, customer: Customer
+) -> None:
+    async def elapsed_s(username: str) -> float:
+        started = time.perf_counter()
+        await refused(shop.nobody.log_in(username, "wrong password"))
+        return time.perf_counter() - started
+
+    unknown, wrong = [], []
+    for _ in range(5):
+        unknown.append(await elapsed_s(unique("nobody")))
+        wrong.append(await elapsed_s(customer.username))
+    await shop.nobody.log_in(customer.username, customer.password)
+
+    # Without the hash it would take a tenth.
+    assert 0.4 < statistics.median(unknown) / statistics.median(wrong) < 2.5
+
+
+async def throttled(nobody: Caller, names: list[str], password: str) -> Refused:
+    """Fail to log in as often as one may, under any of the names, and return the next answer."""
+    for attempt in range(MAX_FAILURES):
+        failure = await refused(nobody.log_in(names[attempt % len(names)], "wrong password"))
+        assert failure.code is grpc.StatusCode.UNAUTHENTICATED
+    return await refused(nobody.log_in(names[0], password))
+
+
+def confirm_throttled(refusal: Refused) -> None:
+    assert (refusal.code, refusal.reason) == (
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        "LOGIN_THROTTLED",
+    )
+    assert refusal.retry_delay_s is not None
+    assert 0 < refusal.retry_delay_s <= WINDOW_S
+    refusal.confirm_complete("shop.user.v1")
+
+
+async def test_too_many_failed_logins_close_an_account_by_all_its_names(
+    shop: RunningShop,
+) -> None:
+    victim = await shop.customer("victim")
+    names = [victim.username, victim.email, victim.username.upper()]
+
+    confirm_throttled(await throttled(shop.nobody, names, victim.password))
+
+    for name in names:
+        confirm_throttled(await refused(shop.nobody.log_in(name, victim.password)))
+    change = user_pb2.ChangePasswordRequest(
+        user_id=victim.user_id, current_password=victim.password, new_password="another one"
+    )
+    confirm_throttled(await refused(victim.call(shop.users.ChangePassword, change)))
+    assert (await victim.profile(victim.user_id)).active  # who is logged in stays so
+
+
+async def test_an_unknown_user_is_throttled_as_a_known_one_is(shop: RunningShop) -> None:
+    name = unique("nobody")
+
+    confirm_throttled(await throttled(shop.nobody, [name, name.upper()], "any password"))
+
+
+async def test_logins_tried_at_once_are_all_counted(shop: RunningShop) -> None:
+    name = unique("nobody")
+
+    refusals = await asyncio.gather(
+        *(refused(shop.nobody.log_in(name, "wrong password")) for _ in range(2 * MAX_FAILURES))
+    )
+
+    codes = [refusal.code for refusal in refusals]
+    assert codes.count(grpc.StatusCode.UNAUTHENTICATED) == MAX_FAILURES
+    assert codes.count(grpc.StatusCode.RESOURCE_EXHAUSTED) == MAX_FAILURES
+
+
+async def test_a_right_password_forgets_the_failures_before(
+    shop: RunningShop, customer: Customer
+) -> None:
+    for _ in range(2):
+        for _ in range(MAX_FAILURES - 1):
+            await refused(shop.nobody.log_in(customer.username, "wrong password"))
+        await shop.nobody.log_in(customer.username, customer.password)

@@ -1,0 +1,320 @@
+"""``python -m services.stack``: the whole shop by one command."""
+
+import asyncio
+import fcntl
+import os
+import signal
+import stat
+import sys
+from asyncio.subprocess import PIPE, STDOUT, Process
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from grpc import aio
+from shop.inventory.v1 import inventory_pb2
+from shop.inventory.v1.inventory_pb2_grpc import InventoryServiceStub
+from shop.order.v1 import order_pb2
+from shop.order.v1.order_pb2_grpc import OrderServiceStub
+from shop.user.v1.user_pb2_grpc import UserServiceStub
+
+from services.common.settings import PREFIX
+from services.stack.ports import claimed_ports, is_free
+from services.stack.settings import PROJECT
+from tests.e2e.support.people import Caller, Stubs
+
+FIRST_START_WITHIN_S = 60.0
+NEXT_START_WITHIN_S = 15.0
+STOP_WITHIN_S = 20.0
+PRODUCTS = 1_000
+CUSTOMERS = 20
+READY = "shop is ready"
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Where everything of one stack listens."""
+
+    user: int
+    inventory: int
+    order: int
+    mongo: int
+    redis: int
+
+    @property
+    def all(self) -> tuple[int, ...]:
+        return (self.user, self.inventory, self.order, self.mongo, self.redis)
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """A stack that can be started again on the same data."""
+
+    folder: Path
+    ports: Ports
+
+    def environment(self, **variables: str) -> Mapping[str, str]:
+        inherited = {name: v for name, v in os.environ.items() if not name.startswith(PREFIX)}
+        return {
+            **inherited,
+            "SHOP_DATA_DIR": str(self.folder),
+            "SHOP_USER_PORT": str(self.ports.user),
+            "SHOP_INVENTORY_PORT": str(self.ports.inventory),
+            "SHOP_ORDER_PORT": str(self.ports.order),
+            "SHOP_STACK_MONGO_PORT": str(self.ports.mongo),
+            "SHOP_STACK_REDIS_PORT": str(self.ports.redis),
+            **variables,
+        }
+
+    def secret(self, name: str) -> str:
+        return (self.folder / "secrets" / name).read_text()
+
+    def is_over(self) -> bool:
+        """Whether nothing of it runs: every process of it holds the lock, and listens."""
+        with (self.folder / "stack.lock").open() as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+        return all(is_free(port) for port in self.ports.all)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A running stack and what it has written so far."""
+
+    process: Process
+    output: list[str]
+
+    async def until_ready(self) -> None:
+        assert self.process.stdout is not None
+        while not self.output or self.output[-1] != READY:
+            line = await self.process.stdout.readline()
+            assert line, "it ended:\n" + "\n".join(self.output)
+            self.output.append(line.decode().rstrip("\n"))
+
+    async def to_the_end(self, within_s: float) -> int:
+        """Return the exit code, having read the rest of what it says."""
+        assert self.process.stdout is not None
+        async with asyncio.timeout(within_s):
+            rest = await self.process.stdout.read()
+            self.output.extend(rest.decode().splitlines())
+            return await self.process.wait()
+
+    @property
+    def text(self) -> str:
+        return "\n".join(self.output)
+
+
+@asynccontextmanager
+async def started(stack: Stack, within_s: float, **variables: str) -> AsyncIterator[Run]:
+    """Start the stack; it is ready when the block is entered, and killed if still there after."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "services.stack",
+        env=stack.environment(**variables),
+        cwd=PROJECT,
+        stdout=PIPE,
+        stderr=STDOUT,
+    )
+    run = Run(process, [])
+    try:
+        async with asyncio.timeout(within_s):
+            await run.until_ready()
+        yield run
+    finally:
+        if process.returncode is None:
+            process.terminate()
+            await run.to_the_end(2 * STOP_WITHIN_S)
+
+
+@asynccontextmanager
+async def visited(stack: Stack) -> AsyncIterator[Stubs]:
+    """Call the services of a stack."""
+    async with (
+        aio.insecure_channel(f"127.0.0.1:{stack.ports.user}") as users,
+        aio.insecure_channel(f"127.0.0.1:{stack.ports.inventory}") as inventory,
+        aio.insecure_channel(f"127.0.0.1:{stack.ports.order}") as orders,
+    ):
+        yield Stubs(
+            UserServiceStub(users), InventoryServiceStub(inventory), OrderServiceStub(orders)
+        )
+
+
+async def skus(stubs: Stubs) -> list[str]:
+    """Return the skus of the whole catalogue."""
+    found: list[str] = []
+    request = inventory_pb2.ListProductsRequest(page_size=100)
+    while True:
+        page = await Caller(stubs).call(stubs.inventory.ListProducts, request)
+        found += [product.sku for product in page.products]
+        if not page.next_page_token:
+            return found
+        request.page_token = page.next_page_token
+
+
+async def orders_of(stubs: Stubs, username: str, password: str) -> list[str]:
+    """Return the ids of a customer's orders."""
+    login = await Caller(stubs).log_in(username, password)
+    customer = Caller(stubs, login.access_token)
+    return [order.order_id for order in await customer.orders_of(login.user_id, 100)]
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    with claimed_ports(5) as ports:
+        yield Stack(tmp_path_factory.mktemp("stack") / "data", Ports(*ports))
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the first start left behind."""
+
+    output: list[str]
+    exit_code: int
+    skus: list[str]
+    orders: dict[str, list[str]]
+    bought: str
+
+
+@pytest.fixture(scope="module")
+async def first_start(stack: Stack) -> Seen:
+    """Start on an empty folder, look round, buy something, and press Ctrl-C."""
+    async with started(stack, FIRST_START_WITHIN_S) as run:
+        demo = stack.secret("demo-password")
+        async with visited(stack) as stubs:
+            catalogue = await skus(stubs)
+            orders = {
+                name: await orders_of(stubs, name, demo)
+                for name in (f"customer{number:02}" for number in range(1, CUSTOMERS + 1))
+            }
+            login = await Caller(stubs).log_in("customer01", demo)
+            customer = Caller(stubs, login.access_token)
+            page = await customer.call(
+                stubs.inventory.ListProducts, inventory_pb2.ListProductsRequest(page_size=1)
+            )
+            order = await customer.buy({page.products[0].product_id: 1})
+            assert order.status == order_pb2.ORDER_STATUS_CONFIRMED
+            admin = await Caller(stubs).log_in("admin", stack.secret("admin-password"))
+            assert admin.access_token
+        run.process.send_signal(signal.SIGINT)
+        code = await run.to_the_end(STOP_WITHIN_S)
+        return Seen(run.output, code, catalogue, orders, order.order_id)
+
+
+async def test_it_ends_its_start_with_the_shop_is_ready_after_a_panel(
+    stack: Stack, first_start: Seen
+) -> None:
+    before = first_start.output[: first_start.output.index(READY) + 1]
+    panel = "\n".join(before)
+    assert before[-1] == READY
+    for port in (stack.ports.user, stack.ports.inventory, stack.ports.order):
+        assert f"127.0.0.1:{port}" in panel
+    assert "admin" in panel
+    assert stack.secret("admin-password") in panel
+    assert "customer01" in panel
+    assert stack.secret("demo-password") in panel
+
+
+async def test_it_seeds_a_catalogue_and_customers_with_orders(first_start: Seen) -> None:
+    assert len(first_start.skus) == len(set(first_start.skus)) == PRODUCTS
+    assert len(first_start.orders) == CUSTOMERS
+    assert all(first_start.orders.values())
+
+
+async def test_ctrl_c_leaves_nothing_running(stack: Stack, first_start: Seen) -> None:
+    assert first_start.exit_code == 0
+    assert "Traceback" not in "\n".join(first_start.output)
+    assert stack.is_over()
+
+
+async def test_its_secrets_are_for_its_owner_alone(stack: Stack, first_start: Seen) -> None:
+    files = [path for path in (stack.folder / "secrets").rglob("*") if path.is_file()]
+    assert files
+    assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
+    assert stat.S_IMODE(stack.folder.stat().st_mode) == 0o700
+
+
+async def test_the_next_start_is_quick_and_finds_everything_as_it_was(
+    stack: Stack, first_start: Seen
+) -> None:
+    demo = stack.secret("demo-password")
+    async with started(stack, NEXT_START_WITHIN_S) as run:
+        async with visited(stack) as stubs:
+            assert await skus(stubs) == first_start.skus
+            expected = dict(first_start.orders)
+            expected["customer01"] = [first_start.bought, *expected["customer01"]]
+            for name, orders in expected.items():
+                assert await orders_of(stubs, name, demo) == orders
+        other = await refuses(stack)
+        run.process.send_signal(signal.SIGTERM)
+        assert await run.to_the_end(STOP_WITHIN_S) == 0
+    assert "SHOP_DATA_DIR" in other or "SHOP_USER_PORT" in other
+    assert stack.is_over()
+
+
+async def refuses(stack: Stack) -> str:
+    """Start the same stack a second time and return what it says."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "services.stack",
+        env=stack.environment(),
+        cwd=PROJECT,
+        stdout=PIPE,
+        stderr=STDOUT,
+    )
+    code = await (run := Run(process, [])).to_the_end(STOP_WITHIN_S)
+    assert code not in {0, None}
+    assert READY not in run.output
+    assert "Traceback" not in run.text
+    return run.text
+
+
+@pytest.mark.parametrize("victim", ["inventory", "mongod"])
+async def test_when_a_child_dies_it_is_named_and_the_rest_is_stopped(
+    victim: str, stack: Stack, first_start: Seen
+) -> None:
+    async with started(stack, NEXT_START_WITHIN_S, SHOP_SEED="false") as run:
+        os.kill(pid_of(stack, victim), signal.SIGKILL)
+
+        code = await run.to_the_end(2 * STOP_WITHIN_S)
+
+    assert code not in {0, None}
+    after = run.text.partition(READY)[2]
+    assert victim in after
+    assert "SIGKILL" in after
+    assert "Traceback" not in run.text
+    assert stack.is_over()
+
+
+def pid_of(stack: Stack, name: str) -> int:
+    """Return the process of the stack that has this name in its command line."""
+    if not Path("/proc").is_dir():
+        pytest.skip("there is no /proc to find the process in")
+    of_this_stack = f"SHOP_INVENTORY_PORT={stack.ports.inventory}\0".encode()
+    names = (f"services.{name}\0".encode(), f"/{name}\0".encode())
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            command = (folder / "cmdline").read_bytes()
+            if (
+                any(known in command for known in names)
+                and of_this_stack in (folder / "environ").read_bytes()
+            ):
+                return int(folder.name)
+    raise LookupError(name)
+
+
+async def test_an_admin_password_from_outside_is_taken_and_not_shown(
+    stack: Stack, first_start: Seen
+) -> None:
+    chosen = "chosen by the owner"
+    async with started(
+        stack, NEXT_START_WITHIN_S, SHOP_ADMIN_PASSWORD=chosen, SHOP_SEED="false"
+    ) as run:
+        async with visited(stack) as stubs:
+            assert (await Caller(stubs).log_in("admin", chosen)).access_token
+        assert chosen not in run.text

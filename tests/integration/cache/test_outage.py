@@ -1,0 +1,142 @@
+"""Redis is optional at run time: killed or hung, everything goes on, a bounded time later."""
+
+import asyncio
+import signal
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
+
+import pytest
+
+from services.common.auth.principal import Role
+from services.common.clock import utc_now
+from services.inventory.model import Product
+from services.stack.stores import Store
+from services.user.model import ProfileDraft, User
+from tests.integration.cache.conftest import TIMEOUT_MS, Shop
+from tests.integration.inventory.conftest import LAMP, Counts, items
+from tests.integration.order.conftest import LINES, begun
+from tests.integration.user.conftest import ADA
+
+# A read asks Redis twice, for the value and to keep the loaded one. Each time it may wait for
+# a connection and then for the answer.
+READ_WITHIN_S = 2 * 2 * TIMEOUT_MS / 1000 + 0.5
+SLACK_S = 0.5
+
+
+@contextmanager
+def within(bound_s: float) -> Iterator[None]:
+    begin = time.monotonic()
+    yield
+    assert time.monotonic() - begin < bound_s
+
+
+@asynccontextmanager
+async def hung(store: Store) -> AsyncIterator[None]:
+    """Let the server take connections and answer nothing."""
+    store.child.process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        store.child.process.send_signal(signal.SIGCONT)
+
+
+async def kill(store: Store) -> None:
+    store.child.process.kill()
+    await store.child.process.wait()
+
+
+async def confirm_reads_and_writes_go_on(shop: Shop, lamp: Product, ada: User) -> None:
+    """Do everything that touches the cache once, and see that it was done."""
+    products, users, shelf = shop.inventory.products, shop.people.users, shop.shelf
+    assert await products.get(lamp.product_id) == lamp
+    assert list(await products.get_many([lamp.product_id])) == [lamp]
+    assert await users.get(ada.user_id) == ada
+    assert await shelf.walk(5) == [[]]
+    await products.update(lamp.product_id, replace(LAMP, name="New"), ["name"], 0)
+    await shop.inventory.reservations.reserve("a", items((lamp, 2)))
+    await shop.inventory.reservations.release("a")
+    await shop.inventory.reservations.reserve("b", items((lamp, 3)))
+    await shop.inventory.reservations.commit("b")
+    await users.update(
+        ada.user_id, ProfileDraft("", "New", Role.CUSTOMER, active=True), ["full_name"]
+    )
+    checkout = await shelf.orders.open(begun(shelf.user_id))
+    confirmed = checkout.confirmed(LINES, utc_now())
+    assert await shelf.orders.save(confirmed)
+    assert (await products.get(lamp.product_id)).name == "New"
+    assert await shop.inventory.counts(lamp) == Counts(7, 0, 3)
+    assert (await users.get(ada.user_id)).full_name == "New"
+    assert await shelf.walk(5) == [[confirmed.order]]
+
+
+@pytest.fixture
+async def lamp(fragile_shop: Shop) -> Product:
+    lamp = await fragile_shop.inventory.products.add(LAMP)
+    return await fragile_shop.inventory.products.get(lamp.product_id)
+
+
+@pytest.fixture
+async def ada(fragile_shop: Shop) -> User:
+    ada = await fragile_shop.people.registered(ADA)
+    return await fragile_shop.people.users.get(ada.user_id)
+
+
+async def test_with_redis_dead_everything_goes_on_at_once(
+    fragile_shop: Shop, own_store: Store, lamp: Product, ada: User
+) -> None:
+    await kill(own_store)
+    with within(2):
+        await confirm_reads_and_writes_go_on(fragile_shop, lamp, ada)
+
+
+async def test_with_redis_hung_everything_goes_on_a_bounded_time_later(
+    fragile_shop: Shop, own_store: Store, lamp: Product, ada: User
+) -> None:
+    async with hung(own_store):
+        for _ in range(2):
+            with within(2 * TIMEOUT_MS / 1000 + SLACK_S):
+                assert await fragile_shop.inventory.products.get(lamp.product_id) == lamp
+        with within(20 * TIMEOUT_MS / 1000 + 2):
+            await confirm_reads_and_writes_go_on(fragile_shop, lamp, ada)
+
+
+async def test_with_redis_hung_a_crowd_of_readers_waits_no_longer(
+    fragile_shop: Shop, own_store: Store, lamp: Product
+) -> None:
+    async with hung(own_store):
+        with within(READ_WITHIN_S):
+            found = await asyncio.gather(
+                *(fragile_shop.inventory.products.get(lamp.product_id) for _ in range(200))
+            )
+    assert set(found) == {lamp}
+
+
+async def test_when_redis_answers_again_it_is_used_again(
+    fragile_shop: Shop, own_store: Store, lamp: Product
+) -> None:
+    async with hung(own_store):
+        await fragile_shop.inventory.products.get(lamp.product_id)
+    chair = await fragile_shop.inventory.stocked(1)
+    await fragile_shop.inventory.products.get(chair.product_id)
+    cached = await fragile_shop.cached(f"product:{chair.product_id}")
+    assert cached["name"] == chair.name
+    await fragile_shop.change_behind("products", chair.product_id, name="behind")
+    assert await fragile_shop.inventory.products.get(chair.product_id) == chair
+
+
+async def test_a_reader_who_goes_away_leaves_no_answer_to_another(
+    fragile_shop: Shop, lamp: Product
+) -> None:
+    """A cancelled read must not leave its reply on a connection that the next read uses."""
+    chairs = [await fragile_shop.inventory.stocked(1) for _ in range(5)]
+    for chair in chairs:
+        await fragile_shop.inventory.products.get(chair.product_id)
+    for n in range(200):
+        gone = asyncio.create_task(fragile_shop.inventory.products.get(lamp.product_id))
+        await asyncio.sleep(n / 400_000)
+        gone.cancel()
+        chair = chairs[n % len(chairs)]
+        assert await fragile_shop.inventory.products.get(chair.product_id) == chair
+        await asyncio.gather(gone, return_exceptions=True)

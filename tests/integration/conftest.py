@@ -1,0 +1,57 @@
+"""A database of its own for each test, through either driver, and the Redis they share.
+
+What tests put into Redis stands under ids that no other test has.
+"""
+
+from collections.abc import AsyncIterator
+from enum import StrEnum
+
+import pytest
+from redis.asyncio import Redis
+
+from services.common.ids import new_id
+from services.common.mongo import Mongo, MongoDriver, MongoOptions, open_mongo
+from services.common.redis import RedisOptions, open_redis
+
+PATIENT_MS = 10_000
+
+
+class Wiring(StrEnum):
+    """Whether the repository stands alone or behind its cached twin."""
+
+    PLAIN = "plain"
+    CACHED = "cached"
+
+
+@pytest.fixture(params=list(MongoDriver))
+def driver(request: pytest.FixtureRequest) -> MongoDriver:
+    return MongoDriver(request.param)
+
+
+@pytest.fixture(params=list(Wiring))
+def wiring(request: pytest.FixtureRequest) -> Wiring:
+    return Wiring(request.param)
+
+
+@pytest.fixture
+def database() -> str:
+    return f"test_{new_id()}"
+
+
+@pytest.fixture
+async def mongo(mongo_uri: str, driver: MongoDriver, database: str) -> AsyncIterator[Mongo]:
+    async with open_mongo(MongoOptions(mongo_uri, driver, PATIENT_MS), database) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def rival_mongo(mongo_uri: str, driver: MongoDriver, database: str) -> AsyncIterator[Mongo]:
+    """Another client of the same database, as another process has."""
+    async with open_mongo(MongoOptions(mongo_uri, driver, PATIENT_MS), database) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def redis(redis_url: str) -> AsyncIterator[Redis]:
+    async with open_redis(RedisOptions(redis_url, PATIENT_MS)) as opened:
+        yield opened

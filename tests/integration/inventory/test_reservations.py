@@ -1,0 +1,379 @@
+"""Reservations on a real MongoDB, through both drivers, with and without the cache."""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from services.common.clock import utc_now
+from services.common.errors import DomainError, InvalidArgument
+from services.common.ids import new_id
+from services.common.money import Money
+from services.inventory.model import (
+    InsufficientStock,
+    Product,
+    ProductNotFound,
+    Reservation,
+    ReservationIdReused,
+    ReservationItem,
+    ReservationNotFound,
+    ReservationReleased,
+    ReservationState,
+    ReservedLine,
+)
+from tests.integration.inventory.conftest import LAMP, Counts, Inventory, items
+
+Step = Callable[[], Awaitable[object]]
+
+
+async def refusals(steps: list[Step], at_once: int) -> Counter[str]:
+    """Run the steps, some at once, and return how often they were refused for which reason."""
+    places = asyncio.Semaphore(at_once)
+    reasons: Counter[str] = Counter()
+
+    async def take(step: Step) -> None:
+        async with places:
+            try:
+                await step()
+            except DomainError as error:
+                reasons[error.reason] += 1
+
+    await asyncio.gather(*(take(step) for step in steps))
+    return reasons
+
+
+async def test_reserving_holds_stock_back_at_the_present_price(
+    inventory: Inventory, lamp: Product
+) -> None:
+    chair = await inventory.stocked(5, name="Chair", price=Money("EUR", 7))
+    reservation = await inventory.reservations.reserve("r", items((chair, 2), (lamp, 3)))
+    assert reservation.state is ReservationState.HELD
+    assert reservation.lines == (
+        ReservedLine(chair.product_id, "Chair", 2, Money("EUR", 7)),
+        ReservedLine(lamp.product_id, lamp.name, 3, lamp.price),
+    )
+    assert await inventory.counts(chair) == Counts(3, 2, 0)
+    assert await inventory.counts(lamp) == Counts(7, 3, 0)
+
+
+async def test_a_product_shows_what_was_reserved_and_given_back_and_not_what_was_sold(
+    inventory: Inventory, lamp: Product
+) -> None:
+    seen = []
+
+    async def look() -> None:
+        product = await inventory.products.get(lamp.product_id)
+        seen.append((product.stock, product.version))
+
+    await look()
+    await inventory.reservations.reserve("a", items((lamp, 3)))
+    await look()
+    await inventory.reservations.commit("a")
+    await look()
+    await inventory.reservations.release("a")
+    await look()
+    assert seen == [(10, 1), (7, 2), (7, 2), (10, 3)]
+
+
+@pytest.mark.parametrize("short", [True, False], ids=["too little", "deleted"])
+async def test_either_all_items_are_reserved_or_none(
+    inventory: Inventory, lamp: Product, *, short: bool
+) -> None:
+    other = await inventory.stocked(2)
+    if not short:
+        await inventory.products.remove(other.product_id)
+    with pytest.raises(InsufficientStock if short else ProductNotFound) as refused:
+        await inventory.reservations.reserve("r", items((lamp, 1), (other, 3)))
+    assert refused.value.metadata["product_id"] == other.product_id
+    assert await inventory.counts(lamp) == Counts(10, 0, 0)
+    with pytest.raises(ReservationNotFound):
+        await inventory.reservations.commit("r")
+    await inventory.reservations.reserve("r", items((lamp, 10)))
+
+
+async def test_the_last_piece_can_be_reserved_and_none_after_it(
+    inventory: Inventory, lamp: Product
+) -> None:
+    await inventory.reservations.reserve("all", items((lamp, 10)))
+    with pytest.raises(InsufficientStock) as refused:
+        await inventory.reservations.reserve("more", items((lamp, 1)))
+    assert refused.value.metadata == {"product_id": lamp.product_id, "available": "0"}
+
+
+async def test_reserving_again_gives_the_same_reservation_at_the_price_it_had(
+    inventory: Inventory, lamp: Product
+) -> None:
+    first = await inventory.reservations.reserve("r", items((lamp, 3)))
+    dearer = replace(LAMP, price=Money("EUR", 99_99))
+    await inventory.products.update(lamp.product_id, dearer, ["price"], 0)
+    assert await inventory.reservations.reserve("r", items((lamp, 3))) == first
+    assert await inventory.counts(lamp) == Counts(7, 3, 0)
+    await inventory.reservations.commit("r")
+    again = await inventory.reservations.reserve("r", items((lamp, 3)))
+    assert again == replace(first, state=ReservationState.COMMITTED)
+    assert await inventory.counts(lamp) == Counts(7, 0, 3)
+
+
+async def test_one_name_reserved_many_times_at_once_is_reserved_once(
+    inventory: Inventory, rival: Inventory, lamp: Product
+) -> None:
+    outcomes = await asyncio.gather(
+        *(side.reservations.reserve("r", items((lamp, 2))) for side in [inventory, rival] * 10)
+    )
+    assert len({str(outcome) for outcome in outcomes}) == 1
+    assert await inventory.counts(lamp) == Counts(8, 2, 0)
+
+
+async def test_a_name_stands_for_its_items_only(inventory: Inventory, lamp: Product) -> None:
+    other = await inventory.stocked(5)
+    await inventory.reservations.reserve("r", items((lamp, 3)))
+    for others in (items((lamp, 2)), items((other, 3)), items((lamp, 3), (other, 1))):
+        with pytest.raises(ReservationIdReused):
+            await inventory.reservations.reserve("r", others)
+    assert await inventory.counts(lamp) == Counts(7, 3, 0)
+    assert await inventory.counts(other) == Counts(5, 0, 0)
+
+
+async def test_committing_sells_once_however_often_it_is_asked_for(
+    inventory: Inventory, rival: Inventory, lamp: Product
+) -> None:
+    await inventory.reservations.reserve("r", items((lamp, 3)))
+    await asyncio.gather(*(side.reservations.commit("r") for side in [inventory, rival] * 5))
+    assert await inventory.counts(lamp) == Counts(7, 0, 3)
+
+
+@pytest.mark.parametrize("sold", [False, True])
+async def test_releasing_gives_back_once_however_often_it_is_asked_for(
+    inventory: Inventory, rival: Inventory, lamp: Product, *, sold: bool
+) -> None:
+    await inventory.reservations.reserve("other", items((lamp, 1)))
+    await inventory.reservations.commit("other")
+    await inventory.reservations.reserve("r", items((lamp, 3)))
+    if sold:
+        await inventory.reservations.commit("r")
+    outcomes = await asyncio.gather(
+        *(side.reservations.release("r") for side in [inventory, rival] * 5)
+    )
+    assert sum(bool(outcome.lines) for outcome in outcomes) == 1
+    assert await inventory.counts(lamp) == Counts(9, 0, 1)
+
+
+async def test_commit_and_release_at_once_end_released(
+    inventory: Inventory, rival: Inventory, lamp: Product
+) -> None:
+    names = [f"r{n}" for n in range(5)]
+    for name in names:
+        await inventory.reservations.reserve(name, items((lamp, 2)))
+    await asyncio.gather(
+        *(inventory.reservations.commit(name) for name in names),
+        *(rival.reservations.release(name) for name in names),
+        return_exceptions=True,
+    )
+    assert await inventory.counts(lamp) == Counts(10, 0, 0)
+
+
+async def test_released_is_for_good(inventory: Inventory, lamp: Product) -> None:
+    await inventory.reservations.reserve("r", items((lamp, 3)))
+    await inventory.reservations.release("r")
+    with pytest.raises(ReservationReleased):
+        await inventory.reservations.reserve("r", items((lamp, 3)))
+    with pytest.raises(ReservationReleased):
+        await inventory.reservations.commit("r")
+    assert await inventory.counts(lamp) == Counts(10, 0, 0)
+
+
+async def test_releasing_an_unknown_name_takes_it_out_of_use(
+    inventory: Inventory, lamp: Product
+) -> None:
+    released = await inventory.reservations.release("never")
+    assert (released.state, released.lines) == (ReservationState.RELEASED, ())
+    with pytest.raises(ReservationReleased):
+        await inventory.reservations.reserve("never", items((lamp, 1)))
+    with pytest.raises(ReservationReleased):
+        await inventory.reservations.commit("never")
+
+
+async def test_reserve_and_release_at_once_leave_nothing_reserved(
+    inventory: Inventory, rival: Inventory, lamp: Product
+) -> None:
+    for n in range(10):
+        await asyncio.gather(
+            inventory.reservations.reserve(f"r{n}", items((lamp, 1))),
+            rival.reservations.release(f"r{n}"),
+            return_exceptions=True,
+        )
+    assert await inventory.counts(lamp) == Counts(10, 0, 0)
+
+
+async def test_an_unknown_name_cannot_be_committed(inventory: Inventory) -> None:
+    with pytest.raises(ReservationNotFound):
+        await inventory.reservations.commit("never")
+
+
+async def test_what_was_sold_of_a_deleted_product_is_given_back_to_nobody(
+    inventory: Inventory, lamp: Product
+) -> None:
+    other = await inventory.stocked(5)
+    await inventory.reservations.reserve("r", items((lamp, 3), (other, 1)))
+    await inventory.reservations.commit("r")
+    await inventory.products.remove(lamp.product_id)
+    await inventory.reservations.release("r")
+    assert await inventory.counts(other) == Counts(5, 0, 0)
+    with pytest.raises(ProductNotFound):
+        await inventory.products.get(lamp.product_id)
+
+
+async def test_fifty_buyers_of_the_last_ten_get_exactly_ten(
+    inventory: Inventory, rival: Inventory, lamp: Product
+) -> None:
+    outcomes = await asyncio.gather(
+        *(
+            (inventory, rival)[n % 2].reservations.reserve(f"r{n}", items((lamp, 1)))
+            for n in range(50)
+        ),
+        return_exceptions=True,
+    )
+    assert sum(isinstance(outcome, Reservation) for outcome in outcomes) == 10
+    assert sum(isinstance(outcome, InsufficientStock) for outcome in outcomes) == 40
+    assert await inventory.counts(lamp) == Counts(0, 10, 0)
+
+
+async def test_two_hundred_random_steps_at_once_neither_make_nor_lose_a_piece(
+    inventory: Inventory, rival: Inventory
+) -> None:
+    chance = random.Random(4711)  # noqa: S311 (repeatable, not secret)
+    products = [await inventory.stocked(stock) for stock in (0, 3, 10, 20, 40)]
+    wanted = {
+        f"r{n}": [
+            ReservationItem(product.product_id, chance.randint(1, 3))
+            for product in chance.sample(products, chance.randint(1, 3))
+        ]
+        for n in range(40)
+    }
+
+    def step() -> Step:
+        name = chance.choice(list(wanted))
+        reservations = chance.choice([inventory, rival]).reservations
+        return chance.choice(
+            [
+                lambda: reservations.reserve(name, wanted[name]),
+                lambda: reservations.reserve(name, wanted[name]),
+                lambda: reservations.commit(name),
+                lambda: reservations.release(name),
+            ]
+        )
+
+    reasons = await refusals([step() for _ in range(200)], at_once=16)
+    assert set(reasons) <= {
+        "INSUFFICIENT_STOCK",
+        "RESERVATION_NOT_FOUND",
+        "RESERVATION_RELEASED",
+    }
+    documents = await inventory.mongo.collection("reservations").find({}).to_list(None)
+    moved: Counter[tuple[str, str]] = Counter()
+    for document in documents:
+        for line in document["lines"]:
+            moved[line["product_id"], document["state"]] += line["quantity"]
+    assert sum(moved.values()) > 0
+    for product in products:
+        counts = await inventory.counts(product)
+        assert counts.total == product.stock
+        assert min(counts.stock, counts.reserved, counts.sold) >= 0
+        assert counts.reserved == moved[product.product_id, ReservationState.HELD]
+        assert counts.sold == moved[product.product_id, ReservationState.COMMITTED]
+        assert (await inventory.products.get(product.product_id)).stock == counts.stock
+
+
+async def test_a_reservation_in_opposite_orders_at_once_ends_in_time(
+    inventory: Inventory, rival: Inventory
+) -> None:
+    a, b = await inventory.stocked(20), await inventory.stocked(20)
+    await asyncio.gather(
+        *(inventory.reservations.reserve(f"ab{n}", items((a, 1), (b, 1))) for n in range(10)),
+        *(rival.reservations.reserve(f"ba{n}", items((b, 1), (a, 1))) for n in range(10)),
+    )
+    assert await inventory.counts(a) == await inventory.counts(b) == Counts(0, 20, 0)
+
+
+async def test_an_update_of_the_stock_and_reservations_at_once_lose_nothing(
+    inventory: Inventory, rival: Inventory, lamp: Product
+) -> None:
+    async def rename(n: int) -> None:
+        await rival.products.update(lamp.product_id, replace(LAMP, name=f"{n}"), ["name"], 0)
+
+    await asyncio.gather(
+        *(inventory.reservations.reserve(f"r{n}", items((lamp, 1))) for n in range(10)),
+        *(rename(n) for n in range(10)),
+    )
+    assert await inventory.counts(lamp) == Counts(0, 10, 0)
+    assert (await inventory.products.get(lamp.product_id)).version == 21
+
+
+async def held_names(inventory: Inventory, size: int = 2) -> list[list[str]]:
+    before = utc_now() + timedelta(seconds=1)
+    pages = []
+    token = ""
+    while True:
+        page = await inventory.reservations.page_held(before, size, token)
+        pages.append([reservation.reservation_id for reservation in page.items])
+        token = page.next_page_token
+        if not token:
+            return pages
+
+
+async def test_the_pages_of_held_reservations_hold_each_once_oldest_first(
+    inventory: Inventory, lamp: Product
+) -> None:
+    for name in ("e", "d", "c", "sold", "b", "given-back", "a"):
+        await inventory.reservations.reserve(name, items((lamp, 1)))
+    await inventory.reservations.commit("sold")
+    await inventory.reservations.release("given-back")
+    assert [name for page in await held_names(inventory) for name in page] == [*"edcba"]
+    same_time = {"$set": {"create_time": utc_now()}}
+    for name in "edcba":
+        await inventory.mongo.collection("reservations").update_one({"_id": name}, same_time)
+    assert await held_names(inventory) == [["a", "b"], ["c", "d"], ["e"]]
+    assert await held_names(inventory, 5) == [[*"abcde"]]
+
+
+async def test_only_reservations_older_than_asked_for_are_listed(
+    inventory: Inventory, lamp: Product
+) -> None:
+    held = await inventory.reservations.reserve("r", items((lamp, 1)))
+    page = await inventory.reservations.page_held(held.create_time, 5, "")
+    assert page.items == ()
+    later = held.create_time + timedelta(milliseconds=1)
+    page = await inventory.reservations.page_held(later, 5, "")
+    assert page.items == (held,)
+
+
+async def test_a_token_of_held_reservations_is_good_for_their_moment_only(
+    inventory: Inventory, lamp: Product
+) -> None:
+    for name in "ab":
+        await inventory.reservations.reserve(name, items((lamp, 1)))
+    before = utc_now() + timedelta(seconds=1)
+    token = (await inventory.reservations.page_held(before, 1, "")).next_page_token
+    with pytest.raises(InvalidArgument, match="page_token"):
+        await inventory.reservations.page_held(before + timedelta(seconds=1), 1, token)
+
+
+async def test_a_reservation_given_up_halfway_leaves_no_trace(
+    inventory: Inventory, rival: Inventory, lamp: Product
+) -> None:
+    """A caller who goes away cancels the work wherever it is."""
+    for n in range(20):
+        task = asyncio.create_task(inventory.reservations.reserve(f"r{n}", items((lamp, 1))))
+        await asyncio.sleep(n / 4000)
+        task.cancel()
+        with suppress(asyncio.CancelledError, DomainError):
+            await task
+        async with asyncio.timeout(2):
+            await rival.reservations.release(f"r{n}")
+    assert await inventory.counts(lamp) == Counts(10, 0, 0)
+    await rival.reservations.reserve(new_id(), items((lamp, 10)))

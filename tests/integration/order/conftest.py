@@ -1,0 +1,73 @@
+"""The Order's repository."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import pytest
+from redis.asyncio import Redis
+
+from services.common.cache.lookup import ReadThroughCache
+from services.common.clock import utc_now
+from services.common.ids import new_id
+from services.common.money import Money
+from services.common.mongo import Mongo
+from services.order.cached import NEWEST_ORDERS, CachedOrders
+from services.order.model import Checkout, Order, OrderItem, OrderLine
+from services.order.ports import Orders
+from services.order.repository import MongoOrders, prepare_schema
+from tests.integration.conftest import Wiring
+
+ITEMS = (OrderItem("a" * 24, 2), OrderItem("b" * 24, 1))
+LINES = (
+    OrderLine("a" * 24, 2, "Red Lamp", Money("EUR", 19_99)),
+    OrderLine("b" * 24, 1, "Blue Chair", Money("EUR", 1)),
+)
+
+
+def begun(user_id: str, request_id: str = "", now: datetime | None = None) -> Checkout:
+    """Return a new checkout that nobody has stored yet."""
+    return Checkout.begin(new_id(), user_id, request_id or new_id(), ITEMS, now or utc_now())
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """All orders, and a customer whom no other test has."""
+
+    orders: Orders
+    mongo: Mongo
+    user_id: str
+
+    async def ordered(self, count: int, now: datetime | None = None) -> list[Order]:
+        """Store orders of the customer and return them, oldest first."""
+        opened = [await self.orders.open(begun(self.user_id, now=now)) for _ in range(count)]
+        return [checkout.order for checkout in opened]
+
+    async def walk(self, size: int) -> list[list[Order]]:
+        """Return the customer's orders page by page."""
+        pages = []
+        token = ""
+        while True:
+            page = await self.orders.page_of_user(self.user_id, size, token)
+            pages.append(list(page.items))
+            token = page.next_page_token
+            if not token:
+                return pages
+
+
+def shelf_on(mongo: Mongo, redis: Redis, wiring: Wiring, user_id: str) -> Shelf:
+    orders = MongoOrders(mongo)
+    if wiring is Wiring.PLAIN:
+        return Shelf(orders, mongo, user_id)
+    return Shelf(CachedOrders(orders, ReadThroughCache(redis, NEWEST_ORDERS)), mongo, user_id)
+
+
+@pytest.fixture
+async def shelf(mongo: Mongo, redis: Redis, wiring: Wiring) -> Shelf:
+    await prepare_schema(mongo)
+    return shelf_on(mongo, redis, wiring, new_id())
+
+
+@pytest.fixture
+def rival(shelf: Shelf, rival_mongo: Mongo, redis: Redis, wiring: Wiring) -> Shelf:
+    """The same orders in another process."""
+    return shelf_on(rival_mongo, redis, wiring, shelf.user_id)

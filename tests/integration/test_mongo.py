@@ -1,0 +1,292 @@
+"""What both drivers promise: bounded waits, errors that can be told, transactions that end."""
+
+import asyncio
+import gc
+import signal
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+import pytest
+from pymongo.errors import PyMongoError
+
+from services.common.call import Call, enter_call
+from services.common.clock import utc_now
+from services.common.errors import DeadlineExceeded
+from services.common.mongo import (
+    Mongo,
+    MongoDriver,
+    MongoOptions,
+    StoreUnavailable,
+    as_domain_error,
+    open_mongo,
+)
+from services.common.transaction import Session
+from services.stack.folder import DataFolder
+from services.stack.ports import claimed_ports
+from services.stack.stores import Store, running_mongod
+
+# PyMongo's AsyncMongoClient leaves the socket open on which it was connecting when it was closed.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+
+SHORT_MS = 300
+SLACK_S = 0.7  # looking for a server takes half a second at least
+
+Operation = Callable[[Mongo], Awaitable[object]]
+
+
+async def insert(mongo: Mongo, name: str, session: Session | None = None) -> None:
+    await mongo.collection("things").insert_one({"_id": name, "count": 0}, session=session)
+
+
+async def increment(mongo: Mongo, name: str, session: Session | None = None) -> None:
+    await mongo.collection("things").update_one(
+        {"_id": name}, {"$inc": {"count": 1}}, session=session
+    )
+
+
+async def count(mongo: Mongo, name: str) -> int | None:
+    document = await mongo.collection("things").find_one({"_id": name})
+    return None if document is None else int(document["count"])
+
+
+OPERATIONS: dict[str, Operation] = {
+    "ping": lambda mongo: mongo.ping(),
+    "read": lambda mongo: count(mongo, "a"),
+    "query": lambda mongo: mongo.collection("things").find({}).to_list(None),
+    "write": lambda mongo: increment(mongo, "a"),
+    "transaction": lambda mongo: mongo.in_transaction(
+        lambda session: increment(mongo, "a", session)
+    ),
+    "prepare": lambda mongo: mongo.prepare("things", schema={"bsonType": "object"}),
+}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _collect_open_sockets() -> Iterator[None]:
+    """Meet what is left open here, where it is expected, and not in another test."""
+    yield
+    gc.collect()
+
+
+@contextmanager
+def within(bound_s: float) -> Iterator[None]:
+    begin = time.monotonic()
+    yield
+    assert time.monotonic() - begin < bound_s
+
+
+async def confirm_unavailable(mongo: Mongo, operation: Operation) -> None:
+    with within(SHORT_MS / 1000 + SLACK_S), pytest.raises(PyMongoError) as failed:
+        await operation(mongo)
+    assert isinstance(as_domain_error(failed.value), StoreUnavailable)
+
+
+@asynccontextmanager
+async def locked(mongo: Mongo, name: str) -> AsyncIterator[None]:
+    """Keep a document changed by a transaction that is not over."""
+    holds, release = asyncio.Event(), asyncio.Event()
+
+    async def hold(session: Session) -> None:
+        await increment(mongo, name, session)
+        holds.set()
+        await release.wait()
+
+    holder = asyncio.create_task(mongo.in_transaction(hold))
+    await holds.wait()
+    try:
+        yield
+    finally:
+        release.set()
+        await holder
+
+
+@pytest.fixture
+async def hasty(mongo_uri: str, driver: MongoDriver, database: str) -> AsyncIterator[Mongo]:
+    """A client of the same database that waits for nothing long."""
+    async with open_mongo(MongoOptions(mongo_uri, driver, SHORT_MS), database) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS)
+async def test_with_mongodb_down_everything_fails_soon_and_says_why(
+    driver: MongoDriver, operation: Operation
+) -> None:
+    with claimed_ports(1) as (closed,):
+        uri = f"mongodb://127.0.0.1:{closed}/?replicaSet=rs0"
+        async with open_mongo(MongoOptions(uri, driver, SHORT_MS), "shop") as mongo:
+            await confirm_unavailable(mongo, operation)
+
+
+@pytest.fixture(scope="module")
+async def own_store(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Store]:
+    """A MongoDB that the test may stop."""
+    folder = DataFolder(tmp_path_factory.mktemp("own-mongodb"))
+    folder.prepare()
+    async with running_mongod(folder) as store:
+        yield store
+
+
+async def test_with_mongodb_hung_everything_fails_soon_and_afterwards_goes_on(
+    own_store: Store, driver: MongoDriver, database: str
+) -> None:
+    async with open_mongo(MongoOptions(own_store.uri, driver, SHORT_MS), database) as mongo:
+        await insert(mongo, "a")
+        own_store.child.process.send_signal(signal.SIGSTOP)
+        try:
+            for operation in OPERATIONS.values():
+                await confirm_unavailable(mongo, operation)
+            begun = time.monotonic()
+        finally:
+            own_store.child.process.send_signal(signal.SIGCONT)
+        while time.monotonic() < begun + 10:
+            try:
+                await mongo.in_transaction(lambda session: insert(mongo, "b", session))
+                break
+            except PyMongoError:
+                await asyncio.sleep(0.1)
+        assert await count(mongo, "b") == 0
+
+
+async def test_with_mongodb_killed_everything_fails_soon_and_says_why(
+    driver: MongoDriver, database: str, tmp_path: Path
+) -> None:
+    folder = DataFolder(tmp_path)
+    folder.prepare()
+    async with (
+        running_mongod(folder) as store,
+        open_mongo(MongoOptions(store.uri, driver, SHORT_MS), database) as mongo,
+    ):
+        await insert(mongo, "a")
+        store.child.process.kill()
+        await store.child.process.wait()
+        for name in ("read", "write", "transaction"):
+            await confirm_unavailable(mongo, OPERATIONS[name])
+
+
+def test_a_fault_of_ours_is_not_taken_for_an_outage() -> None:
+    assert as_domain_error(ValueError("a fault")) is None
+    assert as_domain_error(PyMongoError("a fault")) is None
+
+
+async def test_a_transaction_is_done_as_a_whole(mongo: Mongo) -> None:
+    async def work(session: Session) -> str:
+        await insert(mongo, "a", session)
+        await insert(mongo, "b", session)
+        assert await count(mongo, "a") is None
+        return "done"
+
+    assert await mongo.in_transaction(work) == "done"
+    assert await count(mongo, "a") == await count(mongo, "b") == 0
+
+
+async def test_a_transaction_that_fails_is_not_done_at_all(mongo: Mongo) -> None:
+    async def work(session: Session) -> None:
+        await insert(mongo, "a", session)
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        await mongo.in_transaction(work)
+    assert await count(mongo, "a") is None
+    await insert(mongo, "a")
+
+
+async def test_transactions_that_meet_are_repeated_until_all_are_done(
+    mongo: Mongo, rival_mongo: Mongo
+) -> None:
+    await insert(mongo, "a")
+    await asyncio.gather(
+        *(
+            side.in_transaction(lambda session, side=side: increment(side, "a", session))  # type: ignore[misc]
+            for side in [mongo, rival_mongo] * 20
+        )
+    )
+    assert await count(mongo, "a") == 40
+
+
+async def test_a_transaction_waits_for_another_until_its_time_is_up(
+    mongo: Mongo, hasty: Mongo
+) -> None:
+    await insert(mongo, "a")
+    async with locked(mongo, "a"):
+        await confirm_unavailable(hasty, OPERATIONS["transaction"])
+        waiting = asyncio.create_task(
+            mongo.in_transaction(lambda session: increment(mongo, "a", session))
+        )
+        await asyncio.sleep(0.1)
+    await waiting
+    assert await count(mongo, "a") == 2
+
+
+async def test_a_call_that_is_nearly_over_waits_no_longer(mongo: Mongo) -> None:
+    await insert(mongo, "a")
+
+    async def call(left_s: float) -> None:
+        enter_call(Call("r", deadline=asyncio.get_running_loop().time() + left_s))
+        await mongo.in_transaction(lambda session: increment(mongo, "a", session))
+
+    async with locked(mongo, "a"):
+        with within(0.3 + SLACK_S), pytest.raises(PyMongoError) as failed:
+            await asyncio.create_task(call(0.3))
+        assert isinstance(as_domain_error(failed.value), StoreUnavailable)
+    with pytest.raises(DeadlineExceeded):
+        await asyncio.create_task(call(-0.1))
+    assert await count(mongo, "a") == 1
+
+
+async def slow_change(mongo: Mongo, session: Session) -> None:
+    await increment(mongo, "a", session)
+    await asyncio.sleep(2 * SHORT_MS / 1000)
+    await increment(mongo, "a", session)
+
+
+async def test_a_transaction_whose_time_was_up_keeps_nothing_locked(
+    mongo: Mongo, hasty: Mongo
+) -> None:
+    await insert(mongo, "a")
+    await confirm_unavailable(
+        hasty, lambda hasty: hasty.in_transaction(lambda session: slow_change(hasty, session))
+    )
+    with within(SLACK_S):
+        await mongo.in_transaction(lambda session: increment(mongo, "a", session))
+    assert await count(mongo, "a") == 1
+
+
+async def test_a_transaction_given_up_by_its_caller_keeps_nothing_locked(
+    mongo: Mongo, rival_mongo: Mongo
+) -> None:
+    await insert(mongo, "a")
+    expected = 0
+    for n in range(10):
+        caller = asyncio.create_task(
+            mongo.in_transaction(lambda session: slow_change(mongo, session))
+        )
+        await asyncio.sleep(n / 1000)
+        caller.cancel()
+        await asyncio.gather(caller, return_exceptions=True)
+        done = not caller.cancelled()  # on Python 3.11 PyMongo may miss a cancellation
+        with within(SLACK_S):
+            await rival_mongo.in_transaction(lambda session: increment(rival_mongo, "a", session))
+        expected += 1 + 2 * done
+        assert await count(mongo, "a") == expected
+
+
+async def test_a_database_closed_at_once_leaves_no_transaction_open(
+    mongo: Mongo, mongo_uri: str, driver: MongoDriver, database: str
+) -> None:
+    await insert(mongo, "a")
+    async with open_mongo(MongoOptions(mongo_uri, driver, SHORT_MS), database) as closing:
+        with pytest.raises(PyMongoError):
+            await closing.in_transaction(lambda session: slow_change(closing, session))
+    with within(SLACK_S):
+        await mongo.in_transaction(lambda session: increment(mongo, "a", session))
+
+
+async def test_dates_come_back_in_utc_with_their_zone(mongo: Mongo) -> None:
+    now = utc_now()
+    await mongo.collection("things").insert_one({"_id": "a", "time": now})
+    document = await mongo.collection("things").find_one({"_id": "a"})
+    assert document is not None
+    assert document["time"] == now
+    assert document["time"].isoformat() == now.isoformat()

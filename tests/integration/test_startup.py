@@ -1,0 +1,139 @@
+"""A service that cannot start says why in words, on standard error, and exits with 2."""
+
+import asyncio
+import os
+import socket
+import sys
+from asyncio.subprocess import PIPE
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    KeySerializationEncryption,
+    NoEncryption,
+    PrivateFormat,
+)
+
+from services.stack.credentials import Credentials, open_credentials
+from services.stack.services import SERVICES, ServicePorts, Shop
+
+NOWHERE = "mongodb://127.0.0.1:1/?replicaSet=rs0"
+NO_REDIS = "redis://127.0.0.1:1/0"
+SIGNERS = ("user", "order")
+
+
+@pytest.fixture
+def credentials(tmp_path: Path) -> Credentials:
+    return open_credentials(tmp_path)
+
+
+@pytest.fixture
+def shop(credentials: Credentials) -> Shop:
+    """Everything that services need to know; the stores do not answer."""
+    inherited = {name: v for name, v in os.environ.items() if not name.startswith("SHOP_")}
+    return Shop(NOWHERE, NO_REDIS, credentials, variables=inherited)
+
+
+async def refusal(service: str, environment: Mapping[str, str]) -> str:
+    """Start a service that is to end with code 2 and return what it said."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", f"services.{service}", stderr=PIPE, stdout=PIPE, env=environment
+    )
+    try:
+        async with asyncio.timeout(30):
+            output, error = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    assert process.returncode == 2, error.decode()
+    assert output == b""
+    said = error.decode()
+    assert f"services.{service} cannot start:" in said
+    assert "Traceback" not in said
+    return said
+
+
+def without(environment: Mapping[str, str], *names: str) -> dict[str, str]:
+    return {name: value for name, value in environment.items() if name not in names}
+
+
+@pytest.mark.parametrize("service", SERVICES)
+async def test_every_variable_that_is_missing_is_named(shop: Shop, service: str) -> None:
+    needed = {"SHOP_MONGO_URI", "SHOP_REDIS_URL", "SHOP_TRUSTED_KEYS_FILE"}
+    if service in SIGNERS:
+        needed.add(f"SHOP_{service.upper()}_SIGNING_KEY_FILE")
+    said = await refusal(service, without(shop.environment(service), *needed))
+    for name in needed:
+        assert f"{name}: must be set" in said
+
+
+async def test_a_value_that_cannot_be_is_named_and_a_secret_not_shown(shop: Shop) -> None:
+    wrong = {
+        "SHOP_USER_PORT": "70000",
+        "SHOP_MONGO_DRIVER": "other",
+        "SHOP_MONGO_TIMEOUT_MS": "soon",
+        "SHOP_ADMIN_PASSWORD": "hunter2",
+    }
+    said = await refusal("user", shop.environment("user") | wrong)
+    for name in wrong:
+        assert name in said
+    assert "hunter2" not in said
+    assert NOWHERE not in said
+
+
+def pem(
+    key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey,
+    encryption: KeySerializationEncryption | None = None,
+) -> bytes:
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption or NoEncryption())
+
+
+@pytest.mark.parametrize("service", SIGNERS)
+async def test_a_key_of_another_kind_is_refused(shop: Shop, service: str, tmp_path: Path) -> None:
+    rsa_key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    keys = {
+        "rsa": (pem(rsa_key), "is not an Ed25519 key"),
+        "ec": (pem(ec.generate_private_key(ec.SECP256R1())), "is not an Ed25519 key"),
+        "encrypted": (pem(rsa_key, BestAvailableEncryption(b"x")), "is not an unencrypted"),
+        "empty": (b"", "is not an unencrypted private key"),
+        "missing": (None, "cannot be read"),
+    }
+
+    async def attempt(name: str, content: bytes | None, complaint: str) -> None:
+        path = tmp_path / f"{name}.pem"
+        if content is not None:
+            path.write_bytes(content)
+        variable = {f"SHOP_{service.upper()}_SIGNING_KEY_FILE": str(path)}
+        said = await refusal(service, shop.environment(service) | variable)
+        assert f"{path} {complaint}" in said
+
+    await asyncio.gather(*(attempt(name, *key) for name, key in keys.items()))
+
+
+@pytest.mark.parametrize("content", [b"{}", b'{"keys": []}', b"secret"])
+async def test_a_service_that_could_trust_nobody_does_not_start(
+    shop: Shop, tmp_path: Path, content: bytes
+) -> None:
+    path = tmp_path / "other.json"
+    path.write_bytes(content)
+    variable = {"SHOP_TRUSTED_KEYS_FILE": str(path)}
+    said = await refusal("inventory", shop.environment("inventory") | variable)
+    assert str(path) in said
+    assert "secret" not in said
+
+
+@pytest.mark.parametrize("service", SERVICES)
+async def test_a_port_in_use_is_named(shop: Shop, service: str) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        ports = ServicePorts(port, port, port)
+        elsewhere = Shop(NOWHERE, NO_REDIS, shop.credentials, ports, variables=shop.variables)
+        said = await refusal(service, elsewhere.environment(service))
+    assert f"cannot listen on 127.0.0.1:{port}: is it in use?" in said

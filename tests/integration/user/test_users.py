@@ -1,0 +1,173 @@
+"""Users on a real MongoDB, through both drivers, with and without the cache."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+from pymongo.errors import WriteError
+
+from services.common.auth.principal import Role
+from services.common.ids import new_id
+from services.user.model import (
+    EmailTaken,
+    ProfileDraft,
+    Registration,
+    User,
+    UsernameTaken,
+    UserNotFound,
+)
+from services.user.repository import prepare_schema
+from tests.integration.user.conftest import ADA, People, someone
+
+DRAFT = ProfileDraft("countess@example.org", "Countess", Role.ADMIN, active=False)
+SPELLINGS = ("ada.l", "ADA.L", "Ada.L", "aDa.L")
+
+
+async def test_a_new_user_is_found_by_id_username_and_address_in_any_case(
+    people: People, ada: User
+) -> None:
+    assert (ada.username, ada.email, ada.full_name) == ("Ada.L", "Ada@Example.com", "Ada Lovelace")
+    assert (ada.role, ada.active) == (Role.CUSTOMER, True)
+    for _ in range(2):
+        assert await people.users.get(ada.user_id) == ada
+    account = await people.account(ada)
+    assert (account.user, account.password_hash, account.login_epoch) == (ada, "hash-1", 0)
+    for name in (*SPELLINGS, "ada@example.com", "ADA@EXAMPLE.COM"):
+        assert await people.users.find_account_named(name) == account
+
+
+async def test_an_unknown_user_is_not_found(people: People) -> None:
+    with pytest.raises(UserNotFound):
+        await people.users.get(new_id())
+    with pytest.raises(UserNotFound):
+        await people.users.update(new_id(), DRAFT, ["full_name"])
+    assert await people.users.find_account(new_id()) is None
+    assert await people.users.find_account_named("nobody") is None
+    assert await people.users.find_account_named("nobody@example.com") is None
+
+
+async def test_of_concurrent_registrations_of_one_username_in_any_case_one_succeeds(
+    people: People, rival: People
+) -> None:
+    outcomes = await asyncio.gather(
+        *(
+            side.registered(replace(someone(), username=username))
+            for username in SPELLINGS
+            for side in (people, rival)
+        ),
+        return_exceptions=True,
+    )
+    assert sum(isinstance(outcome, User) for outcome in outcomes) == 1
+    assert sum(isinstance(outcome, UsernameTaken) for outcome in outcomes) == 7
+
+
+async def test_of_concurrent_registrations_of_one_address_in_any_case_one_succeeds(
+    people: People, rival: People
+) -> None:
+    outcomes = await asyncio.gather(
+        *(
+            side.registered(replace(someone(), email=f"{name}@example.com"))
+            for name in SPELLINGS
+            for side in (people, rival)
+        ),
+        return_exceptions=True,
+    )
+    assert sum(isinstance(outcome, User) for outcome in outcomes) == 1
+    assert sum(isinstance(outcome, EmailTaken) for outcome in outcomes) == 7
+
+
+@pytest.mark.parametrize("field", ["email", "full_name", "role"])
+async def test_an_update_changes_the_named_field_only(
+    people: People, ada: User, field: str
+) -> None:
+    await people.users.get(ada.user_id)
+    updated = await people.users.update(ada.user_id, DRAFT, [field])
+    expected = replace(ada, **{field: getattr(DRAFT, field)}, update_time=updated.update_time)
+    assert updated == expected
+    assert updated.update_time >= ada.update_time
+    assert await people.users.get(ada.user_id) == expected
+    assert (await people.account(ada)).login_epoch == 0
+
+
+async def test_deactivating_ends_all_logins_and_activating_does_not_bring_them_back(
+    people: People, ada: User
+) -> None:
+    assert not (await people.users.update(ada.user_id, DRAFT, ["active"])).active
+    assert (await people.account(ada)).login_epoch == 1
+    assert (await people.users.update(ada.user_id, replace(DRAFT, active=True), ["active"])).active
+    assert (await people.account(ada)).login_epoch == 1
+
+
+async def test_an_address_of_somebody_else_cannot_be_taken_in_any_case(
+    people: People, ada: User
+) -> None:
+    other = await people.registered(someone())
+    with pytest.raises(EmailTaken):
+        await people.users.update(other.user_id, replace(DRAFT, email="ADA@example.COM"), ["email"])
+    assert await people.users.get(other.user_id) == other
+    respelled = replace(DRAFT, email="ADA@example.COM")
+    assert (await people.users.update(ada.user_id, respelled, ["email"])).email == respelled.email
+
+
+async def test_an_address_left_is_free_and_no_longer_logs_in(people: People, ada: User) -> None:
+    await people.users.update(ada.user_id, DRAFT, ["email"])
+    assert await people.users.find_account_named(ADA.email) is None
+    found = await people.users.find_account_named(DRAFT.email.upper())
+    assert found is not None
+    assert found.user.user_id == ada.user_id
+    await people.registered(replace(someone(), email=ADA.email))
+
+
+async def test_a_new_password_ends_all_logins(people: People, ada: User) -> None:
+    account = await people.account(ada)
+    assert await people.users.replace_password(account, "hash-2")
+    changed = await people.account(ada)
+    assert (changed.password_hash, changed.login_epoch) == ("hash-2", 1)
+    assert not await people.users.replace_password(account, "hash-3")
+    assert await people.account(ada) == changed
+
+
+async def test_of_concurrent_new_passwords_one_is_taken(
+    people: People, rival: People, ada: User
+) -> None:
+    account = await people.account(ada)
+    hashes = [f"hash-{n}" for n in range(2, 12)]
+    taken = await asyncio.gather(
+        *(
+            side.users.replace_password(account, password_hash)
+            for password_hash, side in zip(hashes, [people, rival] * 5, strict=True)
+        )
+    )
+    (winner,) = [hashed for hashed, won in zip(hashes, taken, strict=True) if won]
+    changed = await people.account(ada)
+    assert (changed.password_hash, changed.login_epoch) == (winner, 1)
+
+
+async def test_another_hash_of_the_same_password_ends_no_login(people: People, ada: User) -> None:
+    account = await people.account(ada)
+    await people.users.upgrade_hash(account, "hash-2")
+    upgraded = await people.account(ada)
+    assert (upgraded.password_hash, upgraded.login_epoch) == ("hash-2", 0)
+    await people.users.upgrade_hash(account, "hash-of-an-old-password")
+    assert await people.account(ada) == upgraded
+
+
+async def test_the_schema_may_be_prepared_again(people: People, ada: User) -> None:
+    await asyncio.gather(*(prepare_schema(people.mongo) for _ in range(3)))
+    assert await people.users.get(ada.user_id) == ada
+    with pytest.raises(UsernameTaken):
+        await people.registered(Registration("ADA.l", "other@example.com", "Other"))
+
+
+async def test_mongodb_itself_refuses_what_is_no_user(people: People, ada: User) -> None:
+    users = people.mongo.collection("users")
+    for change in (
+        {"$set": {"role": "service"}},
+        {"$set": {"login_epoch": -1}},
+        {"$set": {"active": "yes"}},
+        {"$unset": {"password_hash": ""}},
+        {"$unset": {"email_key": ""}},
+    ):
+        with pytest.raises(WriteError, match="Document failed validation"):
+            await users.update_one({"_id": ada.user_id}, change)
+    assert await people.users.get(ada.user_id) == ada

@@ -1,0 +1,115 @@
+"""Stand-ins for what surrounds the code of ``services.common``."""
+
+from collections.abc import Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import grpc
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from grpc.aio import AbortError
+from redis.asyncio import Redis
+
+from services.common.auth.keys import SigningKey, TrustedKey, key_id
+from services.common.rpc.methods import Context
+
+NOON = 1_800_000_000.0
+
+
+class FakeClock:
+    """A clock that moves when told to."""
+
+    def __init__(self, now: float = NOON) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def new_signing_key() -> SigningKey:
+    private = Ed25519PrivateKey.generate()
+    return SigningKey(key_id(private.public_key()), private)
+
+
+def trusting(**keys: SigningKey) -> dict[str, TrustedKey]:
+    """Trust each key as the issuer that it is passed for."""
+    return {
+        key.key_id: TrustedKey(issuer, key.private.public_key()) for issuer, key in keys.items()
+    }
+
+
+@dataclass
+class FakeContext:
+    """The context of a call with this metadata and this much time left."""
+
+    metadata: Sequence[tuple[str, str | bytes]] = ()
+    time_left_s: float | None = None
+    aborted_with: grpc.StatusCode | None = None
+    message: str = ""
+    trailing: tuple[tuple[str, str | bytes], ...] = ()
+
+    def invocation_metadata(self) -> Sequence[tuple[str, str | bytes]]:
+        return self.metadata
+
+    def time_remaining(self) -> float | None:
+        return self.time_left_s
+
+    def code(self) -> int:
+        return 0 if self.aborted_with is None else self.aborted_with.value[0]
+
+    async def abort(
+        self,
+        code: grpc.StatusCode,
+        details: str = "",
+        trailing_metadata: tuple[tuple[str, str | bytes], ...] = (),
+    ) -> None:
+        self.aborted_with, self.message, self.trailing = code, details, trailing_metadata
+        raise AbortError
+
+    @property
+    def context(self) -> Context:
+        return cast("Context", self)
+
+
+@dataclass
+class FakeRedis:
+    """As much of Redis as the cache uses. With ``error`` set, every command raises it."""
+
+    values: dict[str, bytes] = field(default_factory=dict)
+    ttl_s: dict[str, int] = field(default_factory=dict)
+    error: Exception | None = None
+
+    async def mget(self, keys: Sequence[str]) -> list[bytes | None]:
+        self._answer()
+        return [self.values.get(key) for key in keys]
+
+    async def delete(self, *keys: str) -> int:
+        self._answer()
+        return sum(self.values.pop(key, None) is not None for key in keys)
+
+    @asynccontextmanager
+    async def pipeline(self, *, transaction: bool) -> Any:
+        assert not transaction
+        yield _FakePipeline(self)
+
+    def _answer(self) -> None:
+        if self.error is not None:
+            raise self.error
+
+    @property
+    def client(self) -> Redis:
+        return cast("Redis", self)
+
+
+class _FakePipeline:
+    def __init__(self, redis: FakeRedis) -> None:
+        self._redis = redis
+        self._sets: list[tuple[str, bytes, int]] = []
+
+    def set(self, key: str, value: bytes, *, ex: int) -> None:
+        self._sets.append((key, value, ex))
+
+    async def execute(self) -> None:
+        self._redis._answer()
+        for key, value, ttl_s in self._sets:
+            self._redis.values[key], self._redis.ttl_s[key] = value, ttl_s

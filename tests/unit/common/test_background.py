@@ -1,0 +1,101 @@
+import asyncio
+
+from structlog.testing import capture_logs
+
+from services.common.background import BackgroundTasks, repeating
+from services.common.call import Call, current_call, enter_call
+
+
+async def test_work_runs_beside_and_drain_waits_for_it() -> None:
+    tasks, done = BackgroundTasks(at_most=1), asyncio.Event()
+
+    async def work() -> None:
+        await asyncio.sleep(0)
+        done.set()
+
+    assert tasks.start("work", work())
+    assert not done.is_set()
+    await tasks.drain(timeout_s=5)
+    assert done.is_set()
+
+
+async def test_work_beyond_the_bound_is_refused_until_a_place_is_free() -> None:
+    tasks, hold = BackgroundTasks(at_most=2), asyncio.Event()
+
+    async def work() -> None:
+        await hold.wait()
+
+    assert tasks.start("first", work())
+    assert tasks.start("second", work())
+    assert not tasks.start("third", work())
+    hold.set()
+    await tasks.drain(timeout_s=5)
+    assert tasks.start("fourth", work())
+    await tasks.drain(timeout_s=5)
+
+
+async def test_drain_cancels_what_takes_too_long() -> None:
+    tasks, cancelled = BackgroundTasks(at_most=1), asyncio.Event()
+
+    async def work() -> None:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
+
+    tasks.start("endless", work())
+    await tasks.drain(timeout_s=0.01)
+    assert cancelled.is_set()
+
+
+async def test_draining_nothing_takes_no_time() -> None:
+    await BackgroundTasks(at_most=1).drain(timeout_s=0)
+
+
+async def test_a_failure_is_logged_and_raised_nowhere() -> None:
+    tasks = BackgroundTasks(at_most=1)
+
+    async def work() -> None:
+        raise RuntimeError("oh no")
+
+    with capture_logs() as logs:
+        tasks.start("failing", work())
+        await tasks.drain(timeout_s=5)
+    assert [(line["log_level"], line["work"]) for line in logs] == [("warning", "failing")]
+    assert "oh no" in logs[0]["error"]
+
+
+async def test_work_keeps_the_request_id_of_its_call_but_neither_deadline_nor_caller() -> None:
+    tasks, seen = BackgroundTasks(at_most=1), list[Call]()
+
+    async def work() -> None:
+        seen.append(current_call())
+
+    async def call() -> None:
+        enter_call(Call("request-7", deadline=0.0))
+        tasks.start("work", work())
+
+    await asyncio.create_task(call())
+    await tasks.drain(timeout_s=5)
+    assert seen == [Call("request-7")]
+
+
+async def test_repeated_work_goes_on_after_a_failure_and_stops_at_the_end() -> None:
+    runs = 0
+    thrice = asyncio.Event()
+
+    async def work() -> None:
+        nonlocal runs
+        runs += 1
+        if runs == 3:
+            thrice.set()
+        raise RuntimeError("again")
+
+    with capture_logs() as logs:
+        async with repeating("work", work, interval_s=0.001):
+            await asyncio.wait_for(thrice.wait(), 5)
+    stopped_at = runs
+    await asyncio.sleep(0.01)
+    assert runs == stopped_at
+    assert len(logs) == runs

@@ -1,0 +1,55 @@
+from typing import Any
+
+from google.protobuf.descriptor import ServiceDescriptor
+from grpc_interceptor.server import AsyncServerInterceptor
+from shop.order.v1 import order_pb2
+
+from services.common.rpc.compose import compose
+from services.common.rpc.methods import Context, Method
+from tests.unit.common.fakes import FakeContext
+
+DESCRIPTOR: ServiceDescriptor = order_pb2.DESCRIPTOR.services_by_name["OrderService"]
+
+
+class Tracing(AsyncServerInterceptor):
+    def __init__(self, name: str, trace: list[str]) -> None:
+        self._name = name
+        self._trace = trace
+
+    async def intercept(
+        self, method: Method, request_or_iterator: Any, context: Context, method_name: str
+    ) -> Any:
+        self._trace.append(f"{self._name} before {method_name}")
+        response = await method(request_or_iterator, context)
+        self._trace.append(f"{self._name} after")
+        return response
+
+
+class Servicer:
+    """Answers each method with its name."""
+
+    def __getattr__(self, name: str) -> Any:
+        async def method(request: Any, context: Context) -> str:
+            return f"{name} of {request}"
+
+        return method
+
+
+async def test_the_first_interceptor_is_the_outermost() -> None:
+    trace: list[str] = []
+    composed = compose(Servicer(), DESCRIPTOR, [Tracing("outer", trace), Tracing("inner", trace)])
+    answer = await composed.GetOrder("5", FakeContext().context)
+    assert answer == "GetOrder of 5"
+    assert trace == [
+        "outer before /shop.order.v1.OrderService/GetOrder",
+        "inner before /shop.order.v1.OrderService/GetOrder",
+        "inner after",
+        "outer after",
+    ]
+
+
+async def test_every_method_of_the_contract_is_there_and_answers_for_itself() -> None:
+    composed = compose(Servicer(), DESCRIPTOR, [Tracing("only", [])])
+    assert set(vars(composed)) == {method.name for method in DESCRIPTOR.methods}
+    for name, method in vars(composed).items():
+        assert await method("x", FakeContext().context) == f"{name} of x"

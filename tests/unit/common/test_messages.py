@@ -1,0 +1,64 @@
+from datetime import UTC, datetime
+
+import pytest
+from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.timestamp_pb2 import Timestamp
+from shop.inventory.v1 import inventory_pb2 as pb
+
+from services.common.errors import InvalidArgument
+from services.common.money import Money
+from services.common.rpc.messages import masked_fields, moment, money, money_message, timestamp
+
+UPDATABLE = ("sku", "name", "price", "tags")
+
+
+def masked(*paths: str, product: pb.Product | None = None) -> list[str]:
+    return masked_fields(product or pb.Product(), FieldMask(paths=paths), UPDATABLE)
+
+
+def test_a_mask_names_the_fields_whether_they_are_set_or_not() -> None:
+    assert masked("name", "price", product=pb.Product(sku="S")) == ["name", "price"]
+
+
+def test_a_field_named_twice_counts_once() -> None:
+    assert masked("name", "sku", "name") == ["name", "sku"]
+
+
+def test_a_star_stands_for_all_fields() -> None:
+    assert masked("*") == list(UPDATABLE)
+
+
+def test_without_a_mask_the_fields_that_are_set_change() -> None:
+    product = pb.Product(product_id="5", name="Lamp", tags=["light"], version=7)
+    assert masked(product=product) == ["name", "tags"]
+
+
+@pytest.mark.parametrize("path", ["product_id", "version", "price.minor_units", "Name", "", "nope"])
+def test_a_path_that_cannot_be_changed_is_refused(path: str) -> None:
+    with pytest.raises(InvalidArgument, match="is not one of name, price, sku, tags") as refused:
+        masked("name", path)
+    assert [v.field for v in refused.value.violations] == ["update_mask"]
+
+
+def test_a_star_among_others_is_no_path() -> None:
+    with pytest.raises(InvalidArgument):
+        masked("*", "name")
+
+
+def test_an_update_of_nothing_is_refused() -> None:
+    with pytest.raises(InvalidArgument) as refused:
+        masked(product=pb.Product(product_id="5", version=7))
+    assert [v.field for v in refused.value.violations] == ["update_mask"]
+
+
+def test_moments_and_money_come_back_from_the_wire_as_they_were() -> None:
+    then = datetime(2026, 5, 1, 12, 30, 15, 123_000, tzinfo=UTC)
+    assert moment(timestamp(then)) == then
+    assert money(money_message(Money("EUR", -5))) == Money("EUR", -5)
+
+
+@pytest.mark.parametrize("seconds", [10**18, -(10**18)])
+def test_a_moment_beyond_all_calendars_is_refused_by_name(seconds: int) -> None:
+    with pytest.raises(InvalidArgument) as refused:
+        moment(Timestamp(seconds=seconds), "before")
+    assert [v.field for v in refused.value.violations] == ["before"]

@@ -1,0 +1,112 @@
+"""The ports of Inventory, in memory."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+from services.common.ids import new_id
+from services.common.money import Money
+from services.common.paging import Page
+from services.inventory.model import (
+    Product,
+    ProductDraft,
+    ProductFilter,
+    ProductNotFound,
+    Reservation,
+    ReservationItem,
+    ReservationState,
+    ReservedLine,
+)
+
+THEN = datetime(2026, 5, 1, tzinfo=UTC)
+LAMP = ProductDraft(
+    sku="LAMP-1",
+    name="Lamp",
+    description="It shines.",
+    category="lighting",
+    price=Money("EUR", 1999),
+    stock=5,
+    tags=("light", "desk"),
+)
+
+
+def product(draft: ProductDraft = LAMP, product_id: str = "a" * 24) -> Product:
+    return Product(
+        product_id=product_id,
+        sku=draft.sku,
+        name=draft.name,
+        description=draft.description,
+        category=draft.category,
+        price=draft.price,
+        stock=draft.stock,
+        tags=draft.tags,
+        version=1,
+        create_time=THEN,
+        update_time=THEN,
+    )
+
+
+@dataclass
+class FakeProducts:
+    """The catalogue, and with what size its pages were asked for."""
+
+    known: dict[str, Product] = field(default_factory=dict)
+    sizes: list[int] = field(default_factory=list)
+
+    async def get(self, product_id: str) -> Product:
+        if product_id not in self.known:
+            raise ProductNotFound(product_id)
+        return self.known[product_id]
+
+    async def get_many(self, product_ids: Sequence[str]) -> Sequence[Product]:
+        assert len(set(product_ids)) == len(product_ids)
+        return [self.known[product_id] for product_id in product_ids if product_id in self.known]
+
+    async def page(self, wanted: ProductFilter, size: int, token: str) -> Page[Product]:
+        self.sizes.append(size)
+        matching = [p for p in self.known.values() if wanted.category in {"", p.category}]
+        return Page(tuple(matching[:size]), "")
+
+    async def add(self, draft: ProductDraft) -> Product:
+        added = product(draft, new_id())
+        self.known[added.product_id] = added
+        return added
+
+    async def update(
+        self, product_id: str, draft: ProductDraft, fields: Collection[str], version: int
+    ) -> Product:
+        changed = await self.get(product_id)
+        for name in fields:
+            changed = replace(changed, **{name: getattr(draft, name)})
+        self.known[product_id] = replace(changed, version=changed.version + 1)
+        return self.known[product_id]
+
+    async def remove(self, product_id: str) -> None:
+        await self.get(product_id)
+        del self.known[product_id]
+
+
+@dataclass
+class FakeReservations:
+    """Reservations of as much as anybody asks for, and what was asked."""
+
+    calls: list[tuple[str, str]] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)
+
+    async def reserve(self, reservation_id: str, items: Sequence[ReservationItem]) -> Reservation:
+        self.calls.append(("reserve", reservation_id))
+        lines = tuple(
+            ReservedLine(item.product_id, LAMP.name, item.quantity, LAMP.price) for item in items
+        )
+        return Reservation(reservation_id, ReservationState.HELD, lines, THEN)
+
+    async def commit(self, reservation_id: str) -> None:
+        self.calls.append(("commit", reservation_id))
+
+    async def release(self, reservation_id: str) -> Reservation:
+        self.calls.append(("release", reservation_id))
+        return Reservation(reservation_id, ReservationState.RELEASED, (), THEN)
+
+    async def page_held(self, before: datetime, size: int, token: str) -> Page[Reservation]:
+        self.sizes.append(size)
+        return Page((), "")
