@@ -10,8 +10,6 @@ import inspect
 import itertools
 import random
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
-from contextvars import Context
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeVar
 
@@ -26,6 +24,7 @@ _TRANSIENT: Final = "TransientTransactionError"
 _OUTCOME_UNKNOWN: Final = "UnknownTransactionCommitResult"
 _FIRST_PAUSE_S: Final = 0.005
 _MAX_PAUSE_S: Final = 0.1
+_GRACE_S: Final = 0.2
 
 log = structlog.get_logger()
 
@@ -47,7 +46,7 @@ class Session(Protocol):
         """Undo all that was done."""
 
     async def end_session(self) -> None:
-        """Give the session back."""
+        """Give the session back, and abort the transaction if one is begun."""
 
 
 Work = Callable[[Session], Awaitable[Result]]
@@ -59,88 +58,107 @@ class Transactions:
     def __init__(self, client: Any, write_concern: WriteConcern) -> None:
         self._client = client
         self._write_concern = write_concern
-        self._endings: set[asyncio.Task[None]] = set()
+        self._running: set[asyncio.Task[Any]] = set()
 
     async def run(self, work: Work[Result], within_s: float) -> Result:
         """Return what ``work`` returns, repeating it while MongoDB asks for that.
 
-        Raises ``ExecutionTimeout`` when the time is up.
+        ``work`` must wait for nothing but MongoDB. Raises ``ExecutionTimeout`` when the time
+        is up. A caller who goes away leaves the transaction to end by itself: with Motor, an
+        operation goes on in its thread however often it is cancelled, and a session must not
+        be aborted under it.
         """
         end = asyncio.get_running_loop().time() + within_s
-        transaction = _Transaction(await settled(self._client.start_session()), self._write_concern)
+        transaction = _Transaction(self._client, self._write_concern, end)
+        running = asyncio.create_task(transaction.run(work))
+        self._running.add(running)
+        running.add_done_callback(self._running.discard)
         try:
             async with asyncio.timeout_at(end):
-                with pymongo.timeout(within_s):
-                    return await transaction.repeat(work, end)
+                return await asyncio.shield(running)
         except TimeoutError:
             raise ExecutionTimeout(f"no transaction within {within_s:.3f} s") from None
         finally:
-            # In a context of its own, which is free of the time that may be up.
-            ending = asyncio.create_task(transaction.end(), context=Context())
-            self._endings.add(ending)
-            ending.add_done_callback(self._endings.discard)
-            with suppress(TimeoutError):
-                async with asyncio.timeout_at(end):
-                    await asyncio.shield(ending)
+            transaction.wanted = False
 
     async def drain(self) -> None:
-        """Wait until nothing is open, at most as long as one operation may take."""
-        await asyncio.gather(*self._endings)
+        """Wait until nothing is open."""
+        await asyncio.gather(*self._running, return_exceptions=True)
+
+
+class _UnwantedError(Exception):
+    """Nobody waits for the transaction any more."""
 
 
 @dataclass(slots=True)
 class _Transaction:
-    session: Session
+    client: Any
     write_concern: WriteConcern
+    end: float
+    wanted: bool = True
     commit_open: bool = False
 
-    async def repeat(self, work: Work[Result], end: float) -> Result:
+    async def run(self, work: Work[Result]) -> Result:
+        session: Session = await settled(self.client.start_session())
+        try:
+            # The driver's operations end first; this is for work that waits for anything else.
+            async with asyncio.timeout_at(self.end + _GRACE_S):
+                with pymongo.timeout(self.end - _now()):
+                    return await self._repeat(session, work)
+        finally:
+            # With a time of its own, for there may be none left.
+            await self._close(session)
+
+    async def _repeat(self, session: Session, work: Work[Result]) -> Result:
         for attempt in itertools.count():
             try:
-                return await self._attempt(work, end)
+                return await self._attempt(session, work)
             except PyMongoError as error:
-                if not error.has_error_label(_TRANSIENT) or _is_past(end):
+                if not error.has_error_label(_TRANSIENT) or not self._goes_on():
                     raise
-            if self.session.in_transaction:
-                await self.session.abort_transaction()
+            if session.in_transaction:
+                await session.abort_transaction()
             await _pause(attempt)
         raise AssertionError("unreachable")
 
-    async def _attempt(self, work: Work[Result], end: float) -> Result:
-        await settled(self.session.start_transaction(write_concern=self.write_concern))
-        result = await work(self.session)
+    async def _attempt(self, session: Session, work: Work[Result]) -> Result:
+        await settled(session.start_transaction(write_concern=self.write_concern))
+        result = await work(session)
+        if not self.wanted:
+            raise _UnwantedError
         self.commit_open = True
-        await self._commit(end)
+        await self._commit(session)
         self.commit_open = False
         return result
 
-    async def _commit(self, end: float) -> None:
+    async def _commit(self, session: Session) -> None:
         for attempt in itertools.count():
             try:
-                await self.session.commit_transaction()
+                await session.commit_transaction()
             except PyMongoError as error:
                 self.commit_open = error.has_error_label(_OUTCOME_UNKNOWN)
-                if not self.commit_open or _is_past(end):
+                if not self.commit_open or not self._goes_on():
                     raise
             else:
                 return
             await _pause(attempt)
 
-    async def end(self) -> None:
-        """Abort what was not to be committed, or commit what perhaps was not; never raises."""
+    def _goes_on(self) -> bool:
+        return self.wanted and _now() < self.end
+
+    async def _close(self, session: Session) -> None:
+        """Commit what perhaps was not, or abort what was not to be."""
         try:
-            if self.session.in_transaction:
-                await self.session.abort_transaction()
-            elif self.commit_open:
-                await self.session.commit_transaction()
+            if self.commit_open:
+                await session.commit_transaction()
         except PyMongoError as error:
             log.warning("transaction left to MongoDB to end", error=repr(error))
-        await self.session.end_session()
+        finally:
+            await session.end_session()
 
 
-def _is_past(end: float) -> bool:
-    """Whether the time is up, for a driver may have swallowed the cancellation that says so."""
-    return asyncio.get_running_loop().time() >= end
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 async def _pause(attempt: int) -> None:

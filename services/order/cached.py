@@ -81,10 +81,18 @@ class CachedOrders:
         return await self.orders.get(order_id)
 
     async def save(self, changed: Checkout) -> bool:
-        """Store the next version of a checkout and forget the user's cached orders."""
+        """Store the next version of a checkout and forget the user's cached orders.
+
+        If somebody else changed the order first, so did they.
+        """
         saved = await self.orders.save(changed)
-        await self.cache.invalidate([changed.order.user_id])
+        if saved:
+            await self.cache.invalidate([changed.order.user_id])
         return saved
+
+    async def note(self, progress: Checkout) -> bool:
+        """Store the next version of a checkout; the cached orders stay true."""
+        return await self.orders.note(progress)
 
     async def page_of_user(self, user_id: str, size: int, token: str) -> Page[Order]:
         """Return a page of a user's orders, the first of up to the default size from the cache."""

@@ -23,6 +23,10 @@ class Orders(Protocol):
         """Store the next version of a checkout; False if somebody else did so first."""
         ...
 
+    async def note(self, progress: Checkout) -> bool:
+        """Do as ``save`` for a version whose order shows nothing new."""
+        ...
+
     async def page_of_user(self, user_id: str, size: int, token: str) -> Page[Order]:
         """Return a page of a user's orders, newest first."""
         ...

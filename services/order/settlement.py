@@ -22,14 +22,14 @@ class Settlement:
             await self.stock.commit(checkout.reservation_id)
         else:
             await self.stock.release(checkout.reservation_id)
-        await self.orders.save(checkout.followed())
+        await self.orders.note(checkout.followed())
 
     async def give_up(self, checkout: Checkout) -> None:
         """Make sure that this attempt can no longer be confirmed, then release its stock.
 
         Does nothing if the order was decided, or the attempt given up, meanwhile.
         """
-        if await self.orders.save(checkout.given_up()):
+        if await self.orders.note(checkout.given_up()):
             await self.stock.release(checkout.reservation_id)
 
 

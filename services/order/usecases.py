@@ -91,6 +91,8 @@ class OrderUseCases:
             checkout = await self._visible(principal, order_id)
             advanced = checkout.advanced(status, self.now())
             if await self.orders.save(advanced):
+                if not advanced.settled:  # whoever was about to has just lost to this version
+                    self.aftermath.settle(advanced)
                 return advanced.order
         raise _interrupted(checkout)
 

@@ -17,6 +17,7 @@ from services.stack.errors import ChildEndedError
 
 STOP_WITHIN_S: Final = 15.0
 _LAST_LINES: Final = 12
+_LINE_CHARS: Final = 300
 _BLAME_WITHIN_S: Final = 1.0
 
 Result = TypeVar("Result")
@@ -123,4 +124,4 @@ def _opened(log: Path) -> BinaryIO:
 
 def _last_lines(log: Path) -> str:
     with log.open(errors="replace") as lines:
-        return "".join(f"  {line}" for line in deque(lines, _LAST_LINES)).rstrip()
+        return "\n".join(f"  {line.rstrip()[:_LINE_CHARS]}" for line in deque(lines, _LAST_LINES))

@@ -19,6 +19,7 @@ from services.stack.processes import Child, attended, running
 
 SERVICES: Final = ("user", "inventory", "order")
 
+_SECRETS: Final = {"SHOP_ADMIN_PASSWORD"}
 _SERVING_WITHIN_S: Final = 60.0
 _ATTEMPT_WITHIN_S: Final = 1.0
 _POLL_S: Final = 0.05
@@ -101,9 +102,6 @@ class Shop:
                 }
             case _:
                 return {}
-
-
-_SECRETS: Final = {"SHOP_ADMIN_PASSWORD"}
 
 
 @asynccontextmanager

@@ -1,8 +1,8 @@
 """The composition root of the stack."""
 
 import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 
 from pydantic import SecretStr
@@ -11,12 +11,12 @@ from services.stack.credentials import Credentials, open_credentials
 from services.stack.errors import StackError
 from services.stack.folder import DataFolder
 from services.stack.panel import Panel, without_secrets
-from services.stack.ports import is_free, require_free
+from services.stack.ports import is_free, require_free, reserved_port
 from services.stack.processes import Child, attended, first_end
 from services.stack.seed import seed
 from services.stack.services import ServicePorts, Shop, running_services
 from services.stack.settings import StackSettings
-from services.stack.stores import Store, running_mongod, running_redis
+from services.stack.stores import running_mongod, running_redis
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +47,9 @@ async def _operate(settings: StackSettings, opened: AsyncExitStack) -> None:
     folder.prepare()
     await opened.enter_async_context(folder.held())
     ports = ServicePorts(
-        user=require_free(settings.user_port, "SHOP_USER_PORT"),
-        inventory=require_free(settings.inventory_port, "SHOP_INVENTORY_PORT"),
-        order=require_free(settings.order_port, "SHOP_ORDER_PORT"),
+        user=await _reserve(opened, settings.user_port, "SHOP_USER_PORT"),
+        inventory=await _reserve(opened, settings.inventory_port, "SHOP_INVENTORY_PORT"),
+        order=await _reserve(opened, settings.order_port, "SHOP_ORDER_PORT"),
     )
     opened.callback(_tell, "stopped")
     mongo = await opened.enter_async_context(_mongodb(settings, folder))
@@ -80,33 +80,35 @@ async def _operate(settings: StackSettings, opened: AsyncExitStack) -> None:
     raise await first_end(everything)
 
 
-def _mongodb(settings: StackSettings, folder: DataFolder) -> AbstractAsyncContextManager[_Backend]:
-    def start() -> AbstractAsyncContextManager[Store]:
-        port = _port(settings.stack_mongo_port, "SHOP_STACK_MONGO_PORT", usual=27017)
-        return running_mongod(folder, port)
-
-    return _backend("MongoDB", settings.mongo_uri, start)
-
-
-def _redis(settings: StackSettings, folder: DataFolder) -> AbstractAsyncContextManager[_Backend]:
-    def start() -> AbstractAsyncContextManager[Store]:
-        port = _port(settings.stack_redis_port, "SHOP_STACK_REDIS_PORT", usual=6379)
-        return running_redis(folder, port)
-
-    return _backend("Redis", settings.redis_url, start)
+async def _reserve(opened: AsyncExitStack, port: int, variable: str) -> int:
+    return await opened.enter_async_context(reserved_port(port, variable, _tell))
 
 
 @asynccontextmanager
-async def _backend(
-    name: str, given: SecretStr | None, start: Callable[[], AbstractAsyncContextManager[Store]]
-) -> AsyncIterator[_Backend]:
-    if given is not None:
-        uri = given.get_secret_value()
-        yield _Backend(uri, without_secrets(uri), ())
+async def _mongodb(settings: StackSettings, folder: DataFolder) -> AsyncIterator[_Backend]:
+    if settings.mongo_uri is not None:
+        yield _outside(settings.mongo_uri)
         return
-    _tell(f"starting {name}")
-    async with start() as store:
+    _tell("starting MongoDB")
+    port = _port(settings.stack_mongo_port, "SHOP_STACK_MONGO_PORT", usual=27017)
+    async with running_mongod(folder, port) as store:
         yield _Backend(store.uri, store.uri, (store.child,))
+
+
+@asynccontextmanager
+async def _redis(settings: StackSettings, folder: DataFolder) -> AsyncIterator[_Backend]:
+    if settings.redis_url is not None:
+        yield _outside(settings.redis_url)
+        return
+    _tell("starting Redis")
+    port = _port(settings.stack_redis_port, "SHOP_STACK_REDIS_PORT", usual=6379)
+    async with running_redis(folder, port) as store:
+        yield _Backend(store.uri, store.uri, (store.child,))
+
+
+def _outside(given: SecretStr) -> _Backend:
+    uri = given.get_secret_value()
+    return _Backend(uri, without_secrets(uri), ())
 
 
 def _port(chosen: int | None, variable: str, usual: int) -> int | None:

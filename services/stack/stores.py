@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from pymongo import AsyncMongoClient
-from pymongo.errors import OperationFailure
+from pymongo.errors import OperationFailure, PyMongoError
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
@@ -22,6 +22,7 @@ from services.stack.folder import DataFolder
 from services.stack.ports import LOOPBACK, claimed_ports, is_free
 from services.stack.processes import Child, attended, running
 
+TRANSACTION_LIFETIME_S: Final = 5
 _REPLICA_SET: Final = "rs0"
 _MONGODB_CACHE_GB: Final = "0.5"
 _MONGODB_OPLOG_MB: Final = "512"
@@ -31,6 +32,7 @@ _ATTEMPT_WITHIN_MS: Final = 2_000
 _POLL_S: Final = 0.05
 _PORTS_TO_TRY: Final = 5
 _NOT_YET_INITIALIZED: Final = 94
+_ADDRESS_IN_USE: Final = b"Address already in use"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,8 @@ async def _mongod(folder: DataFolder, port: int) -> AsyncIterator[Store]:
         *("--dbpath", str(folder.mongodb), "--replSet", _REPLICA_SET),
         *("--wiredTigerCacheSizeGB", _MONGODB_CACHE_GB, "--oplogSize", _MONGODB_OPLOG_MB),
         *("--setParameter", "diagnosticDataCollectionEnabled=false", "--quiet"),
+        # What a killed service had begun keeps its products locked for so long, by default 60 s.
+        *("--setParameter", f"transactionLifetimeLimitSeconds={TRANSACTION_LIFETIME_S}"),
     ]
     async with running("mongod", command, folder.log("mongod")) as child:
         await _ready(child, port, _become_primary(port))
@@ -112,13 +116,17 @@ async def _ready(child: Child, port: int, work: Coroutine[Any, Any, None]) -> No
         async with asyncio.timeout(_START_WITHIN_S):
             await attended([child], work)
     except ChildEndedError:
-        if is_free(port):
+        if is_free(port) and not await asyncio.to_thread(_lost_port, child):
             raise
         raise PortTakenError(port, f"{child.name} cannot listen on it") from None
     except TimeoutError:
         raise StackError(
             f"{child.name} is not ready after {_START_WITHIN_S:.0f} s, see {child.log}"
         ) from None
+
+
+def _lost_port(child: Child) -> bool:
+    return _ADDRESS_IN_USE in child.log.read_bytes()
 
 
 async def _listening(port: int) -> None:
@@ -148,10 +156,11 @@ async def _become_primary(port: int) -> None:
         LOOPBACK, port, directConnection=True, serverSelectionTimeoutMS=_ATTEMPT_WITHIN_MS
     )
     async with client:
-        await _agree_on_host(client, f"{LOOPBACK}:{port}")
         while True:
-            if (await client.admin.command("hello"))["isWritablePrimary"]:
-                return
+            with suppress(PyMongoError):  # it is still starting
+                if (await client.admin.command("hello"))["isWritablePrimary"]:
+                    return
+                await _agree_on_host(client, f"{LOOPBACK}:{port}")
             await asyncio.sleep(_POLL_S)
 
 

@@ -1,19 +1,20 @@
 """The shop under test: three processes, real stores, real ports."""
 
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from pymongo import AsyncMongoClient
+from grpc.aio import AioRpcError
 from pymongo.uri_parser import parse_uri
 
 from services.stack.credentials import Credentials
+from tests.e2e.support.ledger import eventually
 from tests.e2e.support.people import Admin, Customer
 from tests.e2e.support.proxy import Proxy, opened_proxy
 from tests.e2e.support.running_shop import RunningShop, opened_shop
 
-TRANSACTION_LIFETIME_S = 5
 # Longer than a checkout may take, so that the reconciler finds only what is left behind.
 RECONCILE_AGE_S = 2.0
 
@@ -89,21 +90,8 @@ async def redis_proxy(redis_url: str) -> AsyncIterator[Proxy]:
 
 
 @pytest.fixture(scope="session")
-async def short_transactions(mongo_uri: str) -> None:
-    """MongoDB undoes the transaction of a killed process after as long as a call may take.
-
-    Until then, by default for a minute, nobody else can change what it changed.
-    """
-    async with AsyncMongoClient[dict[str, object]](mongo_uri) as client:
-        await client.admin.command(
-            {"setParameter": 1, "transactionLifetimeLimitSeconds": TRANSACTION_LIFETIME_S}
-        )
-
-
-@pytest.fixture(scope="session")
 async def fragile_processes(
     mongo_uri: str,
-    short_transactions: None,
     redis_url: str,
     mongo_proxy: Proxy,
     redis_proxy: Proxy,
@@ -122,12 +110,36 @@ async def fragile_processes(
         yield running
 
 
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A purchase that shows that the services reach each other."""
+
+    customer: Customer
+    product_id: str
+
+    async def is_sold(self) -> bool:
+        """Whether it was made."""
+        try:
+            await self.customer.buy({self.product_id: 1}, timeout_s=2, wait_for_ready=True)
+        except AioRpcError:
+            return False
+        return True
+
+
+@pytest.fixture(scope="session")
+async def probe(fragile_processes: RunningShop) -> Probe:
+    """A purchase in the fragile shop."""
+    admin = await fragile_processes.admin()
+    return Probe(await fragile_processes.customer("probe"), await admin.add_product(10_000))
+
+
 @pytest.fixture
 async def fragile_shop(
-    fragile_processes: RunningShop, mongo_proxy: Proxy, redis_proxy: Proxy
+    fragile_processes: RunningShop, probe: Probe, mongo_proxy: Proxy, redis_proxy: Proxy
 ) -> AsyncIterator[RunningShop]:
     """A shop whose processes and stores a test may take away; whole again for the next one."""
     await fragile_processes.start_all()
+    await eventually(probe.is_sold, 20.0, "the fragile shop does not sell")
     yield fragile_processes
     for proxy in (mongo_proxy, redis_proxy):
         proxy.release()

@@ -45,6 +45,8 @@ async def test_a_customer_registers_logs_in_buys_and_cancels(
     anna = shop.bearer(by_email.access_token)
     assert await anna.profile(registered.user_id) == registered
 
+    assert (await nobody.product(kettle)).stock == 10
+    assert await anna.orders_of(registered.user_id) == []
     order = await anna.buy({kettle: 2, teapot: 1})
     assert order.status == order_pb2.ORDER_STATUS_CONFIRMED
     assert order.user_id == registered.user_id

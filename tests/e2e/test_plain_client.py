@@ -45,8 +45,9 @@ async def seen(shop: RunningShop, product_id: str, tmp_path: Path) -> dict[str, 
 
 
 async def test_a_plain_client_buys_and_the_three_keys_are_in_redis(
-    seen: dict[str, Any], product_id: str, redis_url: str
+    seen: dict[str, Any], shop: RunningShop, product_id: str, redis_url: str
 ) -> None:
+    await shop.ledger.at_rest(product_id)  # what goes on after the answer takes no key away
     assert not seen["knows_services"]
     assert seen["status"] == "ORDER_STATUS_CONFIRMED"
     assert seen["total"] == 2 * 1_999

@@ -1,6 +1,7 @@
-"""A database of its own for each test, through either driver, and the Redis they share.
+"""A database for each test, through either driver, and the Redis they share.
 
-What tests put into Redis stands under ids that no other test has.
+Where preparing a database takes longer than the test, the tests of a folder share one, which is
+emptied before each. What tests put into Redis stands under ids that no other test has.
 """
 
 from collections.abc import AsyncIterator
@@ -33,9 +34,21 @@ def wiring(request: pytest.FixtureRequest) -> Wiring:
     return Wiring(request.param)
 
 
+def new_database() -> str:
+    """Return a name that no other test has."""
+    return f"test_{new_id()}"
+
+
+async def emptied(mongo: Mongo, *collections: str) -> Mongo:
+    """Delete what an earlier test left."""
+    for name in collections:
+        await mongo.collection(name).delete_many({})
+    return mongo
+
+
 @pytest.fixture
 def database() -> str:
-    return f"test_{new_id()}"
+    return new_database()
 
 
 @pytest.fixture

@@ -130,6 +130,8 @@ async def test_a_service_that_could_trust_nobody_does_not_start(
 @pytest.mark.parametrize("service", SERVICES)
 async def test_a_port_in_use_is_named(shop: Shop, service: str) -> None:
     with socket.socket() as taken:
+        # As another server of gRPC's would have it by default: willing to share.
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]

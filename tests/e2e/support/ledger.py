@@ -1,7 +1,8 @@
 """The stock and the orders as MongoDB has them."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +39,7 @@ class Ledger:
     """Reads behind the services' backs."""
 
     def __init__(self, client: AsyncMongoClient[Mapping[str, Any]], names: Databases) -> None:
+        self._client = client
         self._inventory = client[names.inventory]
         self._orders = client[names.order].orders
 
@@ -62,6 +64,16 @@ class Ledger:
 
         await eventually(rested, within_s, f"product {product_id} is not at rest")
         return await self.stock(product_id)
+
+    @asynccontextmanager
+    async def open_transaction(self, product_id: str) -> AsyncIterator[None]:
+        """Hold a product as a process does that was killed while it reserved some."""
+        async with self._client.start_session() as session:
+            await session.start_transaction()
+            change = {"$inc": {"stock": -1, "reserved": 1}}
+            await self._inventory.products.update_one({"_id": product_id}, change, session=session)
+            yield
+            await session.abort_transaction()
 
 
 async def eventually(

@@ -21,7 +21,7 @@ from services.stack.stores import Store, running_redis
 from services.user import repository as user_repository
 from services.user.cached import USER_PROFILE, CachedUsers
 from services.user.repository import MongoUsers
-from tests.integration.conftest import Wiring
+from tests.integration.conftest import Wiring, emptied, new_database
 from tests.integration.inventory.conftest import Inventory, inventory_on
 from tests.integration.order.conftest import Shelf, shelf_on
 from tests.integration.user.conftest import People
@@ -63,11 +63,16 @@ def shop_on(mongo: Mongo, redis: Redis) -> Shop:
     )
 
 
+@pytest.fixture(scope="package")
+def database() -> str:
+    return new_database()
+
+
 @pytest.fixture
 async def prepared(mongo: Mongo) -> Mongo:
     for repository in (inventory_repository, order_repository, user_repository):
         await repository.prepare_schema(mongo)
-    return mongo
+    return await emptied(mongo, "products", "reservations", "orders", "users")
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from services.inventory.cached import PRODUCT, CachedProducts, CachedReservation
 from services.inventory.model import Product, ProductDraft, ReservationItem
 from services.inventory.ports import Products, Reservations
 from services.inventory.repository import MongoProducts, MongoReservations, prepare_schema
-from tests.integration.conftest import Wiring
+from tests.integration.conftest import Wiring, emptied, new_database
 
 LAMP = ProductDraft(
     sku="lamp-1",
@@ -68,9 +68,15 @@ def items(*wanted: tuple[Product, int]) -> list[ReservationItem]:
     return [ReservationItem(product.product_id, quantity) for product, quantity in wanted]
 
 
+@pytest.fixture(scope="package")
+def database() -> str:
+    return new_database()
+
+
 @pytest.fixture
 async def inventory(mongo: Mongo, redis: Redis, wiring: Wiring) -> Inventory:
     await prepare_schema(mongo)
+    await emptied(mongo, "products", "reservations")
     return inventory_on(mongo, redis, wiring)
 
 

@@ -236,6 +236,7 @@ ODD_QUERIES = {
     '"lamp': ["Lamp"],
     "-40": ["Cold box -40"],
     "lamp -bill": [],
+    'lamp"-bill': [],
     "-lamp": [],
     "back slash": ["Back\\slash"],
     "lamp\\": ["Lamp"],

@@ -15,7 +15,7 @@ from services.order.cached import NEWEST_ORDERS, CachedOrders
 from services.order.model import Checkout, Order, OrderItem, OrderLine
 from services.order.ports import Orders
 from services.order.repository import MongoOrders, prepare_schema
-from tests.integration.conftest import Wiring
+from tests.integration.conftest import Wiring, emptied, new_database
 
 ITEMS = (OrderItem("a" * 24, 2), OrderItem("b" * 24, 1))
 LINES = (
@@ -61,9 +61,15 @@ def shelf_on(mongo: Mongo, redis: Redis, wiring: Wiring, user_id: str) -> Shelf:
     return Shelf(CachedOrders(orders, ReadThroughCache(redis, NEWEST_ORDERS)), mongo, user_id)
 
 
+@pytest.fixture(scope="package")
+def database() -> str:
+    return new_database()
+
+
 @pytest.fixture
 async def shelf(mongo: Mongo, redis: Redis, wiring: Wiring) -> Shelf:
     await prepare_schema(mongo)
+    await emptied(mongo, "orders")
     return shelf_on(mongo, redis, wiring, new_id())
 
 

@@ -13,7 +13,7 @@ from services.user.cached import USER_PROFILE, CachedUsers
 from services.user.model import Account, Registration, User
 from services.user.ports import Users
 from services.user.repository import MongoUsers, prepare_schema
-from tests.integration.conftest import Wiring
+from tests.integration.conftest import Wiring, emptied, new_database
 
 ADA = Registration("Ada.L", "Ada@Example.com", "Ada Lovelace")
 
@@ -45,10 +45,15 @@ def people_on(mongo: Mongo, redis: Redis, wiring: Wiring) -> People:
     return People(CachedUsers(users, ReadThroughCache(redis, USER_PROFILE)), mongo)
 
 
+@pytest.fixture(scope="package")
+def database() -> str:
+    return new_database()
+
+
 @pytest.fixture
 async def prepared(mongo: Mongo) -> Mongo:
     await prepare_schema(mongo)
-    return mongo
+    return await emptied(mongo, "users", "sessions", "login_attempts")
 
 
 @pytest.fixture

@@ -155,6 +155,9 @@ class FakeOrders:
 
         return await self._wire.cross("save", effect)
 
+    async def note(self, progress: Checkout) -> bool:
+        return await self.save(progress)
+
     async def page_of_user(self, user_id: str, size: int, token: str) -> Page[Order]:
         orders = [known.order for known in self.known.values() if known.order.user_id == user_id]
         orders.sort(key=_age, reverse=True)

@@ -1,0 +1,110 @@
+"""Transactions whose commit fails in every way, on a session that does as it is told."""
+
+from collections.abc import Sequence
+
+import pytest
+from pymongo.errors import ExecutionTimeout, OperationFailure, PyMongoError
+from pymongo.write_concern import WriteConcern
+
+from services.common.transaction import Session, Transactions
+
+WITHIN_S = 0.1
+
+
+def failure(label: str) -> PyMongoError:
+    return OperationFailure("no", 1, {"errorLabels": [label] if label else []})
+
+
+UNKNOWN = failure("UnknownTransactionCommitResult")
+TRANSIENT = failure("TransientTransactionError")
+FINAL = failure("")
+
+
+class ScriptedSession:
+    """A session whose commits fail as scripted; the last entry goes on for ever."""
+
+    def __init__(self, commits: Sequence[PyMongoError | None]) -> None:
+        self.script = list(commits)
+        self.calls: list[str] = []
+        self.in_transaction = False
+
+    def start_transaction(self, *, write_concern: WriteConcern) -> None:
+        self.in_transaction = True
+
+    async def commit_transaction(self) -> None:
+        self.calls.append("commit")
+        self.in_transaction = False
+        error = self.script.pop(0) if len(self.script) > 1 else self.script[0]
+        if error is not None:
+            raise error
+
+    async def abort_transaction(self) -> None:
+        self.calls.append("abort")
+        self.in_transaction = False
+
+    async def end_session(self) -> None:
+        self.calls.append("end")
+
+
+class OneSession:
+    def __init__(self, session: ScriptedSession) -> None:
+        self.session = session
+
+    def start_session(self) -> ScriptedSession:
+        return self.session
+
+
+async def run(session: ScriptedSession) -> str:
+    async def work(_session: Session) -> str:
+        session.calls.append("work")
+        return "done"
+
+    transactions = Transactions(OneSession(session), WriteConcern("majority"))
+    try:
+        return await transactions.run(work, WITHIN_S)
+    finally:
+        await transactions.drain()
+
+
+async def test_a_commit_is_made_once() -> None:
+    session = ScriptedSession([None])
+    assert await run(session) == "done"
+    assert session.calls == ["work", "commit", "end"]
+
+
+async def test_a_commit_of_unknown_outcome_is_repeated_and_the_work_is_not() -> None:
+    session = ScriptedSession([UNKNOWN, UNKNOWN, None])
+    assert await run(session) == "done"
+    assert session.calls == ["work", "commit", "commit", "commit", "end"]
+
+
+async def test_work_whose_commit_was_in_the_way_of_another_is_repeated() -> None:
+    session = ScriptedSession([TRANSIENT, UNKNOWN, TRANSIENT, None])
+    assert await run(session) == "done"
+    expected = ["work", "commit", "work", "commit", "commit", "work", "commit", "end"]
+    assert session.calls == expected
+
+
+async def test_a_commit_that_failed_for_good_is_not_repeated() -> None:
+    session = ScriptedSession([FINAL])
+    with pytest.raises(OperationFailure):
+        await run(session)
+    assert session.calls == ["work", "commit", "end"]
+
+
+async def test_a_commit_still_unknown_when_the_time_is_up_is_made_once_more() -> None:
+    """Left alone, it would keep its documents locked in MongoDB for a minute."""
+    session = ScriptedSession([UNKNOWN])
+    with pytest.raises((ExecutionTimeout, OperationFailure)):
+        await run(session)
+    assert session.calls[:2] == ["work", "commit"]
+    assert session.calls[-2:] == ["commit", "end"]
+    assert session.calls.count("work") == session.calls.count("end") == 1
+
+
+async def test_work_in_the_way_of_another_is_repeated_until_the_time_is_up() -> None:
+    session = ScriptedSession([TRANSIENT])
+    with pytest.raises((ExecutionTimeout, OperationFailure)):
+        await run(session)
+    assert session.calls.count("work") > 1
+    assert session.calls.count("end") == 1
