@@ -72,7 +72,7 @@ class Transactions:
         transaction = _Transaction(self._client, self._write_concern, end)
         running = asyncio.create_task(transaction.run(work))
         self._running.add(running)
-        running.add_done_callback(self._running.discard)
+        running.add_done_callback(self._forget)
         try:
             async with asyncio.timeout_at(end):
                 return await asyncio.shield(running)
@@ -80,6 +80,11 @@ class Transactions:
             raise ExecutionTimeout(f"no transaction within {within_s:.3f} s") from None
         finally:
             transaction.wanted = False
+
+    def _forget(self, ended: asyncio.Task[Any]) -> None:
+        self._running.discard(ended)
+        if not ended.cancelled():
+            ended.exception()  # seen, even if the caller has gone
 
     async def drain(self) -> None:
         """Wait until nothing is open."""

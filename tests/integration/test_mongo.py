@@ -37,6 +37,7 @@ from services.stack.stores import Store, running_mongod
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
 
 SHORT_MS = 300
+STOPPED_WITHIN_S = 0.1  # a signal is not obeyed at once
 SLACK_S = 0.7  # looking for a server takes half a second at least
 
 Operation = Callable[[Mongo], Awaitable[object]]
@@ -139,6 +140,7 @@ async def test_with_mongodb_hung_everything_fails_soon_and_afterwards_goes_on(
     async with open_mongo(MongoOptions(own_store.uri, driver, SHORT_MS), database) as mongo:
         await insert(mongo, "a")
         own_store.child.process.send_signal(signal.SIGSTOP)
+        await asyncio.sleep(STOPPED_WITHIN_S)
         try:
             for operation in OPERATIONS.values():
                 await confirm_unavailable(mongo, operation)

@@ -23,6 +23,7 @@ from tests.integration.user.conftest import ADA
 # a connection and then for the answer.
 READ_WITHIN_S = 2 * 2 * TIMEOUT_MS / 1000 + 0.5
 SLACK_S = 0.5
+STOPPED_WITHIN_S = 0.1  # a signal is not obeyed at once
 
 
 @contextmanager
@@ -36,6 +37,7 @@ def within(bound_s: float) -> Iterator[None]:
 async def hung(store: Store) -> AsyncIterator[None]:
     """Let the server take connections and answer nothing."""
     store.child.process.send_signal(signal.SIGSTOP)
+    await asyncio.sleep(STOPPED_WITHIN_S)
     try:
         yield
     finally:

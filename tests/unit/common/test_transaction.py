@@ -1,8 +1,12 @@
 """Transactions whose commit fails in every way, on a session that does as it is told."""
 
+import asyncio
+import gc
+import time
 from collections.abc import Sequence
 
 import pytest
+from pymongo import _csot
 from pymongo.errors import ExecutionTimeout, OperationFailure, PyMongoError
 from pymongo.write_concern import WriteConcern
 
@@ -27,12 +31,19 @@ class ScriptedSession:
         self.script = list(commits)
         self.calls: list[str] = []
         self.in_transaction = False
+        self.left_s: list[float | None] = []
+        self.may_commit, self.may_end = asyncio.Event(), asyncio.Event()
+        self.may_commit.set()
+        self.may_end.set()
+        self.committing = asyncio.Event()
 
     def start_transaction(self, *, write_concern: WriteConcern) -> None:
         self.in_transaction = True
 
     async def commit_transaction(self) -> None:
         self.calls.append("commit")
+        self.committing.set()
+        await self.may_commit.wait()
         self.in_transaction = False
         error = self.script.pop(0) if len(self.script) > 1 else self.script[0]
         if error is not None:
@@ -44,6 +55,7 @@ class ScriptedSession:
 
     async def end_session(self) -> None:
         self.calls.append("end")
+        await self.may_end.wait()
 
 
 class OneSession:
@@ -57,6 +69,7 @@ class OneSession:
 async def run(session: ScriptedSession) -> str:
     async def work(_session: Session) -> str:
         session.calls.append("work")
+        session.left_s.append(_csot.remaining())
         return "done"
 
     transactions = Transactions(OneSession(session), WriteConcern("majority"))
@@ -92,14 +105,44 @@ async def test_a_commit_that_failed_for_good_is_not_repeated() -> None:
     assert session.calls == ["work", "commit", "end"]
 
 
-async def test_a_commit_still_unknown_when_the_time_is_up_is_made_once_more() -> None:
+async def test_a_commit_still_unknown_when_its_caller_is_gone_is_made_once_more(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     """Left alone, it would keep its documents locked in MongoDB for a minute."""
     session = ScriptedSession([UNKNOWN])
-    with pytest.raises((ExecutionTimeout, OperationFailure)):
-        await run(session)
-    assert session.calls[:2] == ["work", "commit"]
-    assert session.calls[-2:] == ["commit", "end"]
-    assert session.calls.count("work") == session.calls.count("end") == 1
+    session.may_commit.clear()
+    caller = asyncio.create_task(run(session))
+    await session.committing.wait()
+    caller.cancel()
+    await asyncio.sleep(0)
+    session.may_commit.set()
+    with pytest.raises(asyncio.CancelledError):
+        await caller
+    assert session.calls == ["work", "commit", "commit", "end"]
+    gc.collect()
+    assert not caplog.records  # nothing about an exception that nobody saw
+
+
+async def test_nobody_waits_for_an_end_longer_than_for_the_work() -> None:
+    session = ScriptedSession([FINAL])
+    session.may_end.clear()
+    begin = time.monotonic()
+    running = asyncio.create_task(run(session))
+    await asyncio.sleep(WITHIN_S + 0.05)
+    session.may_end.set()
+    with pytest.raises(ExecutionTimeout):
+        await running
+    assert time.monotonic() - begin < WITHIN_S + 1
+    assert session.calls == ["work", "commit", "end"]
+
+
+async def test_every_operation_of_the_work_must_end_in_the_time_of_all() -> None:
+    session = ScriptedSession([TRANSIENT, None])
+    assert await run(session) == "done"
+    first, second = session.left_s
+    assert first is not None
+    assert second is not None
+    assert WITHIN_S >= first > second > 0
 
 
 async def test_work_in_the_way_of_another_is_repeated_until_the_time_is_up() -> None:
