@@ -7,16 +7,21 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint proto lock clean
+.PHONY: help run test lint proto lock clean bench-rpc bench-grpcio
 
 help: ## list these commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 run: $(VENV)/.run-stamp ## run the whole shop here: stores, services and demonstration data
 	@exec $(BIN)/python -m services.stack
 
-test: $(VENV)/.dev-stamp ## run all tests on stores of their own (ARGS="..." goes to pytest)
+test: $(VENV)/.dev-stamp ## run all tests on stores of their own (ARGS="..." for a part, see README)
+ifeq ($(ARGS),)
+	@$(BIN)/python -m pytest -q -n auto --dist loadfile --ignore tests/load
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile tests/load
+else
 	@$(BIN)/python -m pytest $(ARGS)
+endif
 
 lint: $(VENV)/.dev-stamp ## check style, types, imports, contracts and generated code
 	@scripts/lint.sh
@@ -26,6 +31,12 @@ proto: $(VENV)/.dev-stamp ## check the contracts and generate the code from them
 
 lock: ## lock the newest allowed versions of all packages, with hashes
 	@PYTHON="$(PYTHON)" scripts/lock.sh
+
+bench-rpc: $(VENV)/.dev-stamp ## measure what a call costs, per transport and interceptor
+	@$(BIN)/python -m bench.rpc $(ARGS)
+
+bench-grpcio: $(VENV)/.dev-stamp ## measure which grpcio release is the cheapest
+	@$(BIN)/python -m bench.grpcio_releases $(ARGS)
 
 clean: ## remove the environment, all caches AND the shop's data (.data)
 	rm -rf $(VENV) .data .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

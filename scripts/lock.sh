@@ -9,7 +9,7 @@ trap 'rm -rf "$tools"' EXIT
 
 compile() {
     "$tools/bin/uv" pip compile --quiet --universal --generate-hashes --no-emit-index-url \
-        --no-header --python-version 3.11 --upgrade pyproject.toml "$@"
+        --no-header --python-version 3.11 --upgrade --extra native pyproject.toml "$@"
 }
 compile --group stack -c requirements/constraints.txt -o requirements/run.txt
 compile --group dev -c requirements/run.txt -o requirements/dev.txt

@@ -1,24 +1,79 @@
 """What is known about the call being served, wherever the code is."""
 
-import asyncio
+import itertools
+import re
+import secrets
+import time
+from collections.abc import Iterable
 from contextvars import ContextVar
-from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, Protocol
 
-from services.common.auth.principal import ANONYMOUS, Principal
+from services.common.auth.principal import ANONYMOUS
 from services.common.errors import DeadlineExceeded
 
+REQUEST_ID_KEY: Final = "x-request-id"
+_ACCEPTED: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_PROCESS: Final = secrets.token_hex(6)
+_numbers: Final = itertools.count(1)
 
-@dataclass(slots=True)
+
+class Carrier(Protocol):
+    """What a call came with: a gRPC context, for example."""
+
+    def invocation_metadata(self) -> Iterable[tuple[str, Any]] | None:
+        """Return the metadata that the client sent."""
+        ...
+
+
 class Call:
-    """One call: its request id, who makes it, and when it must be over.
+    """One call: its name, what came with it, who makes it, and when it must be over.
 
-    ``deadline`` is in seconds of the event loop's clock; None outside a call.
+    The name and the metadata are read when they are first asked for: most calls need neither.
+    ``deadline`` is in seconds of the monotonic clock; None outside a call. A call that is not
+    ``logged`` leaves no line when it is refused.
     """
 
-    request_id: str
-    principal: Principal = ANONYMOUS
-    deadline: float | None = None
+    __slots__ = ("_metadata", "_request_id", "carrier", "deadline", "logged", "principal")
+
+    def __init__(
+        self,
+        request_id: str = "",
+        deadline: float | None = None,
+        carrier: Carrier | None = None,
+    ) -> None:
+        self.carrier = carrier
+        self._metadata: Iterable[tuple[str, Any]] | None = None
+        self._request_id = request_id
+        self.principal = ANONYMOUS
+        self.logged = True
+        self.deadline = deadline
+
+    @property
+    def metadata(self) -> Iterable[tuple[str, Any]]:
+        """What the client sent beside its request."""
+        if self._metadata is None:
+            if self.carrier is None:
+                return ()
+            self._metadata = self.carrier.invocation_metadata() or ()
+        return self._metadata
+
+    @property
+    def request_id(self) -> str:
+        """The name of the call in logs, here and in the services it reaches."""
+        if not self._request_id:
+            self._request_id = _acceptable_request_id(self.metadata) or _new_request_id()
+        return self._request_id
+
+
+def _acceptable_request_id(metadata: Iterable[tuple[str, Any]]) -> str | None:
+    for key, value in metadata:
+        if key == REQUEST_ID_KEY and isinstance(value, str) and _ACCEPTED.fullmatch(value):
+            return value
+    return None
+
+
+def _new_request_id() -> str:
+    return f"{_PROCESS}-{next(_numbers):x}"
 
 
 _OUTSIDE: Final = Call(request_id="-")
@@ -35,6 +90,21 @@ def enter_call(call: Call) -> None:
     _current.set(call)
 
 
+def own_call(carrier: Carrier) -> Call:
+    """Return the call that came with ``carrier``, entering a new one where there is none.
+
+    A server started while another call was served passes that one on to its tasks: it is not
+    this one.
+    """
+    call = _current.get()
+    if call is _OUTSIDE or (call.carrier is not None and call.carrier is not carrier):
+        call = Call(carrier=carrier)
+        _current.set(call)
+    elif call.carrier is None:
+        call.carrier = carrier
+    return call
+
+
 def remaining_s(at_most_s: float) -> float:
     """Return how many seconds the current call has left, never more than ``at_most_s``.
 
@@ -43,7 +113,7 @@ def remaining_s(at_most_s: float) -> float:
     deadline = _current.get().deadline
     if deadline is None:
         return at_most_s
-    left = deadline - asyncio.get_running_loop().time()
+    left = deadline - time.monotonic()
     if left <= 0:
         raise DeadlineExceeded("the deadline of the call has passed")
     return min(left, at_most_s)

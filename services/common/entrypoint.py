@@ -1,5 +1,6 @@
 """The start of a service process."""
 
+import argparse
 import sys
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
@@ -8,23 +9,56 @@ import uvloop
 
 from services.common.auth.keys import UnusableKeyError
 from services.common.logs import configure_logs
-from services.common.rpc.server import CannotListenError
+from services.common.rpc.transport import CannotServeError
 from services.common.settings import ServiceSettings, UnusableSettingsError, read_settings
+from services.common.telemetry.exposition import CannotExposeError
+from services.common.tls import UnusableCertificateError
+from services.common.workers import CANNOT_START, WorkerPlan, end_with_supervisor, supervise
 
 AnySettings = TypeVar("AnySettings", bound=ServiceSettings)
+
+_FOR_A_PERSON_TO_MEND = (
+    UnusableSettingsError,
+    UnusableKeyError,
+    UnusableCertificateError,
+    CannotServeError,
+    CannotExposeError,
+)
 
 
 def run(
     name: str, kind: type[AnySettings], serve: Callable[[AnySettings], Coroutine[Any, Any, None]]
 ) -> None:
-    """Read the settings and serve on uvloop until told to stop.
+    """Read the settings and serve on uvloop until told to stop; with several workers, supervise.
 
     What a person can mend ends the process with exit code 2 and a message on standard error.
     """
     try:
-        settings = read_settings(kind)
+        overrides = _parse_arguments(name)
+        settings = read_settings(kind, overrides)
         configure_logs(name, settings.log_level, settings.log_format)
+        if settings.worker_index is None and settings.workers > 1:
+            plan = WorkerPlan(
+                f"services.{name}",
+                settings.workers,
+                settings.bind_host,
+                settings.ports.metrics,
+                settings.drain_timeout_s,
+            )
+            sys.exit(uvloop.run(supervise(plan)))
+        if settings.worker_index is not None:
+            end_with_supervisor()
         uvloop.run(serve(settings))
-    except (UnusableSettingsError, UnusableKeyError, CannotListenError) as error:
+    except _FOR_A_PERSON_TO_MEND as error:
         sys.stderr.write(f"services.{name} cannot start:\n{error}\n")
-        sys.exit(2)
+        sys.exit(CANNOT_START)
+
+
+def _parse_arguments(name: str) -> dict[str, Any]:
+    parser = argparse.ArgumentParser(
+        prog=f"python -m services.{name}",
+        description="Settings come from SHOP_* environment variables; see the README.",
+    )
+    parser.add_argument("--workers", type=int, help="processes on the port (SHOP_WORKERS)")
+    arguments = parser.parse_args()
+    return {} if arguments.workers is None else {"workers": arguments.workers}

@@ -31,6 +31,8 @@ class DomainError(Exception):
     """
 
     reason: ClassVar[str] = "UNKNOWN"
+    always_alike: ClassVar[bool] = False
+    """Whether all errors of the class say the same, so that their answer is prepared once."""
 
     def __init__(self, message: str, metadata: Mapping[str, str] | None = None) -> None:
         super().__init__(message)

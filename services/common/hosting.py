@@ -1,14 +1,25 @@
 """What every service does alike: serve behind the interceptors, with health from its stores."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from prometheus_client import CollectorRegistry
+from prometheus_client.registry import Collector
 from redis.asyncio import Redis
 
 from services.common.auth.tokens import TokenVerifier
 from services.common.mongo import Mongo, as_domain_error
+from services.common.rpc.chain import Chain
 from services.common.rpc.health import HealthReporter
-from services.common.rpc.server import RpcServer, ServerOptions, Service, interceptors
+from services.common.rpc.server import RpcServer
+from services.common.rpc.service import Service
+from services.common.settings import ServiceSettings
+from services.common.telemetry.exposition import (
+    exposed_at_socket,
+    exposed_over_http,
+    new_registry,
+)
 
 
 @dataclass(slots=True)
@@ -28,14 +39,17 @@ class _Readiness:
 
 async def host(
     service: Service,
-    options: ServerOptions,
+    settings: ServiceSettings,
     *,
     verifier: TokenVerifier,
     mongo: Mongo,
     redis: Redis,
     prepare: Callable[[], Awaitable[None]],
+    collectors: Iterable[Collector] = (),
 ) -> None:
     """Serve until told to stop.
+
+    The service's figures are exposed with those of ``collectors``.
 
     ``prepare`` runs once, as soon as MongoDB answers; until it has succeeded, and whenever
     MongoDB does not answer, the service is NOT_SERVING. Without Redis it goes on serving.
@@ -45,5 +59,22 @@ async def host(
         vital={"mongodb": _Readiness(mongo, prepare).probe},
         optional={"redis": redis.ping},
     )
-    chain = interceptors(service, verifier, as_domain_error)
-    await RpcServer(service, chain, health, options).serve()
+    chain = Chain(service, verifier, as_domain_error, settings.chain())
+    registry = new_registry()
+    for collector in (*chain.collectors(), *collectors):
+        registry.register(collector)
+    server = RpcServer(service, chain, health, settings.server)
+    async with _exposed(registry, settings):
+        await server.serve()
+
+
+@asynccontextmanager
+async def _exposed(registry: CollectorRegistry, settings: ServiceSettings) -> AsyncIterator[None]:
+    if settings.worker_metrics_socket is not None:
+        async with exposed_at_socket(registry, settings.worker_metrics_socket):
+            yield
+    elif settings.ports.metrics:
+        async with exposed_over_http(registry, settings.bind_host, settings.ports.metrics):
+            yield
+    else:
+        yield

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC
 from enum import StrEnum
+from time import monotonic
 from typing import Any, Final, Protocol, TypeVar, cast
 
 import pymongo
@@ -26,8 +27,8 @@ from pymongo.read_concern import ReadConcern
 from pymongo.results import BulkWriteResult, DeleteResult, InsertOneResult, UpdateResult
 from pymongo.write_concern import WriteConcern
 
-from services.common.call import remaining_s
-from services.common.errors import DomainError, Unavailable
+from services.common.call import current_call, remaining_s
+from services.common.errors import DeadlineExceeded, DomainError, Unavailable
 from services.common.transaction import Session, Transactions, settled
 
 Document = dict[str, Any]
@@ -38,6 +39,7 @@ Result = TypeVar("Result")
 _NAMESPACE_EXISTS: Final = 48
 _POOL_SIZE: Final = 64
 _MAJORITY: Final = WriteConcern("majority")
+_GIVES_UP_BEFORE_S: Final = 0.05  # drivers leave room for the way to the server
 
 
 class MongoDriver(StrEnum):
@@ -122,6 +124,59 @@ class Collection(Protocol):
     async def create_indexes(self, indexes: Sequence[IndexModel]) -> list[str]: ...  # noqa: D102
 
 
+class _BoundedCursor:
+    """A query whose documents come in time."""
+
+    def __init__(self, cursor: Cursor, timeout_s: float) -> None:
+        self._cursor = cursor
+        self._timeout_s = timeout_s
+
+    async def to_list(self, length: int | None) -> list[Document]:
+        with pymongo.timeout(remaining_s(self._timeout_s)):
+            return await self._cursor.to_list(length)
+
+
+class _BoundedCollection:
+    """A collection whose operations end with the current call, in MongoDB too (``maxTimeMS``)."""
+
+    def __init__(self, collection: Collection, timeout_s: float) -> None:
+        self._collection = collection
+        self._timeout_s = timeout_s
+
+    def find(self, *args: Any, **options: Any) -> Cursor:
+        return _BoundedCursor(self._collection.find(*args, **options), self._timeout_s)
+
+    async def find_one(self, *args: Any, **options: Any) -> Document | None:
+        return await self._bounded(self._collection.find_one, *args, **options)
+
+    async def insert_one(self, *args: Any, **options: Any) -> InsertOneResult:
+        return await self._bounded(self._collection.insert_one, *args, **options)
+
+    async def update_one(self, *args: Any, **options: Any) -> UpdateResult:
+        return await self._bounded(self._collection.update_one, *args, **options)
+
+    async def find_one_and_update(self, *args: Any, **options: Any) -> Document | None:
+        return await self._bounded(self._collection.find_one_and_update, *args, **options)
+
+    async def delete_one(self, *args: Any, **options: Any) -> DeleteResult:
+        return await self._bounded(self._collection.delete_one, *args, **options)
+
+    async def delete_many(self, *args: Any, **options: Any) -> DeleteResult:
+        return await self._bounded(self._collection.delete_many, *args, **options)
+
+    async def bulk_write(self, *args: Any, **options: Any) -> BulkWriteResult:
+        return await self._bounded(self._collection.bulk_write, *args, **options)
+
+    async def create_indexes(self, *args: Any, **options: Any) -> list[str]:
+        return await self._bounded(self._collection.create_indexes, *args, **options)
+
+    async def _bounded(
+        self, operation: Callable[..., Awaitable[Result]], *args: Any, **options: Any
+    ) -> Result:
+        with pymongo.timeout(remaining_s(self._timeout_s)):
+            return await operation(*args, **options)
+
+
 class Mongo:
     """One database of a MongoDB deployment.
 
@@ -142,7 +197,7 @@ class Mongo:
 
     def collection(self, name: str) -> Collection:
         """Return a collection by name."""
-        return cast("Collection", self._database[name])
+        return _BoundedCollection(self._database[name], self._timeout_s)
 
     async def ping(self) -> None:
         """Raise the driver's error unless MongoDB answers as a primary does."""
@@ -211,12 +266,22 @@ async def open_mongo(options: MongoOptions, database: str) -> AsyncIterator[Mong
 
 
 def as_domain_error(error: Exception) -> DomainError | None:
-    """Return the refusal that a driver's error stands for, if it is not a fault of ours."""
-    if isinstance(error, AutoReconnect | ExecutionTimeout | WTimeoutError) or (
+    """Return the refusal that a driver's error stands for, if it is not a fault of ours.
+
+    Time that was up because the call's was is no fault of the store.
+    """
+    timed_out = isinstance(error, ExecutionTimeout | WTimeoutError) or (
         isinstance(error, PyMongoError) and error.timeout
-    ):
+    )
+    if timed_out and _is_over(current_call().deadline):
+        return DeadlineExceeded("the deadline of the call has passed")
+    if timed_out or isinstance(error, AutoReconnect):
         return StoreUnavailable("the store of record does not answer")
     return None
+
+
+def _is_over(deadline: float | None) -> bool:
+    return deadline is not None and deadline - monotonic() <= _GIVES_UP_BEFORE_S
 
 
 class StoreUnavailable(Unavailable):

@@ -5,6 +5,7 @@ import binascii
 import hashlib
 import hmac
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final, Generic, TypeVar
 
 import orjson
@@ -27,6 +28,11 @@ class Page(Generic[Item]):
     next_page_token: str
 
 
+def _foreign() -> InvalidArgument:
+    """Return the refusal of a token that this list did not give."""
+    return InvalidArgument.of("page_token", "is not a token of this list with these filters")
+
+
 def page_size(requested: int) -> int:
     """Return how many items to give: the default for 0, never more than the maximum.
 
@@ -47,23 +53,51 @@ def encode_page_token(position: tuple[str, ...], scope: tuple[str, ...]) -> str:
     return base64.urlsafe_b64encode(_digest(payload, scope) + payload).rstrip(b"=").decode()
 
 
-def decode_page_token(token: str, scope: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the position in a token made by ``encode_page_token`` for the same scope.
+def decode_page_token(token: str, scope: tuple[str, ...], parts: int) -> tuple[str, ...]:
+    """Return the position, of so many parts, in a token made for the same scope.
 
     Raises ``InvalidArgument`` for any other text.
     """
-    foreign = InvalidArgument.of("page_token", "is not a token of this list with these filters")
     if len(token) > _MAX_TOKEN_CHARS:
-        raise foreign
+        raise _foreign()
     try:
         raw = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError):
-        raise foreign from None
+        raise _foreign() from None
     digest, payload = raw[:_DIGEST_BYTES], raw[_DIGEST_BYTES:]
     if not hmac.compare_digest(digest, _digest(payload, scope)):
-        raise foreign
-    position: tuple[str, ...] = tuple(orjson.loads(payload))
-    return position
+        raise _foreign()
+    return _position(payload, parts)
+
+
+def encode_time_token(moment: datetime, item_id: str, scope: tuple[str, ...]) -> str:
+    """Return the token for the page that begins after an item, in a list ordered by time and id."""
+    return encode_page_token((moment.isoformat(), item_id), scope)
+
+
+def decode_time_token(token: str, scope: tuple[str, ...]) -> tuple[datetime, str]:
+    """Return the time and id in a token made by ``encode_time_token`` for the same scope.
+
+    Raises ``InvalidArgument`` for any other text.
+    """
+    moment, item_id = decode_page_token(token, scope, parts=2)
+    try:
+        return datetime.fromisoformat(moment), item_id
+    except ValueError:
+        raise _foreign() from None
+
+
+def _position(payload: bytes, parts: int) -> tuple[str, ...]:
+    """Return what a token says. Its digest has no key: whoever wants to can make one up."""
+    try:
+        position = orjson.loads(payload)
+    except orjson.JSONDecodeError:
+        raise _foreign() from None
+    if not isinstance(position, list) or len(position) != parts:
+        raise _foreign()
+    if not all(isinstance(part, str) for part in position):
+        raise _foreign()
+    return tuple(position)
 
 
 def _digest(payload: bytes, scope: tuple[str, ...]) -> bytes:

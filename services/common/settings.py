@@ -1,19 +1,27 @@
 """Reading settings from the environment, once, with messages a person can act on."""
 
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, TypeVar
+from types import MappingProxyType
+from typing import Annotated, Any, Self, TypeVar
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from services.common.logs import LogFormat, LogLevel
 from services.common.mongo import MongoDriver, MongoOptions
 from services.common.redis import RedisOptions
+from services.common.rpc.chain import ChainOptions, LimitKind
 from services.common.rpc.server import ServerOptions
+from services.common.rpc.transport import Endpoint, Transport
+from services.common.tls import TlsFiles
 
 PREFIX = "SHOP_"
 
 Port = Annotated[int, Field(ge=1, le=65535)]
+MetricsPort = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Milliseconds = Annotated[int, Field(ge=1, le=600_000)]
 
@@ -22,7 +30,15 @@ class UnusableSettingsError(Exception):
     """A setting is missing or wrong; the message names the environment variable."""
 
 
-class ServiceSettings(BaseSettings):
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Where a service is called and where its figures are read; 0 for no figures."""
+
+    rpc: int
+    metrics: int
+
+
+class ServiceSettings(BaseSettings, ABC):
     """What every service reads, each from the variable ``SHOP_<NAME IN CAPITALS>``."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, env_ignore_empty=True)
@@ -36,8 +52,32 @@ class ServiceSettings(BaseSettings):
     bind_host: str = "127.0.0.1"
     reflection: bool = True
     drain_timeout_s: Seconds = 10.0
+    transport: Transport = Transport.AUTO
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    tls_client_ca: Path | None = None
+    workers: Annotated[int, Field(ge=1, le=256)] = 1
+    worker_index: int | None = None
+    worker_metrics_socket: Path | None = None
+    concurrency_limit: LimitKind = LimitKind.ADAPTIVE
+    max_in_flight: Annotated[int, Field(ge=1, le=100_000)] = 512
     log_level: LogLevel = LogLevel.INFO
     log_format: LogFormat = LogFormat.AUTO
+
+    @model_validator(mode="after")
+    def _tls_is_whole(self) -> Self:
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ValueError("SHOP_TLS_CERT and SHOP_TLS_KEY: set both or none")
+        if self.tls_client_ca is not None and self.tls_cert is None:
+            raise ValueError("SHOP_TLS_CLIENT_CA: needs SHOP_TLS_CERT and SHOP_TLS_KEY")
+        return self
+
+    @property
+    def tls(self) -> TlsFiles | None:
+        """The certificate to serve with; None for plaintext."""
+        if self.tls_cert is None or self.tls_key is None:
+            return None
+        return TlsFiles(self.tls_cert, self.tls_key, self.tls_client_ca)
 
     @property
     def mongo(self) -> MongoOptions:
@@ -51,28 +91,53 @@ class ServiceSettings(BaseSettings):
         """How to reach Redis."""
         return RedisOptions(self.redis_url.get_secret_value(), self.redis_timeout_ms)
 
-    def server(self, port: int) -> ServerOptions:
+    @property
+    @abstractmethod
+    def ports(self) -> Ports:
+        """Where the service is called and where its figures are read."""
+
+    @property
+    def server(self) -> ServerOptions:
         """Return how to serve on a port."""
-        return ServerOptions(f"{self.bind_host}:{port}", self.reflection, self.drain_timeout_s)
+        endpoint = Endpoint(
+            f"{self.bind_host}:{self.ports.rpc}",
+            self.transport,
+            self.tls,
+            shared=self.worker_index is not None,
+        )
+        return ServerOptions(endpoint, self.reflection, self.drain_timeout_s)
+
+    def chain(self) -> ChainOptions:
+        """Return how calls are handled."""
+        return ChainOptions(
+            self.concurrency_limit, self.max_in_flight, self.log_level is LogLevel.DEBUG
+        )
 
 
 AnySettings = TypeVar("AnySettings", bound=BaseSettings)
 
 
-def read_settings(kind: type[AnySettings]) -> AnySettings:
-    """Return the settings of this kind from the environment.
+def read_settings(
+    kind: type[AnySettings], overrides: Mapping[str, Any] = MappingProxyType({})
+) -> AnySettings:
+    """Return the settings of this kind from the environment, unless overridden.
 
     Raises ``UnusableSettingsError`` naming each variable that is missing or wrong.
     """
     try:
-        return kind()
+        return kind(**overrides)
     except ValidationError as error:
         complaints = [
-            f"{PREFIX}{'_'.join(map(str, e['loc'])).upper()}: {_describe(e['type'], e['msg'])}"
-            for e in error.errors(include_input=False, include_url=False)
+            _describe(complaint)
+            for complaint in error.errors(include_input=False, include_url=False)
         ]
         raise UnusableSettingsError("\n".join(complaints)) from None
 
 
-def _describe(kind: str, message: str) -> str:
-    return "must be set" if kind == "missing" else message.removeprefix("Value error, ")
+def _describe(complaint: Any) -> str:
+    text = str(complaint["msg"]).removeprefix("Value error, ")
+    if complaint["type"] == "missing":
+        text = "must be set"
+    if not complaint["loc"]:  # it concerns several, and names them
+        return text
+    return f"{PREFIX}{'_'.join(map(str, complaint['loc'])).upper()}: {text}"

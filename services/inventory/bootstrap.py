@@ -11,7 +11,7 @@ from services.common.cache.lookup import ReadThroughCache
 from services.common.hosting import host
 from services.common.mongo import open_mongo
 from services.common.redis import open_redis
-from services.common.rpc.server import Service
+from services.common.rpc.service import Service
 from services.inventory.access import ACCESS
 from services.inventory.cached import PRODUCT, CachedProducts, CachedReservations
 from services.inventory.handler import InventoryHandler
@@ -19,6 +19,7 @@ from services.inventory.repository import MongoProducts, MongoReservations, prep
 from services.inventory.settings import Settings
 from services.inventory.usecases import InventoryUseCases
 
+CHECKOUT_STEPS: Final = ("ReserveStock", "CommitReservation", "ReleaseReservation")
 MAX_S: Final = {"GetProduct": 2.0, "BatchGetProducts": 2.0}
 
 
@@ -42,8 +43,9 @@ async def run(settings: Settings) -> None:
                 register=inventory_pb2_grpc.add_InventoryServiceServicer_to_server,
                 access=ACCESS,
                 max_s=MAX_S,
+                unlimited=CHECKOUT_STEPS,
             ),
-            settings.server(settings.inventory_port),
+            settings,
             verifier=verifier,
             mongo=mongo,
             redis=redis,

@@ -15,7 +15,13 @@ from services.common.clock import utc_now
 from services.common.ids import new_id
 from services.common.money import Money
 from services.common.mongo import Document, Mongo
-from services.common.paging import Page, decode_page_token, encode_page_token
+from services.common.paging import (
+    Page,
+    decode_page_token,
+    decode_time_token,
+    encode_page_token,
+    encode_time_token,
+)
 from services.common.transaction import Session
 from services.inventory.model import (
     InsufficientStock,
@@ -120,7 +126,7 @@ class MongoProducts:
         if wanted.query:
             query["$text"] = {"$search": _all_words(wanted.query)}
         if token:
-            (last_id,) = decode_page_token(token, scope)
+            (last_id,) = decode_page_token(token, scope, parts=1)
             query["_id"] = {"$gt": last_id}
         documents = await self._products.find(
             query, sort=[("_id", ASCENDING)], limit=size + 1
@@ -260,8 +266,7 @@ class MongoReservations:
             "create_time": {"$lt": before},
         }
         if token:
-            time, last_id = decode_page_token(token, scope)
-            last_time = datetime.fromisoformat(time)
+            last_time, last_id = decode_time_token(token, scope)
             query["$or"] = [
                 {"create_time": {"$gt": last_time}},
                 {"create_time": last_time, "_id": {"$gt": last_id}},
@@ -272,8 +277,8 @@ class MongoReservations:
         items = tuple(_reservation(document) for document in documents[:size])
         if len(documents) <= size:
             return Page(items, "")
-        position = (items[-1].create_time.isoformat(), items[-1].reservation_id)
-        return Page(items, encode_page_token(position, scope))
+        last = items[-1]
+        return Page(items, encode_time_token(last.create_time, last.reservation_id, scope))
 
     async def _priced(
         self, items: Sequence[ReservationItem], session: Session

@@ -15,7 +15,8 @@ from services.common.hosting import host
 from services.common.mongo import open_mongo
 from services.common.redis import open_redis
 from services.common.rpc.channel import PeerCaller, open_channel
-from services.common.rpc.server import Service
+from services.common.rpc.service import Service
+from services.common.telemetry.peers import PeerMetrics
 from services.order.access import ACCESS
 from services.order.cached import NEWEST_ORDERS, CachedOrders
 from services.order.handler import OrderHandler
@@ -27,6 +28,14 @@ from services.order.settlement import BackgroundAftermath, Settlement
 from services.order.usecases import OrderUseCases
 
 MAX_S: Final = {"GetOrder": 2.0, "ListUserOrders": 2.0}
+USER_SERVICE: Final = "shop.user.v1.UserService"
+INVENTORY_SERVICE: Final = "shop.inventory.v1.InventoryService"
+_IDEMPOTENT_STOCK_METHODS: Final = (
+    "ReserveStock",
+    "CommitReservation",
+    "ReleaseReservation",
+    "ListHeldReservations",
+)
 _MAX_BACKGROUND_TASKS: Final = 1_000
 
 
@@ -37,11 +46,22 @@ async def run(settings: Settings) -> None:
         identity = ServiceIdentity("order", load_signing_key(settings.order_signing_key_file))
         mongo = await stack.enter_async_context(open_mongo(settings.mongo, settings.order_database))
         redis = await stack.enter_async_context(open_redis(settings.redis))
-        users = await stack.enter_async_context(open_channel(settings.user_target))
-        inventory = await stack.enter_async_context(open_channel(settings.inventory_target))
+        users = await stack.enter_async_context(
+            open_channel(settings.user_target, USER_SERVICE, ["GetUserProfile"], settings.tls)
+        )
+        inventory = await stack.enter_async_context(
+            open_channel(
+                settings.inventory_target,
+                INVENTORY_SERVICE,
+                _IDEMPOTENT_STOCK_METHODS,
+                settings.tls,
+            )
+        )
+        peer_metrics = PeerMetrics()
         timeout_s = settings.peer_timeout_ms / 1000
         stock = InventoryPeer(
-            InventoryServiceStub(inventory), PeerCaller("inventory", identity, timeout_s)
+            InventoryServiceStub(inventory),
+            PeerCaller(INVENTORY_SERVICE, identity, timeout_s, peer_metrics),
         )
         orders = CachedOrders(MongoOrders(mongo), ReadThroughCache(redis, NEWEST_ORDERS))
         settlement = Settlement(orders, stock)
@@ -54,7 +74,9 @@ async def run(settings: Settings) -> None:
         usecases = OrderUseCases(
             orders=orders,
             stock=stock,
-            customers=UserPeer(UserServiceStub(users), PeerCaller("user", identity, timeout_s)),
+            customers=UserPeer(
+                UserServiceStub(users), PeerCaller(USER_SERVICE, identity, timeout_s, peer_metrics)
+            ),
             aftermath=BackgroundAftermath(settlement, background),
         )
         await host(
@@ -65,9 +87,10 @@ async def run(settings: Settings) -> None:
                 access=ACCESS,
                 max_s=MAX_S,
             ),
-            settings.server(settings.order_port),
+            settings,
             verifier=verifier,
             mongo=mongo,
             redis=redis,
             prepare=lambda: prepare_schema(mongo),
+            collectors=[peer_metrics],
         )

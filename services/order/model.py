@@ -8,7 +8,7 @@ from typing import Final
 
 from services.common.errors import AlreadyExists, FailedPrecondition, NotFound, Unavailable
 from services.common.money import Money
-from services.common.paging import Page, encode_page_token
+from services.common.paging import Page, encode_time_token
 from services.common.validation import FieldChecks
 
 MAX_ITEMS: Final = 100
@@ -287,5 +287,4 @@ def first_orders(user_id: str, orders: Sequence[Order], size: int, *, more: bool
     if not items or not (more or len(orders) > size):
         return Page(items, "")
     last = items[-1]
-    position = (last.create_time.isoformat(), last.order_id)
-    return Page(items, encode_page_token(position, page_scope(user_id)))
+    return Page(items, encode_time_token(last.create_time, last.order_id, page_scope(user_id)))

@@ -10,7 +10,7 @@ from pymongo.errors import DuplicateKeyError
 from services.common.clock import utc_now
 from services.common.money import Money
 from services.common.mongo import Document, Mongo
-from services.common.paging import Page, decode_page_token
+from services.common.paging import Page, decode_time_token
 from services.order.model import (
     Checkout,
     Order,
@@ -109,8 +109,7 @@ class MongoOrders:
         """Return a page of a user's orders, newest first."""
         query: Document = {"user_id": user_id}
         if token:
-            time, last_id = decode_page_token(token, page_scope(user_id))
-            last_time = datetime.fromisoformat(time)
+            last_time, last_id = decode_time_token(token, page_scope(user_id))
             query["$or"] = [
                 {"create_time": {"$lt": last_time}},
                 {"create_time": last_time, "_id": {"$lt": last_id}},

@@ -2,13 +2,21 @@
 
 from pathlib import Path
 
-from services.common.settings import Milliseconds, Port, Seconds, ServiceSettings
+from services.common.settings import (
+    MetricsPort,
+    Milliseconds,
+    Port,
+    Ports,
+    Seconds,
+    ServiceSettings,
+)
 
 
 class Settings(ServiceSettings):
     """What the Order service reads from the environment."""
 
     order_port: Port = 50053
+    order_metrics_port: MetricsPort = 9103
     order_database: str = "shop_order"
     order_signing_key_file: Path
     user_target: str = "127.0.0.1:50051"
@@ -16,3 +24,8 @@ class Settings(ServiceSettings):
     peer_timeout_ms: Milliseconds = 2_000
     reconcile_age_s: Seconds = 30.0
     reconcile_interval_s: Seconds = 5.0
+
+    @property
+    def ports(self) -> Ports:
+        """Where the service is called and where its figures are read."""
+        return Ports(self.order_port, self.order_metrics_port)

@@ -41,6 +41,7 @@ class Panel:
                 f"UserService       {self.shop.user}",
                 f"InventoryService  {self.shop.inventory}",
                 f"OrderService      {self.shop.order}",
+                f"Metrics           {self._metrics()}",
                 f"MongoDB           {self.mongo_address}",
                 f"Redis             {self.redis_address}",
                 "",
@@ -57,6 +58,11 @@ class Panel:
                 _RULE,
             ]
         )
+
+    def _metrics(self) -> str:
+        ports = self.shop.ports
+        given = (ports.user_metrics, ports.inventory_metrics, ports.order_metrics)
+        return "  ".join(f"http://{self.shop.host}:{p}/metrics" for p in given if p) or "off"
 
     def _logins(self) -> Iterator[str]:
         shown = self.admin_password or "(the password set in SHOP_ADMIN_PASSWORD)"

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import grpc
+from google.protobuf.message import Message
 from grpc import aio
 from shop.common.v1 import money_pb2
 from shop.inventory.v1 import inventory_pb2
@@ -39,7 +40,7 @@ _REPEATABLE: Final = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCE
 _NO_LOGIN: Final = {grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.RESOURCE_EXHAUSTED}
 
 Item = TypeVar("Item")
-Request = TypeVar("Request")
+Request = TypeVar("Request", bound=Message)
 Response = TypeVar("Response")
 
 

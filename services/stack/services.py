@@ -32,11 +32,14 @@ _CHANNEL_OPTIONS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class ServicePorts:
-    """Where each service listens."""
+    """Where each service listens, and where it gives its figures; 0 for no figures."""
 
     user: int = 50051
     inventory: int = 50052
     order: int = 50053
+    user_metrics: int = 0
+    inventory_metrics: int = 0
+    order_metrics: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +88,9 @@ class Shop:
             "SHOP_USER_PORT": str(self.ports.user),
             "SHOP_INVENTORY_PORT": str(self.ports.inventory),
             "SHOP_ORDER_PORT": str(self.ports.order),
+            "SHOP_USER_METRICS_PORT": str(self.ports.user_metrics),
+            "SHOP_INVENTORY_METRICS_PORT": str(self.ports.inventory_metrics),
+            "SHOP_ORDER_METRICS_PORT": str(self.ports.order_metrics),
         }
 
     def _own(self, service: str) -> dict[str, str]:

@@ -6,7 +6,7 @@ from typing import Final
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from services.common.settings import PREFIX, Port
+from services.common.settings import PREFIX, MetricsPort, Port
 
 PROJECT: Final = Path(__file__).parents[2]
 _EVERYWHERE: Final = {"0.0.0.0", "[::]"}  # noqa: S104 (recognised, not listened on)
@@ -25,6 +25,9 @@ class StackSettings(BaseSettings):
     user_port: Port = 50051
     inventory_port: Port = 50052
     order_port: Port = 50053
+    user_metrics_port: MetricsPort = 9101
+    inventory_metrics_port: MetricsPort = 9102
+    order_metrics_port: MetricsPort = 9103
     bind_host: str = "127.0.0.1"
     admin_password: SecretStr | None = None
     seed: bool = True

@@ -50,6 +50,9 @@ async def _operate(settings: StackSettings, opened: AsyncExitStack) -> None:
         user=await _reserve(opened, settings.user_port, "SHOP_USER_PORT"),
         inventory=await _reserve(opened, settings.inventory_port, "SHOP_INVENTORY_PORT"),
         order=await _reserve(opened, settings.order_port, "SHOP_ORDER_PORT"),
+        user_metrics=_metrics(settings.user_metrics_port, "SHOP_USER_METRICS_PORT"),
+        inventory_metrics=_metrics(settings.inventory_metrics_port, "SHOP_INVENTORY_METRICS_PORT"),
+        order_metrics=_metrics(settings.order_metrics_port, "SHOP_ORDER_METRICS_PORT"),
     )
     opened.callback(_tell, "stopped")
     mongo = await opened.enter_async_context(_mongodb(settings, folder))
@@ -116,6 +119,10 @@ def _port(chosen: int | None, variable: str, usual: int) -> int | None:
     if chosen is not None:
         return require_free(chosen, variable)
     return usual if is_free(usual) else None
+
+
+def _metrics(port: int, variable: str) -> int:
+    return require_free(port, variable) if port else 0
 
 
 def _credentials(settings: StackSettings, folder: DataFolder) -> Credentials:

@@ -12,7 +12,7 @@ from services.common.cache.lookup import ReadThroughCache
 from services.common.hosting import host
 from services.common.mongo import Mongo, open_mongo
 from services.common.redis import open_redis
-from services.common.rpc.server import Service
+from services.common.rpc.service import Service
 from services.user.access import ACCESS
 from services.user.cached import USER_PROFILE, CachedUsers
 from services.user.handler import UserHandler
@@ -22,6 +22,8 @@ from services.user.settings import Settings
 from services.user.tokens import SignedAccessTokens
 from services.user.usecases import UserUseCases
 
+# How many passwords are hashed at once has a limit of its own.
+HASHING_METHODS: Final = ("RegisterUser", "AuthenticateUser", "ChangePassword")
 MAX_S: Final = {"GetUserProfile": 2.0}
 
 
@@ -49,8 +51,9 @@ async def run(settings: Settings) -> None:
                 register=user_pb2_grpc.add_UserServiceServicer_to_server,
                 access=ACCESS,
                 max_s=MAX_S,
+                unlimited=HASHING_METHODS,
             ),
-            settings.server(settings.user_port),
+            settings,
             verifier=verifier,
             mongo=mongo,
             redis=redis,

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, SecretStr
 
-from services.common.settings import Port, Seconds, ServiceSettings
+from services.common.settings import MetricsPort, Port, Ports, Seconds, ServiceSettings
 from services.user.model import PASSWORD_RULE, is_acceptable_password
 
 
@@ -20,6 +20,7 @@ class Settings(ServiceSettings):
     """What the User service reads from the environment."""
 
     user_port: Port = 50051
+    user_metrics_port: MetricsPort = 9101
     user_database: str = "shop_user"
     user_signing_key_file: Path
     admin_password: Annotated[SecretStr, AfterValidator(_obeys_rule)] | None = None
@@ -29,3 +30,8 @@ class Settings(ServiceSettings):
     login_window_s: Seconds = 300.0
     hash_workers: Annotated[int, Field(ge=1, le=64)] = min(4, os.cpu_count() or 1)
     hash_queue: Annotated[int, Field(ge=0, le=10_000)] = 64
+
+    @property
+    def ports(self) -> Ports:
+        """Where the service is called and where its figures are read."""
+        return Ports(self.user_port, self.user_metrics_port)

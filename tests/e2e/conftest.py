@@ -9,6 +9,7 @@ import pytest
 from grpc.aio import AioRpcError
 from pymongo.uri_parser import parse_uri
 
+from services.common.rpc.transport import NATIVE_INSTALLED, Transport
 from services.stack.credentials import Credentials
 from tests.e2e.support.ledger import eventually
 from tests.e2e.support.people import Admin, Customer
@@ -19,6 +20,26 @@ from tests.e2e.support.running_shop import RunningShop, opened_shop
 RECONCILE_AGE_S = 2.0
 
 
+# What clients see must not depend on the transport. The other tests take what the shop takes.
+ON_BOTH_TRANSPORTS = {"test_journeys", "test_permissions", "test_refusals"}
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run the tests of some modules on each transport; pytest keeps those of one together."""
+    if "transport" not in metafunc.fixturenames:
+        return
+    transports = [Transport.AUTO]
+    if metafunc.module.__name__.rpartition(".")[2] in ON_BOTH_TRANSPORTS:
+        transports = [Transport.GRPCIO, *([Transport.NATIVE] if NATIVE_INSTALLED else [])]
+    metafunc.parametrize("transport", transports, indirect=True, scope="session", ids=str)
+
+
+@pytest.fixture(scope="session")
+def transport(request: pytest.FixtureRequest) -> Transport:
+    """What the shop serves with."""
+    return Transport(request.param)
+
+
 @pytest.fixture(scope="session")
 def shop_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the shop keeps its keys and logs."""
@@ -26,7 +47,9 @@ def shop_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-async def shop(mongo_uri: str, redis_url: str, shop_folder: Path) -> AsyncIterator[RunningShop]:
+async def shop(
+    mongo_uri: str, redis_url: str, shop_folder: Path, transport: Transport
+) -> AsyncIterator[RunningShop]:
     """A shop for all tests that leave its processes and stores alone."""
     async with opened_shop(
         shop_folder,
@@ -36,6 +59,7 @@ async def shop(mongo_uri: str, redis_url: str, shop_folder: Path) -> AsyncIterat
         SHOP_RECONCILE_AGE_S=str(RECONCILE_AGE_S),
         SHOP_RECONCILE_INTERVAL_S="0.5",
         SHOP_LOG_LEVEL="debug",
+        SHOP_TRANSPORT=transport,
     ) as running:
         yield running
 

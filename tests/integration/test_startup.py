@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from services.stack.credentials import Credentials, open_credentials
 from services.stack.services import SERVICES, ServicePorts, Shop
+from tests.integration.certificates import Authority
 
 NOWHERE = "mongodb://127.0.0.1:1/?replicaSet=rs0"
 NO_REDIS = "redis://127.0.0.1:1/0"
@@ -139,3 +140,67 @@ async def test_a_port_in_use_is_named(shop: Shop, service: str) -> None:
         elsewhere = Shop(NOWHERE, NO_REDIS, shop.credentials, ports, variables=shop.variables)
         said = await refusal(service, elsewhere.environment(service))
     assert f"cannot listen on 127.0.0.1:{port}: is it in use?" in said
+
+
+# ---- TLS, figures, workers
+
+
+@pytest.fixture
+def tls(tmp_path: Path) -> dict[str, str]:
+    """The variables of a service with a certificate."""
+    pair = Authority("shop").issue(tmp_path, "server")
+    return {"SHOP_TLS_CERT": str(pair.cert), "SHOP_TLS_KEY": str(pair.key)}
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_the_native_transport_with_tls_is_refused(
+    shop: Shop, tls: dict[str, str], workers: str
+) -> None:
+    variables = tls | {"SHOP_TRANSPORT": "native", "SHOP_WORKERS": workers}
+    said = await refusal("inventory", shop.environment("inventory") | variables)
+    assert "SHOP_TRANSPORT=native serves no TLS: use grpcio or auto" in said
+
+
+async def test_half_a_certificate_is_named(shop: Shop, tls: dict[str, str]) -> None:
+    said = await refusal("user", shop.environment("user") | without(tls, "SHOP_TLS_KEY"))
+    assert "SHOP_TLS_CERT and SHOP_TLS_KEY: set both or none" in said
+
+
+@pytest.mark.parametrize("service", ["inventory", "order"])
+async def test_certificates_that_cannot_be_used_are_named(
+    shop: Shop, tls: dict[str, str], service: str, tmp_path: Path
+) -> None:
+    other = Authority("other").issue(tmp_path, "other")
+    garbage, encrypted = tmp_path / "garbage.pem", tmp_path / "encrypted.pem"
+    garbage.write_bytes(b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
+    encrypted.write_bytes(
+        pem(ec.generate_private_key(ec.SECP256R1()), BestAvailableEncryption(b"x"))
+    )
+    missing = tmp_path / "missing.pem"
+    attempts = [
+        ("SHOP_TLS_CERT", missing, "cannot be read"),
+        ("SHOP_TLS_CERT", garbage, "are not a PEM certificate and its unencrypted key"),
+        ("SHOP_TLS_KEY", garbage, "are not a PEM certificate and its unencrypted key"),
+        ("SHOP_TLS_KEY", encrypted, "are not a PEM certificate and its unencrypted key"),
+        ("SHOP_TLS_KEY", other.key, "are not a PEM certificate and its unencrypted key"),
+        ("SHOP_TLS_CLIENT_CA", garbage, "is not a PEM certificate"),
+        ("SHOP_TLS_CLIENT_CA", missing, "cannot be read"),
+    ]
+
+    async def attempt(variable: str, path: Path, complaint: str) -> None:
+        said = await refusal(service, shop.environment(service) | tls | {variable: str(path)})
+        assert str(path) in said
+        assert complaint in said
+
+    await asyncio.gather(*(attempt(*one) for one in attempts))
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+async def test_a_metrics_port_in_use_is_named(shop: Shop, workers: str) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        variables = {"SHOP_INVENTORY_METRICS_PORT": str(port), "SHOP_WORKERS": workers}
+        said = await refusal("inventory", shop.environment("inventory") | variables)
+    assert f"cannot serve metrics on 127.0.0.1:{port}" in said

@@ -1,43 +1,64 @@
 """Channels from one service to another."""
 
-from collections.abc import AsyncIterator, Awaitable
+import time
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, TypeVar
 
 import grpc
+import orjson
+from google.protobuf.message import Message
 from grpc import aio
 
 from services.common.auth.tokens import ServiceIdentity
-from services.common.call import current_call, remaining_s
+from services.common.call import REQUEST_ID_KEY, current_call, remaining_s
 from services.common.errors import DeadlineExceeded, Unavailable
-from services.common.rpc.interceptors.request_log import REQUEST_ID_KEY
 from services.common.rpc.status import read_refusal
+from services.common.telemetry.peers import PeerMetrics
+from services.common.tls import TlsFiles
 
 _OPTIONS: Final = (
-    ("grpc.lb_policy_name", "round_robin"),
-    ("grpc.keepalive_time_ms", 60_000),
+    ("grpc.keepalive_time_ms", 60_000),  # servers allow pings every 10 s
     ("grpc.keepalive_timeout_ms", 5_000),
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 2_000),
 )
+_RETRY_POLICY: Final = {
+    "maxAttempts": 5,
+    "initialBackoff": "0.05s",
+    "maxBackoff": "0.4s",
+    "backoffMultiplier": 2,
+    # A grpcio server that stops ends the calls that it has not taken yet with CANCELLED.
+    "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
+}
+_RETRY_THROTTLING: Final = {"maxTokens": 20, "tokenRatio": 0.1}
 _ANSWER_MARGIN_S: Final = 0.05
+_DOWN: Final = {
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+    grpc.StatusCode.RESOURCE_EXHAUSTED,
+    grpc.StatusCode.CANCELLED,
+}
 
-Request = TypeVar("Request", contravariant=True)
+Request = TypeVar("Request", bound=Message, contravariant=True)
 Response = TypeVar("Response", covariant=True)
 
 
 class UnaryMethod(Protocol[Request, Response]):
     """A unary method of a generated stub."""
 
-    def __call__(  # noqa: D102
+    def __call__(
         self,
         request: Request,
         /,
         *,
         timeout: float,
         metadata: Any,
-    ) -> Awaitable[Response]: ...
+    ) -> Awaitable[Response]:
+        """Begin the call."""
+        ...
 
 
 class PeerUnavailable(Unavailable):
@@ -46,23 +67,55 @@ class PeerUnavailable(Unavailable):
     reason = "PEER_UNAVAILABLE"
 
 
+def service_config(service: str, idempotent: Sequence[str]) -> str:
+    """Return how a channel behaves (gRFC A2), as JSON.
+
+    Calls go round all addresses of the target. Of the methods named, those that a server did
+    not take are tried again, up to five times in all, and less while many fail (gRFC A6).
+    """
+    config = {
+        "loadBalancingConfig": [{"round_robin": {}}],
+        "methodConfig": [
+            {
+                "name": [{"service": service, "method": method} for method in idempotent],
+                "retryPolicy": _RETRY_POLICY,
+            }
+        ],
+        "retryThrottling": _RETRY_THROTTLING,
+    }
+    return orjson.dumps(config).decode()
+
+
 @asynccontextmanager
-async def open_channel(target: str) -> AsyncIterator[aio.Channel]:
-    """Open a pooled channel and close it at the end. The peer need not be reachable yet."""
-    channel = aio.insecure_channel(target, options=_OPTIONS)
+async def open_channel(
+    target: str, service: str = "", idempotent: Sequence[str] = (), tls: TlsFiles | None = None
+) -> AsyncIterator[aio.Channel]:
+    """Open a pooled channel to a service and close it at the end. It need not be up yet.
+
+    ``idempotent`` names the methods of ``service`` that may be tried again.
+    """
+    options = (*_OPTIONS, ("grpc.service_config", service_config(service, idempotent)))
+    if tls is None:
+        channel = aio.insecure_channel(target, options=options)
+    else:
+        channel = aio.secure_channel(target, tls.channel_credentials(), options=options)
     try:
         yield channel
     finally:
         await channel.close()
 
 
+@dataclass(frozen=True, slots=True)
 class PeerCaller:
-    """Calls another service as this one: with its identity, the request id, and the time left."""
+    """Calls another service as this one: with its identity, the request id, and the time left.
 
-    def __init__(self, peer: str, identity: ServiceIdentity, timeout_s: float) -> None:
-        self._peer = peer
-        self._identity = identity
-        self._timeout_s = timeout_s
+    ``peer`` is the full name of the service called.
+    """
+
+    peer: str
+    identity: ServiceIdentity
+    timeout_s: float
+    metrics: PeerMetrics = field(default_factory=PeerMetrics)
 
     async def call(self, method: UnaryMethod[Request, Response], request: Request) -> Response:
         """Return the answer.
@@ -70,28 +123,34 @@ class PeerCaller:
         Raises ``PeerUnavailable`` when the peer is down or overloaded, ``DeadlineExceeded``
         when no time is left, and ``grpc.aio.AioRpcError`` for what the peer refuses.
         """
-        timeout_s = remaining_s(self._timeout_s + _ANSWER_MARGIN_S) - _ANSWER_MARGIN_S
+        timeout_s = remaining_s(self.timeout_s + _ANSWER_MARGIN_S) - _ANSWER_MARGIN_S
         if timeout_s <= 0:
             raise DeadlineExceeded("the deadline of the call has passed")
         metadata = (
-            ("authorization", f"Bearer {self._identity.token()}"),
+            ("authorization", f"Bearer {self.identity.token()}"),
             (REQUEST_ID_KEY, current_call().request_id),
         )
+        started, code = time.perf_counter(), grpc.StatusCode.CANCELLED
         try:
-            return await method(request, timeout=timeout_s, metadata=metadata)
+            response = await method(request, timeout=timeout_s, metadata=metadata)
         except aio.AioRpcError as error:
-            if error.code() in _DOWN:
-                reason = read_refusal(error).reason or error.code().name
-                raise PeerUnavailable(
-                    f"the {self._peer} service does not answer",
-                    {"peer": self._peer, "peer_reason": reason},
-                ) from error
+            code = error.code()
+            if code in _DOWN:
+                raise self._unavailable(error) from error
             raise
+        else:
+            code = grpc.StatusCode.OK
+            return response
+        finally:
+            self.metrics.count(self.peer, _method_name(request), code, started)
+
+    def _unavailable(self, error: aio.AioRpcError) -> PeerUnavailable:
+        reason = read_refusal(error).reason or error.code().name
+        return PeerUnavailable(
+            f"{self.peer} does not answer", {"peer": self.peer, "peer_reason": reason}
+        )
 
 
-_DOWN: Final = {
-    grpc.StatusCode.UNAVAILABLE,
-    grpc.StatusCode.DEADLINE_EXCEEDED,
-    grpc.StatusCode.RESOURCE_EXHAUSTED,
-    grpc.StatusCode.CANCELLED,
-}
+def _method_name(request: Message) -> str:
+    """Return the method that takes this request: by the contracts' rule, FooRequest goes to Foo."""
+    return request.DESCRIPTOR.name.removesuffix("Request")

@@ -1,73 +1,38 @@
 """Serving one gRPC service until it is told to stop."""
 
 import asyncio
+import gc
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import structlog
-from google.protobuf.descriptor import ServiceDescriptor
 from grpc import aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_interceptor.server import AsyncServerInterceptor
-from grpc_reflection.v1alpha import reflection
 
-from services.common.auth.tokens import TokenVerifier
 from services.common.background import repeating
-from services.common.rpc.access import AccessTable
+from services.common.rpc.chain import Chain
 from services.common.rpc.compose import compose
 from services.common.rpc.health import HealthReporter
-from services.common.rpc.interceptors.authorization import AuthorizationInterceptor
-from services.common.rpc.interceptors.deadline import DeadlineInterceptor
-from services.common.rpc.interceptors.error_mapping import ErrorMappingInterceptor, Translate
-from services.common.rpc.interceptors.request_log import RequestLogInterceptor
+from services.common.rpc.reflection import enable_reflection
+from services.common.rpc.service import Service
+from services.common.rpc.transport import Endpoint, Transport, chosen_transport, open_server
 
+_DRAIN_POLL_S: Final = 0.01
+_WRITING_S: Final = 0.1
 _PROBE_INTERVAL_S: Final = 1.0
-_OPTIONS: Final = (
-    ("grpc.so_reuseport", 0),  # a second server on the port must fail, not share it
-    ("grpc.max_receive_message_length", 1024 * 1024),
-    ("grpc.keepalive_time_ms", 60_000),
-    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
-)
 
 log = structlog.get_logger()
-
-
-class CannotListenError(Exception):
-    """The port is taken or may not be used."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServerOptions:
     """Where a server listens and how it behaves."""
 
-    address: str
+    endpoint: Endpoint
     reflection: bool
     drain_timeout_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Service:
-    """One gRPC service: its contract, its handler and the rules of its methods."""
-
-    descriptor: ServiceDescriptor
-    servicer: object
-    register: Callable[[Any, Any], None]
-    access: AccessTable
-    max_s: Mapping[str, float]
-
-
-def interceptors(
-    service: Service, verifier: TokenVerifier, translate: Translate
-) -> Sequence[AsyncServerInterceptor]:
-    """Return what happens around every call of the service, outermost first."""
-    return (
-        RequestLogInterceptor(),
-        ErrorMappingInterceptor(service.descriptor.file.package, translate),
-        DeadlineInterceptor(service.max_s),
-        AuthorizationInterceptor(service.access, verifier),
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,45 +40,58 @@ class RpcServer:
     """A gRPC server for one service, with health and, if wanted, reflection."""
 
     service: Service
-    chain: Sequence[AsyncServerInterceptor]
+    chain: Chain
     health: HealthReporter
     options: ServerOptions
 
     async def serve(self) -> None:
         """Serve until SIGTERM or SIGINT, then let the calls in flight finish, within a bound.
 
-        Raises ``CannotListenError`` when the address cannot be had.
+        Raises ``CannotServeError`` when the address cannot be had.
         """
         stop = _stop_signal()
-        server = aio.server(options=_OPTIONS)
+        endpoint = self.options.endpoint
+        transport = chosen_transport(endpoint)
+        server, _ = open_server(endpoint)
         self._add_services(server)
-        try:
-            server.add_insecure_port(self.options.address)
-        except RuntimeError:
-            raise CannotListenError(
-                f"cannot listen on {self.options.address}: is it in use?"
-            ) from None
         await self.health.begin()
         await server.start()
-        log.info("listening", address=self.options.address)
+        log.info("listening", address=endpoint.address, transport=transport)
         async with repeating("health", self.health.refresh, _PROBE_INTERVAL_S):
+            gc.freeze()  # what lives as long as the process need not be looked at again
             await stop.wait()
         log.info("draining", timeout_s=self.options.drain_timeout_s)
         await self.health.stop_serving()
+        if transport is Transport.NATIVE:
+            await self._finish_calls()
         await server.stop(self.options.drain_timeout_s)
         log.info("stopped")
 
+    async def _finish_calls(self) -> None:
+        """Wait until all calls have ended and their answers are on the wire.
+
+        pygrpc-native closes its connections as soon as the handlers have returned, sometimes
+        before the last answers are written.
+        """
+        self.chain.refuse_new_calls()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self.options.drain_timeout_s):
+                while self.chain.in_flight:  # noqa: ASYNC110 (an event would cost every call)
+                    await asyncio.sleep(_DRAIN_POLL_S)
+        await asyncio.sleep(_WRITING_S)
+
     def _add_services(self, server: aio.Server) -> None:
         descriptor = self.service.descriptor
-        self.service.register(compose(self.service.servicer, descriptor, self.chain), server)
+        self.service.register(
+            compose(self.service.servicer, descriptor, self.chain.interceptors), server
+        )
         health_pb2_grpc.add_HealthServicer_to_server(self.health.servicer, server)
         if self.options.reflection:
             names = (
                 descriptor.full_name,
                 health_pb2.DESCRIPTOR.services_by_name["Health"].full_name,
-                reflection.SERVICE_NAME,
             )
-            reflection.enable_server_reflection(names, server)
+            enable_reflection(server, names)
 
 
 def _stop_signal() -> asyncio.Event:

@@ -1,13 +1,14 @@
 """The one table from domain errors to gRPC status, and the rich details that travel with it.
 
 Details follow google.rpc (AIP-193): ``ErrorInfo`` always, ``BadRequest`` for bad input,
-``RetryInfo`` when it makes sense to come back, ``RequestInfo`` to find the call in the logs.
+``RetryInfo`` when it makes sense to come back (and the same for clients that retry by service
+config, in ``grpc-retry-pushback-ms``, gRFC A6), ``RequestInfo`` to find the call in the logs.
 All of it travels in trailing metadata, of which gRPC takes 8 KiB for sure.
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 import grpc
 from google.protobuf import any_pb2, duration_pb2
@@ -32,8 +33,17 @@ STATUS_OF: Final[Mapping[type[errors.DomainError], grpc.StatusCode]] = {
 }
 
 _DETAILS_KEY: Final = "grpc-status-details-bin"
+_PUSHBACK_KEY: Final = "grpc-retry-pushback-ms"
 _MAX_MESSAGE_CHARS: Final = 256
 _MAX_VIOLATIONS_BYTES: Final = 2_000
+
+
+class Answer(NamedTuple):
+    """What a client receives instead of a response."""
+
+    code: grpc.StatusCode
+    details: str
+    trailing_metadata: tuple[tuple[str, str | bytes], ...]
 
 
 def status_code(error: errors.DomainError) -> grpc.StatusCode:
@@ -41,21 +51,32 @@ def status_code(error: errors.DomainError) -> grpc.StatusCode:
     return next(STATUS_OF[kind] for kind in type(error).__mro__ if kind in STATUS_OF)
 
 
-def to_status(error: errors.DomainError, domain: str, request_id: str) -> grpc.Status:
+def to_status(error: errors.DomainError, domain: str, request_id: str) -> Answer:
     """Return the status with details that a client receives for an error."""
     code, _ = status_code(error).value
     status = status_pb2.Status(code=code, message=_shortened(error.message))
     for detail in _details(error, domain, request_id):
         status.details.append(_packed(detail))
-    return rpc_status.to_status(status)
+    if isinstance(error, errors.ResourceExhausted):
+        return _answer(status, (_PUSHBACK_KEY, str(_delay_ms(error))))
+    return _answer(status)
 
 
-def internal_status(domain: str, request_id: str) -> grpc.Status:
+def internal_status(domain: str, request_id: str) -> Answer:
     """Return the status of a fault of ours: it says nothing but where to look in the logs."""
     status = status_pb2.Status(code=code_pb2.INTERNAL, message="internal error")
     status.details.append(_packed(error_details_pb2.ErrorInfo(reason="INTERNAL", domain=domain)))
     status.details.append(_packed(error_details_pb2.RequestInfo(request_id=request_id)))
-    return rpc_status.to_status(status)
+    return _answer(status)
+
+
+def _answer(status: status_pb2.Status, *more: tuple[str, str | bytes]) -> Answer:
+    rich = rpc_status.to_status(status)
+    return Answer(rich.code, rich.details, (*rich.trailing_metadata, *more))
+
+
+def _delay_ms(error: errors.ResourceExhausted) -> int:
+    return int(error.retry_delay_s * 1000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,14 +113,15 @@ def _error_info(raw: bytes) -> error_details_pb2.ErrorInfo | None:
 
 def _details(error: errors.DomainError, domain: str, request_id: str) -> list[Message]:
     details: list[Message] = [
-        error_details_pb2.ErrorInfo(reason=error.reason, domain=domain, metadata=error.metadata),
-        error_details_pb2.RequestInfo(request_id=request_id),
+        error_details_pb2.ErrorInfo(reason=error.reason, domain=domain, metadata=error.metadata)
     ]
+    if request_id:
+        details.append(error_details_pb2.RequestInfo(request_id=request_id))
     if isinstance(error, errors.InvalidArgument):
         details.append(error_details_pb2.BadRequest(field_violations=_field_violations(error)))
     if isinstance(error, errors.ResourceExhausted):
         delay = duration_pb2.Duration()
-        delay.FromMilliseconds(int(error.retry_delay_s * 1000))
+        delay.FromMilliseconds(_delay_ms(error))
         details.append(error_details_pb2.RetryInfo(retry_delay=delay))
     return details
 

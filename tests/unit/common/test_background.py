@@ -2,6 +2,7 @@ import asyncio
 
 from structlog.testing import capture_logs
 
+from services.common.auth.principal import ANONYMOUS
 from services.common.background import BackgroundTasks, repeating
 from services.common.call import Call, current_call, enter_call
 
@@ -78,7 +79,10 @@ async def test_work_keeps_the_request_id_of_its_call_but_neither_deadline_nor_ca
 
     await asyncio.create_task(call())
     await tasks.drain(timeout_s=5)
-    assert seen == [Call("request-7")]
+    (call_of_work,) = seen
+    assert call_of_work.request_id == "request-7"
+    assert call_of_work.deadline is None
+    assert call_of_work.principal is ANONYMOUS
 
 
 async def test_repeated_work_goes_on_after_a_failure_and_stops_at_the_end() -> None:

@@ -1,28 +1,29 @@
 from typing import Any
 
 from google.protobuf.descriptor import ServiceDescriptor
-from grpc_interceptor.server import AsyncServerInterceptor
 from shop.order.v1 import order_pb2
 
 from services.common.rpc.compose import compose
+from services.common.rpc.interceptors.base import MethodInterceptor
 from services.common.rpc.methods import Context, Method
 from tests.unit.common.fakes import FakeContext
 
 DESCRIPTOR: ServiceDescriptor = order_pb2.DESCRIPTOR.services_by_name["OrderService"]
 
 
-class Tracing(AsyncServerInterceptor):
+class Tracing(MethodInterceptor):
     def __init__(self, name: str, trace: list[str]) -> None:
         self._name = name
         self._trace = trace
 
-    async def intercept(
-        self, method: Method, request_or_iterator: Any, context: Context, method_name: str
-    ) -> Any:
-        self._trace.append(f"{self._name} before {method_name}")
-        response = await method(request_or_iterator, context)
-        self._trace.append(f"{self._name} after")
-        return response
+    def bind(self, method: Method, method_name: str) -> Method:
+        async def call(request: Any, context: Context) -> Any:
+            self._trace.append(f"{self._name} before {method_name}")
+            response = await method(request, context)
+            self._trace.append(f"{self._name} after")
+            return response
+
+        return call
 
 
 class Servicer:

@@ -1,5 +1,7 @@
 import asyncio
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -14,7 +16,7 @@ from tests.unit.common.fakes import FakeContext
 async def allowed_s(request: Any, context: Context) -> float:
     deadline = current_call().deadline
     assert deadline is not None
-    return deadline - asyncio.get_running_loop().time()
+    return deadline - time.monotonic()
 
 
 async def served(
@@ -72,6 +74,72 @@ async def test_a_call_that_its_client_cancels_stays_cancelled() -> None:
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
         await call
+
+
+async def test_a_call_that_its_client_cancels_as_its_time_is_over_stays_cancelled() -> None:
+    async def reluctant(request: Any, context: Context) -> None:
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(60)
+        await asyncio.sleep(0.05)  # both wishes have come by then
+        raise asyncio.CancelledError
+
+    call = asyncio.create_task(served(None, reluctant, {"Do": 0.01}))
+    inner = await _task_of(call)
+    while not inner.cancelling():  # noqa: ASYNC110 (it tells nobody when)
+        await asyncio.sleep(0.001)
+    inner.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+
+
+async def _task_of(call: asyncio.Task[Any]) -> asyncio.Task[Any]:
+    """The task in which ``served`` serves."""
+    before = asyncio.all_tasks()
+    await asyncio.sleep(0)
+    (task,) = asyncio.all_tasks() - before
+    return task
+
+
+async def test_a_call_that_ends_at_the_same_moment_is_answered_or_refused() -> None:
+    """Never anything else, and with nothing left behind that could end the task later."""
+    interceptor = DeadlineInterceptor({"Do": 0.03})
+
+    async def call(n: int) -> str:
+        async def work(request: Any, context: Context) -> str:
+            await asyncio.sleep(0.03 + n * 0.0001)
+            return "done"
+
+        enter_call(Call("r"))
+        context = FakeContext().context
+        try:
+            answer = await interceptor.intercept(work, "request", context, "/shop.Test/Do")
+        except DeadlineExceeded:
+            answer = "late"
+        await asyncio.sleep(0.1)
+        task = asyncio.current_task()
+        assert task is not None
+        assert task.cancelling() == 0
+        return str(answer)
+
+    answers = await asyncio.gather(*(asyncio.create_task(call(n)) for n in range(500)))
+    assert set(answers) == {"done", "late"}
+
+
+async def test_calls_watched_together_end_each_at_its_own_time() -> None:
+    interceptor = DeadlineInterceptor({"Do": 60.0})
+
+    async def call(client_s: float) -> float:
+        enter_call(Call("r"))
+        begun, context = time.monotonic(), FakeContext(time_left_s=client_s).context
+        with pytest.raises(DeadlineExceeded):
+            await interceptor.intercept(_sleep, "request", context, "/shop.Test/Do")
+        return time.monotonic() - begun
+
+    wanted = [n * 0.01 for n in range(20)]
+    taken = await asyncio.gather(*(asyncio.create_task(call(s)) for s in wanted))
+    late = sorted(t - w for t, w in zip(taken, wanted, strict=True))
+    assert late[0] >= 0
+    assert late[len(late) // 2] <= 0.06
 
 
 async def _sleep(request: Any, context: Context) -> None:

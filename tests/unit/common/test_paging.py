@@ -4,8 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.common.clock import utc_now
 from services.common.errors import InvalidArgument
-from services.common.paging import decode_page_token, encode_page_token, page_size
+from services.common.paging import (
+    decode_page_token,
+    decode_time_token,
+    encode_page_token,
+    encode_time_token,
+    page_size,
+)
 
 SCOPE = ("ListThings", "shoes")
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
@@ -31,7 +38,7 @@ def test_a_negative_page_size_is_refused_by_name() -> None:
 def test_a_token_leads_back_to_its_position(
     position: tuple[str, ...], scope: tuple[str, ...]
 ) -> None:
-    assert decode_page_token(encode_page_token(position, scope), scope) == position
+    assert decode_page_token(encode_page_token(position, scope), scope, len(position)) == position
 
 
 def test_a_token_is_safe_in_a_url() -> None:
@@ -57,11 +64,27 @@ def test_a_token_is_safe_in_a_url() -> None:
 )
 def test_a_token_of_anything_else_is_refused_by_name(token: str) -> None:
     with pytest.raises(InvalidArgument) as refused:
-        decode_page_token(token, SCOPE)
+        decode_page_token(token, SCOPE, parts=1)
     assert fields_of(refused.value) == ["page_token"]
 
 
 @given(token=st.text(max_size=600))
 def test_no_text_breaks_the_reading_of_tokens(token: str) -> None:
     with pytest.raises(InvalidArgument):
-        decode_page_token(token, SCOPE)
+        decode_page_token(token, SCOPE, parts=1)
+
+
+@pytest.mark.parametrize(
+    "position", [("5",), ("5", "6", "7"), ("not a time", "6")], ids=["short", "long", "no time"]
+)
+def test_a_token_made_up_with_the_right_digest_is_refused_all_the_same(
+    position: tuple[str, ...],
+) -> None:
+    with pytest.raises(InvalidArgument):
+        decode_time_token(encode_page_token(position, SCOPE), SCOPE)
+
+
+def test_a_token_of_a_time_leads_back_to_it() -> None:
+    moment = utc_now()
+    token = encode_time_token(moment, "6", SCOPE)
+    assert decode_time_token(token, SCOPE) == (moment, "6")

@@ -18,10 +18,11 @@ from services.common.auth.principal import Principal, Role
 from services.common.auth.tokens import ServiceIdentity, TokenSigner, TokenVerifier
 from services.common.call import Call, current_call, enter_call, remaining_s
 from services.common.errors import DeadlineExceeded, FieldViolation, InvalidArgument, NotFound
+from services.common.rpc.chain import Chain, ChainOptions, LimitKind
 from services.common.rpc.channel import PeerCaller, PeerUnavailable, open_channel
 from services.common.rpc.compose import compose
 from services.common.rpc.methods import Context
-from services.common.rpc.server import Service, interceptors
+from services.common.rpc.service import Service
 from services.inventory.access import ACCESS
 from tests.unit.common.fakes import new_signing_key, trusting
 
@@ -73,7 +74,8 @@ async def shop() -> AsyncIterator[Shop]:
         {"GetProduct": 2.0},
     )
     verifier = TokenVerifier(trusting(order=SERVICE_KEY, user=USER_KEY))
-    chain = interceptors(service, verifier, lambda _error: None)
+    options = ChainOptions(LimitKind.ADAPTIVE, max_in_flight=100, log_every_call=False)
+    chain = Chain(service, verifier, lambda _error: None, options).interceptors
     server = aio.server()
     service.register(compose(inventory, service.descriptor, chain), server)
     port = server.add_insecure_port("127.0.0.1:0")
@@ -146,7 +148,7 @@ async def test_a_service_calls_another_with_its_identity_and_the_time_it_has_lef
 ) -> None:
     async def calling() -> None:
         enter_call(Call("mine", deadline=asyncio.get_running_loop().time() + 1.0))
-        peer = PeerCaller("inventory", IDENTITY, timeout_s=30.0)
+        peer = PeerCaller("shop.inventory.v1.InventoryService", IDENTITY, timeout_s=30.0)
         await peer.call(shop.stub.CommitReservation, pb.CommitReservationRequest())
 
     await asyncio.create_task(calling())

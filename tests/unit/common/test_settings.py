@@ -1,9 +1,13 @@
+import os
 from pathlib import Path
 
 import pytest
 
 from services.common.mongo import MongoDriver
-from services.common.settings import ServiceSettings, UnusableSettingsError, read_settings
+from services.common.rpc.chain import ChainOptions, LimitKind
+from services.common.settings import PREFIX, Ports, UnusableSettingsError, read_settings
+from services.common.tls import TlsFiles
+from services.inventory.settings import Settings as InventorySettings
 from services.order.settings import Settings as OrderSettings
 
 COMPLETE = {
@@ -15,8 +19,8 @@ COMPLETE = {
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("SHOP_ORDER_SIGNING_KEY_FILE", "SHOP_MONGO_DRIVER", "SHOP_MONGO_TIMEOUT_MS"):
-        monkeypatch.delenv(name, raising=False)
+    for name in [name for name in os.environ if name.startswith(PREFIX)]:
+        monkeypatch.delenv(name)
     for name, value in COMPLETE.items():
         monkeypatch.setenv(name, value)
 
@@ -24,7 +28,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SHOP_MONGO_DRIVER", "pymongo")
     monkeypatch.setenv("SHOP_MONGO_TIMEOUT_MS", "750")
-    settings = read_settings(ServiceSettings)
+    settings = read_settings(InventorySettings)
     assert settings.mongo.driver is MongoDriver.PYMONGO
     assert settings.mongo.timeout_ms == 750
     assert settings.mongo.uri == COMPLETE["SHOP_MONGO_URI"]
@@ -34,7 +38,7 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_what_is_not_set_has_a_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SHOP_MONGO_DRIVER", "")
-    assert read_settings(ServiceSettings).mongo.driver is MongoDriver.MOTOR
+    assert read_settings(InventorySettings).mongo.driver is MongoDriver.MOTOR
 
 
 def test_every_missing_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,6 +62,12 @@ def test_every_missing_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
         ("SHOP_RECONCILE_AGE_S", "nan"),
         ("SHOP_LOG_LEVEL", "loud"),
         ("SHOP_REFLECTION", "perhaps"),
+        ("SHOP_TRANSPORT", "pigeon"),
+        ("SHOP_ORDER_METRICS_PORT", "-1"),
+        ("SHOP_CONCURRENCY_LIMIT", "some"),
+        ("SHOP_MAX_IN_FLIGHT", "0"),
+        ("SHOP_WORKERS", "many"),
+        ("SHOP_DRAIN_TIMEOUT_S", "inf"),
     ],
 )
 def test_a_wrong_value_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
@@ -71,8 +81,86 @@ def test_a_wrong_value_is_named(monkeypatch: pytest.MonkeyPatch, name: str, valu
 def test_secrets_appear_neither_in_complaints_nor_in_the_settings_shown(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert "hunter2" not in repr(read_settings(ServiceSettings))
+    assert "hunter2" not in repr(read_settings(InventorySettings))
     monkeypatch.delenv("SHOP_TRUSTED_KEYS_FILE")
     with pytest.raises(UnusableSettingsError) as unusable:
-        read_settings(ServiceSettings)
+        read_settings(InventorySettings)
     assert "hunter2" not in f"{unusable.value}{unusable.value.__cause__}"
+
+
+# ---- the request path
+
+
+def tls(monkeypatch: pytest.MonkeyPatch, *parts: str) -> None:
+    for part in parts:
+        monkeypatch.setenv(f"SHOP_TLS_{part}", f"/{part}.pem")
+
+
+def test_without_certificates_a_service_serves_plaintext() -> None:
+    assert read_settings(InventorySettings).tls is None
+
+
+@pytest.mark.parametrize("authority", [None, Path("/CLIENT_CA.pem")])
+def test_certificates_come_whole(monkeypatch: pytest.MonkeyPatch, authority: Path | None) -> None:
+    tls(monkeypatch, "CERT", "KEY", *(["CLIENT_CA"] if authority else []))
+    settings = read_settings(InventorySettings)
+    assert settings.tls == TlsFiles(Path("/CERT.pem"), Path("/KEY.pem"), authority)
+    assert settings.server.endpoint.tls == settings.tls
+
+
+@pytest.mark.parametrize(
+    ("parts", "complaint"),
+    [
+        (["CERT"], "SHOP_TLS_CERT and SHOP_TLS_KEY: set both or none"),
+        (["KEY"], "SHOP_TLS_CERT and SHOP_TLS_KEY: set both or none"),
+        (["CLIENT_CA"], "SHOP_TLS_CLIENT_CA: needs SHOP_TLS_CERT and SHOP_TLS_KEY"),
+    ],
+)
+def test_half_a_certificate_is_refused(
+    monkeypatch: pytest.MonkeyPatch, parts: list[str], complaint: str
+) -> None:
+    tls(monkeypatch, *parts)
+    with pytest.raises(UnusableSettingsError) as unusable:
+        read_settings(InventorySettings)
+    assert str(unusable.value) == complaint
+
+
+def test_the_number_of_workers_on_the_command_line_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert read_settings(InventorySettings).workers == 1
+    monkeypatch.setenv("SHOP_WORKERS", "3")
+    assert read_settings(InventorySettings).workers == 3
+    assert read_settings(InventorySettings, {"workers": 2}).workers == 2
+
+
+@pytest.mark.parametrize("workers", [0, -1, 257])
+def test_a_senseless_number_of_workers_is_named(workers: int) -> None:
+    with pytest.raises(UnusableSettingsError, match=r"^SHOP_WORKERS: "):
+        read_settings(InventorySettings, {"workers": workers})
+
+
+def test_a_worker_shares_its_port_and_a_service_alone_does_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert not read_settings(InventorySettings).server.endpoint.shared
+    monkeypatch.setenv("SHOP_WORKER_INDEX", "0")
+    assert read_settings(InventorySettings).server.endpoint.shared
+
+
+def test_figures_are_read_at_a_port_of_each_service_and_0_is_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SHOP_ORDER_SIGNING_KEY_FILE", "/key.pem")
+    assert read_settings(InventorySettings).ports == Ports(50052, 9102)
+    assert read_settings(OrderSettings).ports == Ports(50053, 9103)
+    monkeypatch.setenv("SHOP_INVENTORY_METRICS_PORT", "0")
+    assert read_settings(InventorySettings).ports.metrics == 0
+
+
+def test_how_calls_are_handled_follows_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    usual = ChainOptions(LimitKind.ADAPTIVE, max_in_flight=512, log_every_call=False)
+    assert read_settings(InventorySettings).chain() == usual
+    monkeypatch.setenv("SHOP_CONCURRENCY_LIMIT", "fixed")
+    monkeypatch.setenv("SHOP_MAX_IN_FLIGHT", "20")
+    monkeypatch.setenv("SHOP_LOG_LEVEL", "debug")
+    chosen = ChainOptions(LimitKind.FIXED, max_in_flight=20, log_every_call=True)
+    assert read_settings(InventorySettings).chain() == chosen

@@ -14,6 +14,7 @@ from services.common import errors
 from services.common.errors import DomainError, FieldViolation, InvalidArgument
 from services.common.rpc.status import (
     STATUS_OF,
+    Answer,
     Refusal,
     internal_status,
     read_refusal,
@@ -47,19 +48,19 @@ def below(kind: type[DomainError]) -> set[type[DomainError]]:
 ALL = every_domain_error()
 
 
-def packed(status: grpc.Status) -> status_pb2.Status:
+def packed(status: Answer) -> status_pb2.Status:
     """What travels to the client beside the code and the message."""
     (raw,) = (value for key, value in status.trailing_metadata if key == "grpc-status-details-bin")
     assert isinstance(raw, bytes)
     return status_pb2.Status.FromString(raw)
 
 
-def detail(status: grpc.Status, into: Message) -> bool:
+def detail(status: Answer, into: Message) -> bool:
     """Unpack the detail of this type, if the status has one."""
     return any(entry.Unpack(into) for entry in packed(status).details)
 
 
-def as_received(status: grpc.Status) -> AioRpcError:
+def as_received(status: Answer) -> AioRpcError:
     return AioRpcError(
         status.code, Metadata(), Metadata(*status.trailing_metadata), details=status.details
     )
@@ -120,8 +121,10 @@ def test_bad_input_names_each_field() -> None:
 
 def test_too_much_at_once_says_when_to_come_back() -> None:
     retry = details_pb.RetryInfo()
-    assert detail(to_status(errors.ResourceExhausted("slowly", 1.5), DOMAIN, "r"), retry)
+    status = to_status(errors.ResourceExhausted("slowly", 1.5), DOMAIN, "r")
+    assert detail(status, retry)
     assert retry.retry_delay.ToMilliseconds() == 1500
+    assert ("grpc-retry-pushback-ms", "1500") in status.trailing_metadata
 
 
 @pytest.mark.parametrize("text", ["x", "é", "\U0001f469"])

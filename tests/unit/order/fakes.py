@@ -162,7 +162,7 @@ class FakeOrders:
         orders = [known.order for known in self.known.values() if known.order.user_id == user_id]
         orders.sort(key=_age, reverse=True)
         if token:
-            time, last_id = decode_page_token(token, page_scope(user_id))
+            time, last_id = decode_page_token(token, page_scope(user_id), parts=2)
             last = (datetime.fromisoformat(time), last_id)
             orders = [order for order in orders if _age(order) < last]
         return first_orders(user_id, orders, size, more=False)

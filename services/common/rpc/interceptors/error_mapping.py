@@ -4,22 +4,22 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-import grpc
 import structlog
 from grpc.aio import AbortError
-from grpc_interceptor.server import AsyncServerInterceptor
 
 from services.common.call import current_call
 from services.common.errors import DomainError
+from services.common.rpc.interceptors.base import MethodInterceptor
 from services.common.rpc.methods import Context, Method
-from services.common.rpc.status import internal_status, to_status
+from services.common.rpc.status import Answer, internal_status, to_status
+from services.common.rpc.transport import sendable
 
 log = structlog.get_logger()
 
 Translate = Callable[[Exception], DomainError | None]
 
 
-class ErrorMappingInterceptor(AsyncServerInterceptor):
+class ErrorMappingInterceptor(MethodInterceptor):
     """Turns errors into a gRPC status with details.
 
     Domain errors go by their table. ``translate`` may name the domain error that a library's
@@ -30,25 +30,27 @@ class ErrorMappingInterceptor(AsyncServerInterceptor):
     def __init__(self, domain: str, translate: Translate) -> None:
         self._domain = domain
         self._translate = translate
+        self._prepared: dict[type[DomainError], Answer] = {}
 
-    async def intercept(
-        self,
-        method: Method,
-        request_or_iterator: Any,
-        context: Context,
-        method_name: str,
-    ) -> Any:
-        """Serve the call; abort it with a status if it raises."""
-        try:
-            return await method(request_or_iterator, context)
-        except (AbortError, asyncio.CancelledError):
-            raise
-        except Exception as error:  # noqa: BLE001 (whatever it is, the client gets a status)
-            status = self._status_of(error, method_name)
-        await context.abort(status.code, status.details, tuple(status.trailing_metadata))
-        return None
+    def bind(self, method: Method, method_name: str) -> Method:
+        """Return the method, aborted with a status if it raises."""
 
-    def _status_of(self, error: Exception, method_name: str) -> grpc.Status:
+        async def call(request: Any, context: Context) -> Any:
+            try:
+                return await method(request, context)
+            except (AbortError, asyncio.CancelledError):
+                raise
+            except Exception as error:  # noqa: BLE001 (whatever it is, the client gets a status)
+                status = self._status_of(error, method_name)
+            trailing = sendable(context, status.trailing_metadata)
+            await context.abort(status.code, status.details, trailing)
+            return None
+
+        return call
+
+    def _status_of(self, error: Exception, method_name: str) -> Answer:
+        if isinstance(error, DomainError) and error.always_alike:
+            return self._prepare(error)
         request_id = current_call().request_id
         refusal = error if isinstance(error, DomainError) else self._translate(error)
         if refusal is None:
@@ -57,3 +59,10 @@ class ErrorMappingInterceptor(AsyncServerInterceptor):
         if refusal is not error:
             log.warning("dependency failed", method=method_name, error=repr(error))
         return to_status(refusal, self._domain, request_id)
+
+    def _prepare(self, error: DomainError) -> Answer:
+        """Return the answer that all errors of this class share, which names no request."""
+        answer = self._prepared.get(type(error))
+        if answer is None:
+            answer = self._prepared[type(error)] = to_status(error, self._domain, request_id="")
+        return answer

@@ -1,0 +1,1 @@
+"""What each layer costs, measured in interleaved rounds on one machine."""

@@ -1,0 +1,26 @@
+"""What a gRPC service is made of."""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from google.protobuf.descriptor import ServiceDescriptor
+
+from services.common.rpc.access import AccessTable
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One gRPC service: its contract, its handler and the rules of its methods.
+
+    ``max_s`` gives the longest that methods may take, in seconds, where it is not the default.
+    ``unlimited`` names the methods that are let in however much there is to do: those with a limit
+    of their own, and those that are steps of work which another service has already let in.
+    """
+
+    descriptor: ServiceDescriptor
+    servicer: object
+    register: Callable[[Any, Any], None]
+    access: AccessTable
+    max_s: Mapping[str, float]
+    unlimited: Collection[str] = ()

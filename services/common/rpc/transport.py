@@ -1,0 +1,100 @@
+"""The two ways to serve gRPC, behind one seam: an ``aio.Server`` bound to an address.
+
+``grpcio`` is gRPC's own server. ``native`` is pygrpc-native, whose HTTP/2 work runs outside the
+GIL; it serves one plaintext port, and takes the same servicers.
+"""
+
+import importlib.util
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+from grpc import aio
+
+from services.common.tls import TlsFiles
+
+_OPTIONS: Final = (
+    ("grpc.max_receive_message_length", 1024 * 1024),
+    ("grpc.max_concurrent_streams", 1_000),
+    ("grpc.keepalive_time_ms", 60_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+)
+
+
+_KEPT_BY_NATIVE: Final = frozenset({"grpc-retry-pushback-ms"})
+NATIVE_INSTALLED: Final = importlib.util.find_spec("pygrpc_native") is not None
+
+
+class Transport(StrEnum):
+    """What serves; ``auto`` is native where it is installed and the port is plaintext."""
+
+    AUTO = "auto"
+    NATIVE = "native"
+    GRPCIO = "grpcio"
+
+
+class CannotServeError(Exception):
+    """The address cannot be had, or the transport cannot do what is asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where and how to serve. ``shared`` lets several processes serve one port."""
+
+    address: str
+    transport: Transport = Transport.AUTO
+    tls: TlsFiles | None = None
+    shared: bool = False
+
+
+def chosen_transport(endpoint: Endpoint, *, native_installed: bool = NATIVE_INSTALLED) -> Transport:
+    """Return the transport that will serve. Raises ``CannotServeError`` when none can."""
+    if endpoint.transport is Transport.NATIVE:
+        if endpoint.tls is not None:
+            raise CannotServeError("SHOP_TRANSPORT=native serves no TLS: use grpcio or auto")
+        if not native_installed:
+            raise CannotServeError("SHOP_TRANSPORT=native needs the package pygrpc-native")
+    if endpoint.transport is Transport.AUTO:
+        native = native_installed and endpoint.tls is None
+        return Transport.NATIVE if native else Transport.GRPCIO
+    return endpoint.transport
+
+
+def open_server(endpoint: Endpoint) -> tuple[aio.Server, int]:
+    """Return a server bound to the endpoint and not started, and its port.
+
+    Raises ``CannotServeError`` when the endpoint cannot be had.
+    """
+    # Unless the port is meant to be shared, a second server on it must fail.
+    options = (*_OPTIONS, ("grpc.so_reuseport", int(endpoint.shared)))
+    server = _make(chosen_transport(endpoint), options)
+    try:
+        if endpoint.tls is None:
+            port = server.add_insecure_port(endpoint.address)
+        else:
+            port = server.add_secure_port(endpoint.address, endpoint.tls.server_credentials())
+    except RuntimeError:
+        raise CannotServeError(f"cannot listen on {endpoint.address}: is it in use?") from None
+    return server, port
+
+
+def _make(transport: Transport, options: tuple[tuple[str, Any], ...]) -> aio.Server:
+    if transport is Transport.GRPCIO:
+        return aio.server(options=options)
+    import pygrpc_native.aio  # an optional package
+
+    return pygrpc_native.aio.server(options=options)
+
+
+def sendable(
+    context: aio.ServicerContext[Any, Any], trailing: tuple[tuple[str, str | bytes], ...]
+) -> tuple[tuple[str, str | bytes], ...]:
+    """Return the trailing metadata without what the transport of this call refuses to send.
+
+    pygrpc-native keeps all ``grpc-`` keys but that of the details to itself, the delay to retry
+    after among them, and would leave the client without any answer; the details hold it too.
+    """
+    if not type(context).__module__.startswith("pygrpc_native"):
+        return trailing
+    return tuple(pair for pair in trailing if pair[0] not in _KEPT_BY_NATIVE)

@@ -1,0 +1,66 @@
+"""Giving a process's figures to Prometheus."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from prometheus_client import (
+    CollectorRegistry,
+    GCCollector,
+    PlatformCollector,
+    ProcessCollector,
+    generate_latest,
+    start_http_server,
+)
+
+
+class CannotExposeError(Exception):
+    """The port for the figures cannot be had."""
+
+
+def new_registry() -> CollectorRegistry:
+    """Return a registry with the figures of the process itself."""
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    GCCollector(registry=registry)
+    return registry
+
+
+@asynccontextmanager
+async def exposed_over_http(
+    registry: CollectorRegistry, host: str, port: int
+) -> AsyncIterator[None]:
+    """Serve the figures at ``http://host:port/metrics`` until the end.
+
+    Raises ``CannotExposeError`` when the port cannot be had.
+    """
+    try:
+        server, thread = start_http_server(port, host, registry)
+    except OSError as error:
+        raise CannotExposeError(
+            f"cannot serve metrics on {host}:{port}: {error.strerror}"
+        ) from None
+    try:
+        yield
+    finally:
+        await asyncio.to_thread(server.shutdown)
+        server.server_close()
+        thread.join()
+
+
+@asynccontextmanager
+async def exposed_at_socket(registry: CollectorRegistry, path: Path) -> AsyncIterator[None]:
+    """Write the figures to whoever connects to a Unix socket: the supervisor of the workers."""
+
+    async def answer(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(generate_latest(registry))
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_unix_server(answer, path)
+    try:
+        yield
+    finally:
+        server.close()

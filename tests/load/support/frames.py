@@ -1,0 +1,46 @@
+"""HTTP/2 written by hand, to say what no client library would (RFC 9113, RFC 7541)."""
+
+import struct
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+DATA, HEADERS, RST_STREAM, SETTINGS, PING, CONTINUATION = 0x0, 0x1, 0x3, 0x4, 0x6, 0x9
+END_STREAM, END_HEADERS = 0x1, 0x4
+CANCEL = 8
+
+
+def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
+    """Return one frame."""
+    return struct.pack(">I", len(payload))[1:] + struct.pack(">BBI", kind, flags, stream) + payload
+
+
+def literal(name: str, value: str) -> bytes:
+    """Return a header that is not indexed, both strings plain (RFC 7541, 6.2.2)."""
+    assert max(len(name), len(value)) < 127
+    return b"".join((b"\0", bytes([len(name)]), name.encode(), bytes([len(value)]), value.encode()))
+
+
+def grpc_headers(path: str) -> bytes:
+    """Return the header block of a gRPC call."""
+    pairs = (
+        (":method", "POST"),
+        (":scheme", "http"),
+        (":path", path),
+        (":authority", "load"),
+        ("te", "trailers"),
+        ("content-type", "application/grpc"),
+    )
+    return b"".join(literal(name, value) for name, value in pairs)
+
+
+def hello() -> bytes:
+    """Return what a client says first."""
+    return PREFACE + frame(SETTINGS, 0, 0)
+
+
+def begun_and_cancelled(path: str, calls: int, first: int = 1) -> bytes:
+    """Return so many calls, each taken back at once."""
+    block, reset = grpc_headers(path), struct.pack(">I", CANCEL)
+    return b"".join(
+        frame(HEADERS, END_HEADERS, stream, block) + frame(RST_STREAM, 0, stream, reset)
+        for stream in range(first, first + 2 * calls, 2)
+    )

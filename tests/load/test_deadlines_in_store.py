@@ -1,0 +1,100 @@
+"""A call that MongoDB keeps waiting ends in time, and so does what MongoDB does for it."""
+
+import asyncio
+import sys
+import time
+from asyncio.subprocess import PIPE
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import grpc
+import pytest
+from grpc import aio
+from pymongo import AsyncMongoClient
+
+from services.common.mongo import MongoDriver
+from tests.e2e.support.ledger import eventually
+from tests.load.support.instance import GET, LIST, Stores
+from tests.load.support.slow_server import MAX_S
+
+LATE_S = 0.1
+GONE_WITHIN_S = 0.5
+CLIENTS_S = 0.25
+
+
+@asynccontextmanager
+async def slow_server(transport: str, driver: str, stores: Stores) -> AsyncIterator[aio.Channel]:
+    arguments = (transport, driver, stores.mongo_uri, stores.database)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.load.support.slow_server", *arguments, stdin=PIPE, stdout=PIPE
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(20):
+            port = int(await process.stdout.readline())
+        async with aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            await asyncio.wait_for(channel.channel_ready(), 5.0)
+            yield channel
+        process.stdin.close()
+        async with asyncio.timeout(10):
+            assert await process.wait() == 0
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+@pytest.mark.parametrize("driver", [driver.value for driver in MongoDriver])
+@pytest.mark.parametrize("client_s", [CLIENTS_S, None], ids=["client's", "server's"])
+async def test_the_client_hears_of_its_deadline_and_the_operation_ends(
+    transport: str, driver: str, client_s: float | None, stores: Stores
+) -> None:
+    found: list[dict[str, Any]] = [
+        {"$currentOp": {}},
+        {"$match": {"ns": f"{stores.database}.products", "op": "query"}},
+    ]
+    async with (
+        AsyncMongoClient[dict[str, Any]](stores.mongo_uri) as client,
+        slow_server(transport, driver, stores) as channel,
+    ):
+
+        async def running() -> bool:
+            return bool(await (await client.admin.aggregate(found)).to_list())
+
+        async def over() -> bool:
+            return not await running()
+
+        call: Any = channel.unary_unary(GET)
+        with pytest.raises(aio.AioRpcError):  # the connection to MongoDB is there after this
+            await call(b"", timeout=CLIENTS_S)
+        await eventually(over, 3.0, "the first operation lives on")
+        begun = time.perf_counter()
+        pending = asyncio.ensure_future(_refusal(call(b"", timeout=client_s)))
+        await eventually(running, 0.2, "the operation has not begun")
+
+        error = await pending
+
+        late_s = time.perf_counter() - begun - (client_s or MAX_S)
+        assert error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        assert late_s < LATE_S
+        await eventually(over, GONE_WITHIN_S, "the operation lives on")
+
+
+async def test_a_handler_that_waits_for_something_else_ends_after_the_longest_it_may_take(
+    transport: str, stores: Stores
+) -> None:
+    async with slow_server(transport, MongoDriver.PYMONGO.value, stores) as channel:
+        method: Any = channel.unary_unary(LIST)
+        begun = time.perf_counter()
+        error = await _refusal(method(b"", timeout=3.0))
+        late_s = time.perf_counter() - begun - MAX_S
+    assert error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert 0 <= late_s < LATE_S
+
+
+async def _refusal(call: Any) -> aio.AioRpcError:
+    with pytest.raises(aio.AioRpcError) as refused:
+        await call
+    return refused.value

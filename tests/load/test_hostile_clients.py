@@ -1,0 +1,177 @@
+"""What hostile clients send harms themselves: others are served meanwhile, and in time."""
+
+import asyncio
+import os
+import resource
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from typing import Any
+
+import grpc
+import pytest
+from grpc import aio
+from shop.inventory.v1.inventory_pb2 import GetProductRequest
+
+from services.common.rpc.transport import NATIVE_INSTALLED
+from services.stack.ports import claimed_ports
+from tests.load.support import frames
+from tests.load.support.client import drive
+from tests.load.support.instance import GET, Instance, Stores, inventory, is_alive
+
+IDLE_CONNECTIONS = 2_000
+LEAST_CONNECTIONS = 500
+RESETS = 5_000
+TOO_LARGE = 5 * 1024 * 1024
+STEADY_TIMEOUT_S = 1.0
+
+Attack = Callable[[Instance], Awaitable[None]]
+
+
+async def _exchange(service: Instance, *parts: bytes, pause_s: float = 0.0) -> bytes:
+    """Send the parts and return what comes back within a moment."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", service.port)
+    answer = b""
+    try:
+        with suppress(OSError, TimeoutError):
+            for part in parts:
+                writer.write(part)
+                await writer.drain()
+                await asyncio.sleep(pause_s)
+            async with asyncio.timeout(0.3):
+                while more := await reader.read(65_536):
+                    answer += more
+    finally:
+        writer.transport.abort()
+    return answer
+
+
+async def garbage(service: Instance) -> None:
+    for size in (1, 24, 1_000, 100_000):
+        await _exchange(service, os.urandom(size))
+        await _exchange(service, frames.hello(), os.urandom(size))
+
+
+async def http1(service: Instance) -> None:
+    request = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+    assert b"200 OK" not in await _exchange(service, request)
+
+
+async def oversize(service: Instance) -> None:
+    async with aio.insecure_channel(service.address) as channel:
+        with pytest.raises(aio.AioRpcError) as refused:
+            await _get(channel, b"\0" * TOO_LARGE)
+        assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+async def idle_connections(service: Instance) -> None:
+    with ExitStack() as opened:
+        for _ in range(_allowed_connections()):
+            connection = opened.enter_context(socket.socket())
+            connection.setblocking(False)  # noqa: FBT003
+            with suppress(BlockingIOError):
+                connection.connect(("127.0.0.1", service.port))
+            await asyncio.sleep(0)
+        await asyncio.sleep(0.5)
+
+
+def _allowed_connections() -> int:
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    count = min(IDLE_CONNECTIONS, soft - len(os.listdir("/proc/self/fd")) - 100)  # noqa: PTH208
+    assert count >= LEAST_CONNECTIONS
+    return count
+
+
+async def rapid_reset(service: Instance) -> None:
+    for _ in range(4):
+        flood = frames.begun_and_cancelled(GET, RESETS // 4)
+        await _exchange(service, frames.hello(), flood)
+
+
+async def half_open(service: Instance) -> None:
+    with ExitStack() as opened:
+        for said in (b"", frames.PREFACE[:10], frames.PREFACE, frames.hello()[:-4]):
+            for _ in range(50):
+                connection = opened.enter_context(
+                    socket.create_connection(("127.0.0.1", service.port))
+                )
+                connection.sendall(said)
+            await asyncio.sleep(0)
+        await asyncio.sleep(0.5)
+
+
+async def slow_headers(service: Instance) -> None:
+    """Headers that come byte by byte, and never end."""
+    begun = frames.hello() + frames.frame(frames.HEADERS, 0, 1, frames.grpc_headers(GET))
+    drops = [frames.frame(frames.CONTINUATION, 0, 1, frames.literal("a", "b"))] * 20
+    slowly = [bytes([byte]) for byte in begun[-20:]]
+    await asyncio.gather(
+        *(_exchange(service, begun, *drops, pause_s=0.02) for _ in range(10)),
+        *(_exchange(service, begun[:-20], *slowly, pause_s=0.02) for _ in range(10)),
+    )
+
+
+async def endless_headers(service: Instance) -> None:
+    """A header block of megabytes (the CONTINUATION flood)."""
+    begun = frames.hello() + frames.frame(frames.HEADERS, 0, 1, frames.grpc_headers(GET))
+    block = b"".join(frames.literal(f"x-{n}", "y" * 100) for n in range(100))
+    more = frames.frame(frames.CONTINUATION, 0, 1, block)
+    await _exchange(service, begun, *[more] * 400)
+
+
+async def _get(channel: aio.Channel, request: bytes) -> bytes:
+    method: Any = channel.unary_unary(GET)
+    answer: bytes = await method(request, timeout=STEADY_TIMEOUT_S)
+    return answer
+
+
+@contextmanager
+def many_files() -> Iterator[None]:
+    """Allow this process and those that it starts as many descriptors as may be."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.fixture(scope="module", params=["native", "grpcio"] if NATIVE_INSTALLED else ["grpcio"])
+async def service(
+    request: pytest.FixtureRequest, stores: Stores, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Instance]:
+    folder = tmp_path_factory.mktemp("hostile")
+    with many_files(), claimed_ports(2) as (rpc, metrics):
+        async with inventory(folder, stores, (rpc, metrics), str(request.param)) as running:
+            yield running
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        garbage,
+        http1,
+        oversize,
+        idle_connections,
+        rapid_reset,
+        half_open,
+        slow_headers,
+        endless_headers,
+    ],
+    ids=lambda attack: attack.__name__,
+)
+async def test_others_are_served_while_one_client_is_hostile(
+    service: Instance, attack: Attack
+) -> None:
+    steady = service.reads(1.2, callers=2, timeout_s=STEADY_TIMEOUT_S, pause_s=0.005)
+    load = asyncio.create_task(drive(steady))
+    await asyncio.sleep(0.4)
+    async with asyncio.timeout(20.0):
+        await attack(service)
+    outcome = await load
+    assert outcome.failures == {}, outcome.said
+    assert len(outcome.accepted) > 30
+    assert is_alive(service.pid)
+    async with aio.insecure_channel(service.address) as channel:  # and newcomers too
+        request = GetProductRequest(product_id=service.stores.product_id).SerializeToString()
+        assert await _get(channel, request)

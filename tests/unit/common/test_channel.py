@@ -1,0 +1,276 @@
+"""Channels between services: what they try again, and how soon they give up or come back."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import grpc
+import pytest
+from grpc import aio
+from prometheus_client import CollectorRegistry, generate_latest
+from shop.inventory.v1 import inventory_pb2 as pb
+from shop.inventory.v1 import inventory_pb2_grpc as pb_grpc
+
+from services.common.auth.tokens import ServiceIdentity
+from services.common.call import Call, enter_call
+from services.common.errors import DeadlineExceeded
+from services.common.rpc.channel import (
+    _OPTIONS,
+    PeerCaller,
+    PeerUnavailable,
+    open_channel,
+    service_config,
+)
+from services.common.rpc.methods import Context
+from services.common.telemetry.peers import PeerMetrics
+from services.stack.ports import claimed_ports
+from tests.unit.common.fakes import new_signing_key
+
+SERVICE = "shop.inventory.v1.InventoryService"
+IDEMPOTENT = ["CommitReservation"]
+IDENTITY = ServiceIdentity("order", new_signing_key())
+COMMIT, UPDATE = pb.CommitReservationRequest(), pb.UpdateProductRequest()
+
+
+class Flaky:
+    """Refuses the first calls with a code, and answers then."""
+
+    def __init__(self, code: grpc.StatusCode, refusals: int) -> None:
+        self._code = code
+        self._refusals = refusals
+        self.calls = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(pb_grpc.InventoryServiceServicer, name)
+
+    async def CommitReservation(
+        self, request: pb.CommitReservationRequest, context: Context
+    ) -> pb.CommitReservationResponse:
+        await self._refuse(context)
+        return pb.CommitReservationResponse()
+
+    async def UpdateProduct(
+        self, request: pb.UpdateProductRequest, context: Context
+    ) -> pb.UpdateProductResponse:
+        await self._refuse(context)
+        return pb.UpdateProductResponse()
+
+    async def ReleaseReservation(
+        self, request: pb.ReleaseReservationRequest, context: Context
+    ) -> pb.ReleaseReservationResponse:
+        await asyncio.sleep(30)
+        return pb.ReleaseReservationResponse()
+
+    async def _refuse(self, context: Context) -> None:
+        self.calls += 1
+        if self.calls <= self._refusals:
+            await context.abort(self._code)
+
+
+@asynccontextmanager
+async def serving(servicer: object, port: int = 0) -> AsyncIterator[int]:
+    server = aio.server(options=[("grpc.so_reuseport", 0)])
+    pb_grpc.add_InventoryServiceServicer_to_server(servicer, server)  # type: ignore[arg-type]
+    bound = server.add_insecure_port(f"127.0.0.1:{port}")
+    await server.start()
+    try:
+        yield bound
+    finally:
+        await server.stop(None)
+
+
+@asynccontextmanager
+async def calling(port: int) -> AsyncIterator[Any]:
+    async with open_channel(f"127.0.0.1:{port}", SERVICE, IDEMPOTENT) as channel:
+        yield pb_grpc.InventoryServiceStub(channel)
+
+
+def peer(timeout_s: float = 5.0) -> PeerCaller:
+    return PeerCaller(SERVICE, IDENTITY, timeout_s)
+
+
+def counted(metrics: PeerMetrics) -> dict[tuple[str, str], float]:
+    """How many calls ended, by method and code."""
+    registry = CollectorRegistry()
+    registry.register(metrics)
+    assert f'grpc_service="{SERVICE}"' in generate_latest(registry).decode()
+    return {
+        (sample.labels["grpc_method"], sample.labels["grpc_code"]): sample.value
+        for family in registry.collect()
+        for sample in family.samples
+        if sample.name == "grpc_client_handled_total"
+    }
+
+
+# ---- what is tried again
+
+
+def test_a_channel_goes_round_and_retries_what_is_named_and_not_for_ever() -> None:
+    config = json.loads(service_config(SERVICE, ["A", "B"]))
+    assert config["loadBalancingConfig"] == [{"round_robin": {}}]
+    (methods,) = config["methodConfig"]
+    assert methods["name"] == [
+        {"service": SERVICE, "method": "A"},
+        {"service": SERVICE, "method": "B"},
+    ]
+    assert methods["retryPolicy"]["retryableStatusCodes"] == ["UNAVAILABLE", "CANCELLED"]
+    assert 2 <= methods["retryPolicy"]["maxAttempts"] <= 5
+    assert config["retryThrottling"].keys() == {"maxTokens", "tokenRatio"}
+
+
+def test_without_methods_nothing_is_retried() -> None:
+    (methods,) = json.loads(service_config(SERVICE, []))["methodConfig"]
+    assert methods["name"] == []
+
+
+async def test_an_idempotent_call_that_was_not_taken_is_made_again() -> None:
+    flaky = Flaky(grpc.StatusCode.UNAVAILABLE, refusals=1)
+    async with serving(flaky) as port, calling(port) as stub:
+        await peer().call(stub.CommitReservation, COMMIT)
+    assert flaky.calls == 2
+
+
+async def test_no_other_call_is_made_again() -> None:
+    flaky = Flaky(grpc.StatusCode.UNAVAILABLE, refusals=1)
+    async with serving(flaky) as port, calling(port) as stub:
+        with pytest.raises(PeerUnavailable):
+            await peer().call(stub.UpdateProduct, UPDATE)
+    assert flaky.calls == 1
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        grpc.StatusCode.INTERNAL,
+        grpc.StatusCode.ABORTED,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+    ],
+)
+async def test_what_was_refused_for_another_reason_is_not_made_again(
+    code: grpc.StatusCode,
+) -> None:
+    flaky = Flaky(code, refusals=1)
+    async with serving(flaky) as port, calling(port) as stub:
+        with pytest.raises((PeerUnavailable, aio.AioRpcError)):
+            await peer().call(stub.CommitReservation, COMMIT)
+    assert flaky.calls == 1
+
+
+async def test_while_many_calls_fail_few_are_made_again() -> None:
+    flaky = Flaky(grpc.StatusCode.UNAVAILABLE, refusals=10_000)
+    async with serving(flaky) as port, calling(port) as stub:
+        for _ in range(40):
+            with pytest.raises(PeerUnavailable):
+                await peer().call(stub.CommitReservation, COMMIT)
+    assert flaky.calls < 60  # of 160 without throttling
+
+
+# ---- peers that are down
+
+
+@pytest.mark.parametrize("method", ["CommitReservation", "UpdateProduct"])
+async def test_a_peer_that_is_down_fails_a_call_fast(method: str) -> None:
+    request = COMMIT if method in IDEMPOTENT else UPDATE
+    with claimed_ports(1) as (port,):
+        async with calling(port) as stub:
+            begun = time.monotonic()
+            with pytest.raises(PeerUnavailable) as down:
+                await peer(timeout_s=30.0).call(getattr(stub, method), request)
+    assert time.monotonic() - begun < 3
+    assert down.value.metadata["peer"] == SERVICE
+
+
+async def test_a_peer_that_does_not_answer_costs_no_more_than_the_time_for_it() -> None:
+    async with serving(Flaky(grpc.StatusCode.OK, 0)) as port, calling(port) as stub:
+        begun = time.monotonic()
+        with pytest.raises(PeerUnavailable) as slow:
+            await peer(timeout_s=0.2).call(stub.ReleaseReservation, pb.ReleaseReservationRequest())
+    assert 0.1 <= time.monotonic() - begun < 2
+    assert slow.value.metadata["peer_reason"] == "DEADLINE_EXCEEDED"
+
+
+def test_however_long_a_peer_was_down_it_is_looked_for_every_2_seconds() -> None:
+    backoff_ms = [ms for name, ms in _OPTIONS if name.endswith("_reconnect_backoff_ms")]
+    assert len(backoff_ms) == 3
+    assert max(backoff_ms) <= 2_000
+
+
+async def test_a_peer_that_comes_back_is_found_again_soon() -> None:
+    steady = Flaky(grpc.StatusCode.OK, 0)
+    with claimed_ports(1) as (port,):
+        async with calling(port) as stub:
+            async with serving(steady, port):
+                await peer().call(stub.UpdateProduct, UPDATE)
+            gone_until = time.monotonic() + 3.0  # longer than the first attempts to reconnect
+            while time.monotonic() < gone_until:
+                with pytest.raises(PeerUnavailable):
+                    await peer().call(stub.UpdateProduct, UPDATE)
+                await asyncio.sleep(0.1)
+            async with serving(steady, port):
+                begun = time.monotonic()
+                await _answered(stub)
+    assert time.monotonic() - begun < 3.5  # 2 s, give or take a fifth, and a slow machine
+
+
+async def _answered(stub: Any) -> None:
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                await peer().call(stub.UpdateProduct, UPDATE)
+            except PeerUnavailable:
+                await asyncio.sleep(0.02)
+            else:
+                return
+
+
+# ---- figures
+
+
+async def test_calls_are_counted_by_method_and_code() -> None:
+    metrics = PeerMetrics()
+    caller = PeerCaller(SERVICE, IDENTITY, 0.2, metrics)
+    flaky = Flaky(grpc.StatusCode.NOT_FOUND, refusals=1)
+    async with serving(flaky) as port, calling(port) as stub:
+        with pytest.raises(aio.AioRpcError):
+            await caller.call(stub.UpdateProduct, UPDATE)
+        await caller.call(stub.UpdateProduct, UPDATE)
+        await caller.call(stub.CommitReservation, COMMIT)
+        with pytest.raises(PeerUnavailable):
+            await caller.call(stub.ReleaseReservation, pb.ReleaseReservationRequest())
+    assert counted(metrics) == {
+        ("UpdateProduct", "NOT_FOUND"): 1,
+        ("UpdateProduct", "OK"): 1,
+        ("CommitReservation", "OK"): 1,
+        ("ReleaseReservation", "DEADLINE_EXCEEDED"): 1,
+    }
+
+
+async def test_a_call_that_its_caller_cancels_is_counted_as_cancelled() -> None:
+    metrics = PeerMetrics()
+    caller = PeerCaller(SERVICE, IDENTITY, 30.0, metrics)
+    async with serving(Flaky(grpc.StatusCode.OK, 0)) as port, calling(port) as stub:
+        call = asyncio.create_task(
+            caller.call(stub.ReleaseReservation, pb.ReleaseReservationRequest())
+        )
+        await asyncio.sleep(0.1)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+    assert counted(metrics) == {("ReleaseReservation", "CANCELLED"): 1}
+
+
+async def test_without_time_left_no_call_is_made() -> None:
+    flaky = Flaky(grpc.StatusCode.OK, 0)
+
+    async def late(stub: Any) -> None:
+        enter_call(Call("r", deadline=time.monotonic() + 0.01))
+        with pytest.raises(DeadlineExceeded):
+            await peer().call(stub.CommitReservation, COMMIT)
+
+    async with serving(flaky) as port, calling(port) as stub:
+        await asyncio.create_task(late(stub))
+    assert flaky.calls == 0

@@ -1,0 +1,113 @@
+"""What a server offers beside its service, on either transport."""
+
+import asyncio
+from typing import Any
+
+import grpc
+import pytest
+from grpc import aio
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
+    ProtoReflectionDescriptorDatabase,
+)
+from shop.inventory.v1 import inventory_pb2 as pb
+from shop.inventory.v1 import inventory_pb2_grpc as pb_grpc
+
+from services.common.auth.tokens import TokenVerifier
+from services.common.rpc.access import PUBLIC
+from services.common.rpc.chain import Chain, ChainOptions, LimitKind
+from services.common.rpc.compose import compose
+from services.common.rpc.health import HealthReporter
+from services.common.rpc.server import RpcServer, ServerOptions
+from services.common.rpc.service import Service
+from services.common.rpc.transport import NATIVE_INSTALLED, Endpoint, Transport, open_server
+from tests.unit.common.fakes import FakeContext
+
+SERVICE = pb.DESCRIPTOR.services_by_name["InventoryService"]
+
+
+class Unserved:
+    """An inventory whose methods nobody calls."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(pb_grpc.InventoryServiceServicer, name)
+
+
+async def started(transport: Transport, *, reflects: bool) -> tuple[aio.Server, str]:
+    endpoint = Endpoint("127.0.0.1:0", transport)
+    add = pb_grpc.add_InventoryServiceServicer_to_server
+    service = Service(SERVICE, Unserved(), add, {}, {})
+    health = HealthReporter(SERVICE.full_name, {}, {})
+    server, port = open_server(endpoint)
+    options = ChainOptions(LimitKind.OFF, max_in_flight=1, log_every_call=False)
+    chain = Chain(service, TokenVerifier({}), lambda _error: None, options)
+    RpcServer(service, chain, health, ServerOptions(endpoint, reflects, 1.0))._add_services(server)
+    await health.refresh()
+    await server.start()
+    return server, f"127.0.0.1:{port}"
+
+
+def reflected(target: str) -> set[str]:
+    with grpc.insecure_channel(target) as channel:
+        return set(ProtoReflectionDescriptorDatabase(channel).get_services())
+
+
+@pytest.fixture(params=["native", "grpcio"] if NATIVE_INSTALLED else ["grpcio"])
+def transport(request: pytest.FixtureRequest) -> Transport:
+    return Transport(request.param)
+
+
+async def test_health_is_answered(transport: Transport) -> None:
+    server, target = await started(transport, reflects=False)
+    async with aio.insecure_channel(target) as channel:
+        check = health_pb2_grpc.HealthStub(channel).Check  # type: ignore[attr-defined]
+        for name in ("", SERVICE.full_name):
+            answer = await check(health_pb2.HealthCheckRequest(service=name), timeout=5)
+            assert answer.status == health_pb2.HealthCheckResponse.SERVING
+    await server.stop(None)
+
+
+async def test_reflection_lists_what_is_served(transport: Transport) -> None:
+    server, target = await started(transport, reflects=True)
+    assert await asyncio.to_thread(reflected, target) == {
+        SERVICE.full_name,
+        "grpc.health.v1.Health",
+        "grpc.reflection.v1alpha.ServerReflection",
+    }
+    await server.stop(None)
+
+
+async def test_reflection_may_be_left_out(transport: Transport) -> None:
+    server, target = await started(transport, reflects=False)
+    with pytest.raises(grpc.RpcError) as missing:
+        await asyncio.to_thread(reflected, target)
+    assert isinstance(missing.value, grpc.Call)
+    assert missing.value.code() is grpc.StatusCode.UNIMPLEMENTED
+    await server.stop(None)
+
+
+async def test_once_told_to_drain_a_chain_refuses_new_calls_and_finishes_the_others() -> None:
+    service = Service(
+        SERVICE, Unserved(), lambda _servicer, _server: None, {"GetProduct": PUBLIC}, {}
+    )
+    options = ChainOptions(LimitKind.OFF, max_in_flight=1, log_every_call=False)
+    chain = Chain(service, TokenVerifier({}), lambda _error: None, options)
+    door = asyncio.Event()
+
+    class Waiting(Unserved):
+        async def GetProduct(self, request: Any, context: Any) -> Any:
+            await door.wait()
+            return request
+
+    composed = compose(Waiting(), SERVICE, chain.interceptors)
+    first = asyncio.create_task(composed.GetProduct("first", FakeContext().context))
+    await asyncio.sleep(0)
+    assert chain.in_flight == 1
+    chain.refuse_new_calls()
+    refused = FakeContext()
+    with pytest.raises(aio.AbortError):
+        await asyncio.create_task(composed.GetProduct("second", refused.context))
+    assert refused.aborted_with is grpc.StatusCode.UNAVAILABLE
+    door.set()
+    assert await first == "first"
+    assert chain.in_flight == 0

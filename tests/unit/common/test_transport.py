@@ -1,0 +1,90 @@
+import socket
+from pathlib import Path
+
+import pytest
+
+from services.common.rpc.transport import (
+    NATIVE_INSTALLED,
+    CannotServeError,
+    Endpoint,
+    Transport,
+    chosen_transport,
+    open_server,
+)
+from services.common.tls import TlsFiles
+
+TLS = TlsFiles(Path("/cert.pem"), Path("/key.pem"))
+AUTO, NATIVE, GRPCIO = Transport.AUTO, Transport.NATIVE, Transport.GRPCIO
+PLAINTEXT = None
+INSTALLED, MISSING = True, False
+
+
+@pytest.mark.parametrize(
+    ("wanted", "tls", "installed", "chosen"),
+    [
+        (AUTO, PLAINTEXT, INSTALLED, NATIVE),
+        (AUTO, PLAINTEXT, MISSING, GRPCIO),
+        (AUTO, TLS, INSTALLED, GRPCIO),
+        (AUTO, TLS, MISSING, GRPCIO),
+        (NATIVE, PLAINTEXT, INSTALLED, NATIVE),
+        (GRPCIO, PLAINTEXT, INSTALLED, GRPCIO),
+        (GRPCIO, PLAINTEXT, MISSING, GRPCIO),
+        (GRPCIO, TLS, INSTALLED, GRPCIO),
+        (GRPCIO, TLS, MISSING, GRPCIO),
+    ],
+)
+def test_what_serves(
+    wanted: Transport,
+    tls: TlsFiles | None,
+    installed: bool,  # noqa: FBT001
+    chosen: Transport,
+) -> None:
+    endpoint = Endpoint("127.0.0.1:0", wanted, tls)
+    assert chosen_transport(endpoint, native_installed=installed) is chosen
+
+
+@pytest.mark.parametrize(
+    ("tls", "installed", "complaint"),
+    [
+        (TLS, INSTALLED, "SHOP_TRANSPORT=native serves no TLS"),
+        (TLS, MISSING, "SHOP_TRANSPORT=native serves no TLS"),
+        (PLAINTEXT, MISSING, "SHOP_TRANSPORT=native needs the package pygrpc-native"),
+    ],
+)
+def test_native_where_it_cannot_be_is_refused(
+    tls: TlsFiles | None,
+    installed: bool,  # noqa: FBT001
+    complaint: str,
+) -> None:
+    with pytest.raises(CannotServeError, match=complaint):
+        chosen_transport(Endpoint("127.0.0.1:0", NATIVE, tls), native_installed=installed)
+
+
+def transports() -> list[Transport]:
+    return [NATIVE, GRPCIO] if NATIVE_INSTALLED else [GRPCIO]
+
+
+@pytest.mark.parametrize("transport", transports())
+async def test_a_taken_port_is_refused(transport: Transport) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(CannotServeError, match=f"cannot listen on {address}"):
+            open_server(Endpoint(address, transport))
+
+
+@pytest.mark.parametrize("transport", transports())
+async def test_a_port_is_shared_only_with_those_that_share_it(transport: Transport) -> None:
+    alone, port = open_server(Endpoint("127.0.0.1:0", transport))
+    await alone.start()
+    with pytest.raises(CannotServeError):
+        open_server(Endpoint(f"127.0.0.1:{port}", transport))
+    await alone.stop(None)
+    shared, port = open_server(Endpoint("127.0.0.1:0", transport, shared=True))
+    await shared.start()
+    another, same = open_server(Endpoint(f"127.0.0.1:{port}", transport, shared=True))
+    await another.start()
+    assert same == port
+    await shared.stop(None)
+    await another.stop(None)
