@@ -82,9 +82,9 @@ def open_server(endpoint: Endpoint) -> tuple[aio.Server, int]:
 def _make(transport: Transport, options: tuple[tuple[str, Any], ...]) -> aio.Server:
     if transport is Transport.GRPCIO:
         return aio.server(options=options)
-    import pygrpc_native.aio  # an optional package
+    from services.common.rpc.native import NativeServer  # of an optional package
 
-    return pygrpc_native.aio.server(options=options)
+    return NativeServer(options=options)
 
 
 def sendable(

@@ -1,7 +1,10 @@
+import asyncio
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
+from grpc_health.v1 import health, health_pb2_grpc
 
 from services.common.rpc.transport import (
     NATIVE_INSTALLED,
@@ -88,3 +91,19 @@ async def test_a_port_is_shared_only_with_those_that_share_it(transport: Transpo
     assert same == port
     await shared.stop(None)
     await another.stop(None)
+
+
+@pytest.mark.skipif(not NATIVE_INSTALLED, reason="it is about pygrpc-native alone")
+async def test_a_native_server_forgets_a_call_that_is_cancelled_before_it_begins() -> None:
+    from pygrpc_native import EVENT_CALL, EVENT_CANCEL
+
+    opened, _ = open_server(Endpoint("127.0.0.1:0", Transport.NATIVE))
+    server: Any = opened
+    health_pb2_grpc.add_HealthServicer_to_server(health.aio.HealthServicer(), server)
+    await server.start()
+    arrival = (EVENT_CALL, 999, 0, b"", None, ((), "client", None))
+    server._on_events([arrival, (EVENT_CANCEL, 999, 0, None, None, None)])
+    assert 999 in server._calls
+    await asyncio.sleep(0.01)
+    assert server._calls == {}
+    await server.stop(None)

@@ -52,6 +52,10 @@ class RequestLogInterceptor(MethodInterceptor):
                     write = log.warning if code in _OUR_FAULTS else log.info
                     _log_end(write, method_name, code, started)
                 raise
+            finally:
+                # The task holds the call, it the context, and that may hold the task: without
+                # this, every call would wait for the garbage collector.
+                this.carrier = None
             if every_call:
                 _log_end(log.debug, method_name, grpc.StatusCode.OK, started)
             return response
