@@ -105,15 +105,15 @@ def own_call(carrier: Carrier) -> Call:
     return call
 
 
-def remaining_s(at_most_s: float) -> float:
+def remaining_s(at_most_s: float, margin_s: float = 0.0) -> float:
     """Return how many seconds the current call has left, never more than ``at_most_s``.
 
-    Raises ``DeadlineExceeded`` when none are.
+    ``margin_s`` of them are kept for the answer. Raises ``DeadlineExceeded`` when none are left.
     """
     deadline = _current.get().deadline
     if deadline is None:
         return at_most_s
-    left = deadline - time.monotonic()
+    left = deadline - time.monotonic() - margin_s
     if left <= 0:
         raise DeadlineExceeded("the deadline of the call has passed")
     return min(left, at_most_s)

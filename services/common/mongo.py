@@ -37,6 +37,7 @@ Sort = Sequence[tuple[str, int]]
 Result = TypeVar("Result")
 
 _NAMESPACE_EXISTS: Final = 48
+_ANSWER_MARGIN_S: Final = 0.01
 _POOL_SIZE: Final = 64
 _MAJORITY: Final = WriteConcern("majority")
 _GIVES_UP_BEFORE_S: Final = 0.05  # drivers leave room for the way to the server
@@ -132,7 +133,7 @@ class _BoundedCursor:
         self._timeout_s = timeout_s
 
     async def to_list(self, length: int | None) -> list[Document]:
-        with pymongo.timeout(remaining_s(self._timeout_s)):
+        with pymongo.timeout(remaining_s(self._timeout_s, _ANSWER_MARGIN_S)):
             return await self._cursor.to_list(length)
 
 
@@ -173,7 +174,7 @@ class _BoundedCollection:
     async def _bounded(
         self, operation: Callable[..., Awaitable[Result]], *args: Any, **options: Any
     ) -> Result:
-        with pymongo.timeout(remaining_s(self._timeout_s)):
+        with pymongo.timeout(remaining_s(self._timeout_s, _ANSWER_MARGIN_S)):
             return await operation(*args, **options)
 
 
@@ -236,7 +237,7 @@ class Mongo:
 
         ``work`` may run several times: it must have no other effects.
         """
-        return await self._transactions.run(work, remaining_s(self._timeout_s))
+        return await self._transactions.run(work, remaining_s(self._timeout_s, _ANSWER_MARGIN_S))
 
     async def close(self) -> None:
         """Close all connections."""

@@ -18,6 +18,11 @@ class RedisOptions:
     url: str
     timeout_ms: int
 
+    @property
+    def timeout_s(self) -> float:
+        """The same bound in seconds."""
+        return self.timeout_ms / 1000
+
 
 @asynccontextmanager
 async def open_redis(options: RedisOptions) -> AsyncIterator[Redis]:
@@ -25,7 +30,7 @@ async def open_redis(options: RedisOptions) -> AsyncIterator[Redis]:
 
     Connecting, waiting for a connection and each command fail after ``timeout_ms`` of the options.
     """
-    timeout_s = options.timeout_ms / 1000
+    timeout_s = options.timeout_s
     pool = BlockingConnectionPool.from_url(
         options.url,
         max_connections=_POOL_SIZE,

@@ -103,8 +103,14 @@ class Supervisor:
         """Wait for the worker's end; once told to stop, drain it and at last kill it."""
         ended = asyncio.create_task(process.wait())
         stopped = asyncio.create_task(self._stop.wait())
-        await asyncio.wait({ended, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        stopped.cancel()
+        try:
+            await asyncio.wait({ended, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:  # another worker could not be started at all
+            process.terminate()
+            ended.cancel()
+            raise
+        finally:
+            stopped.cancel()
         if not ended.done():
             process.terminate()
             patience_s = self._plan.drain_timeout_s + _KILL_AFTER_DRAIN_S

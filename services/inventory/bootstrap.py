@@ -20,7 +20,7 @@ from services.inventory.settings import Settings
 from services.inventory.usecases import InventoryUseCases
 
 CHECKOUT_STEPS: Final = ("ReserveStock", "CommitReservation", "ReleaseReservation")
-MAX_S: Final = {"GetProduct": 2.0, "BatchGetProducts": 2.0}
+MAX_S: Final = {"GetProduct": 2.5, "BatchGetProducts": 2.5}
 
 
 async def run(settings: Settings) -> None:
@@ -31,7 +31,7 @@ async def run(settings: Settings) -> None:
             open_mongo(settings.mongo, settings.inventory_database)
         )
         redis = await stack.enter_async_context(open_redis(settings.redis))
-        cache = ReadThroughCache(redis, PRODUCT)
+        cache = ReadThroughCache(redis, PRODUCT, settings.redis.timeout_s)
         usecases = InventoryUseCases(
             products=CachedProducts(MongoProducts(mongo), cache),
             reservations=CachedReservations(MongoReservations(mongo), cache),

@@ -70,14 +70,13 @@ class CachedProducts:
         self, product_id: str, draft: ProductDraft, fields: Collection[str], version: int
     ) -> Product:
         """Change a product and forget the cached one."""
-        product = await self.products.update(product_id, draft, fields, version)
-        await self.cache.invalidate([product_id])
-        return product
+        async with self.cache.forgetting([product_id]):
+            return await self.products.update(product_id, draft, fields, version)
 
     async def remove(self, product_id: str) -> None:
         """Remove a product and forget the cached one."""
-        await self.products.remove(product_id)
-        await self.cache.invalidate([product_id])
+        async with self.cache.forgetting([product_id]):
+            await self.products.remove(product_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +88,8 @@ class CachedReservations:
 
     async def reserve(self, reservation_id: str, items: Sequence[ReservationItem]) -> Reservation:
         """Hold stock back."""
-        reservation = await self.reservations.reserve(reservation_id, items)
-        await self.cache.invalidate(item.product_id for item in items)
-        return reservation
+        async with self.cache.forgetting([item.product_id for item in items]):
+            return await self.reservations.reserve(reservation_id, items)
 
     async def commit(self, reservation_id: str) -> None:
         """Sell held stock, which changes nothing that a product shows."""

@@ -27,7 +27,7 @@ from services.order.settings import Settings
 from services.order.settlement import BackgroundAftermath, Settlement
 from services.order.usecases import OrderUseCases
 
-MAX_S: Final = {"GetOrder": 2.0, "ListUserOrders": 2.0}
+MAX_S: Final = {"GetOrder": 2.5, "ListUserOrders": 2.5}
 USER_SERVICE: Final = "shop.user.v1.UserService"
 INVENTORY_SERVICE: Final = "shop.inventory.v1.InventoryService"
 _IDEMPOTENT_STOCK_METHODS: Final = (
@@ -37,6 +37,7 @@ _IDEMPOTENT_STOCK_METHODS: Final = (
     "ListHeldReservations",
 )
 _MAX_BACKGROUND_TASKS: Final = 1_000
+_BACKGROUND_DRAIN_S: Final = 3.0  # what is not done by then, a reconciler does
 
 
 async def run(settings: Settings) -> None:
@@ -63,10 +64,12 @@ async def run(settings: Settings) -> None:
             InventoryServiceStub(inventory),
             PeerCaller(INVENTORY_SERVICE, identity, timeout_s, peer_metrics),
         )
-        orders = CachedOrders(MongoOrders(mongo), ReadThroughCache(redis, NEWEST_ORDERS))
+        orders = CachedOrders(
+            MongoOrders(mongo), ReadThroughCache(redis, NEWEST_ORDERS, settings.redis.timeout_s)
+        )
         settlement = Settlement(orders, stock)
         background = BackgroundTasks(_MAX_BACKGROUND_TASKS)
-        stack.push_async_callback(background.drain, settings.drain_timeout_s)
+        stack.push_async_callback(background.drain, _BACKGROUND_DRAIN_S)
         reconciler = Reconciler(orders, stock, settlement, settings.reconcile_age_s)
         await stack.enter_async_context(
             repeating("reconcile", reconciler.run, settings.reconcile_interval_s)

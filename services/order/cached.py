@@ -72,23 +72,17 @@ class CachedOrders:
 
     async def open(self, checkout: Checkout) -> Checkout:
         """Store a new checkout and forget the user's cached orders."""
-        opened = await self.orders.open(checkout)
-        await self.cache.invalidate([opened.order.user_id])
-        return opened
+        async with self.cache.forgetting([checkout.order.user_id]):
+            return await self.orders.open(checkout)
 
     async def get(self, order_id: str) -> Checkout:
         """Return a checkout, from the store of record."""
         return await self.orders.get(order_id)
 
     async def save(self, changed: Checkout) -> bool:
-        """Store the next version of a checkout and forget the user's cached orders.
-
-        If somebody else changed the order first, so did they.
-        """
-        saved = await self.orders.save(changed)
-        if saved:
-            await self.cache.invalidate([changed.order.user_id])
-        return saved
+        """Store the next version of a checkout and forget the user's cached orders."""
+        async with self.cache.forgetting([changed.order.user_id]):
+            return await self.orders.save(changed)
 
     async def note(self, progress: Checkout) -> bool:
         """Store the next version of a checkout; the cached orders stay true."""

@@ -24,6 +24,8 @@ It takes no arguments. Environment variables change what it does:
   SHOP_USER_PORT           port of the User service                (50051)
   SHOP_INVENTORY_PORT      port of the Inventory service           (50052)
   SHOP_ORDER_PORT          port of the Order service               (50053)
+  SHOP_USER_METRICS_PORT, SHOP_INVENTORY_METRICS_PORT, SHOP_ORDER_METRICS_PORT
+                           ports of their figures, 0 for none      (9101, 9102, 9103)
   SHOP_ADMIN_PASSWORD      password of the user `admin`            (generated)
   SHOP_SEED                false starts without demonstration data (true)
 The other SHOP_* variables, which the README lists, reach the services as they are.

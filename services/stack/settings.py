@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Final
 
-from pydantic import SecretStr
+from pydantic import SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from services.common.settings import PREFIX, MetricsPort, Port
@@ -31,6 +31,12 @@ class StackSettings(BaseSettings):
     bind_host: str = "127.0.0.1"
     admin_password: SecretStr | None = None
     seed: bool = True
+    tls_cert: Path | None = None
+
+    @field_validator("tls_cert")
+    @classmethod
+    def _plaintext(cls, _cert: Path | None) -> None:
+        raise ValueError("make run serves plaintext on this machine; start the services by hand")
 
     @property
     def reachable_host(self) -> str:

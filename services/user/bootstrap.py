@@ -24,7 +24,7 @@ from services.user.usecases import UserUseCases
 
 # How many passwords are hashed at once has a limit of its own.
 HASHING_METHODS: Final = ("RegisterUser", "AuthenticateUser", "ChangePassword")
-MAX_S: Final = {"GetUserProfile": 2.0}
+MAX_S: Final = {"GetUserProfile": 2.5}
 
 
 async def run(settings: Settings) -> None:
@@ -35,7 +35,9 @@ async def run(settings: Settings) -> None:
         mongo = await stack.enter_async_context(open_mongo(settings.mongo, settings.user_database))
         redis = await stack.enter_async_context(open_redis(settings.redis))
         usecases = UserUseCases(
-            users=CachedUsers(MongoUsers(mongo), ReadThroughCache(redis, USER_PROFILE)),
+            users=CachedUsers(
+                MongoUsers(mongo), ReadThroughCache(redis, USER_PROFILE, settings.redis.timeout_s)
+            ),
             sessions=MongoSessions(mongo, settings.refresh_token_lifetime_s),
             throttle=MongoThrottle(mongo, settings.login_window_s),
             passwords=stack.enter_context(

@@ -57,9 +57,8 @@ class CachedUsers:
 
     async def update(self, user_id: str, draft: ProfileDraft, fields: Collection[str]) -> User:
         """Change a user and forget the cached one."""
-        user = await self.users.update(user_id, draft, fields)
-        await self.cache.invalidate([user_id])
-        return user
+        async with self.cache.forgetting([user_id]):
+            return await self.users.update(user_id, draft, fields)
 
     async def replace_password(self, account: Account, password_hash: str) -> bool:
         """Set another password, which changes nothing that a profile shows."""

@@ -1,6 +1,6 @@
 """Clients that give up on three calls of ten leave nothing behind.
 
-``LOAD_CANCEL_SECONDS`` sets how long they go on; 8 seconds unless set.
+``LOAD_CANCEL_SECONDS`` sets how long they go on; 4 seconds unless set.
 """
 
 import os

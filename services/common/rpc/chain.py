@@ -11,18 +11,16 @@ from services.common.auth.tokens import TokenVerifier
 from services.common.rpc.adaptive_limit import AdaptiveLimit
 from services.common.rpc.interceptors.authorization import AuthorizationInterceptor
 from services.common.rpc.interceptors.base import MethodInterceptor
-from services.common.rpc.interceptors.concurrency_limit import (
-    ConcurrencyLimitInterceptor,
-    LoadGauge,
-)
+from services.common.rpc.interceptors.concurrency_limit import ConcurrencyLimitInterceptor
 from services.common.rpc.interceptors.deadline import DeadlineInterceptor
 from services.common.rpc.interceptors.drain import DrainInterceptor
 from services.common.rpc.interceptors.error_mapping import ErrorMappingInterceptor, Translate
 from services.common.rpc.interceptors.metrics import MetricsInterceptor
 from services.common.rpc.interceptors.request_log import RequestLogInterceptor
+from services.common.rpc.load_gauge import LoadGauge
+from services.common.rpc.load_metrics import LoadMetrics
 from services.common.rpc.service import Service
 from services.common.rpc.watchdog import Watchdog
-from services.common.telemetry.load import LoadMetrics
 from services.common.telemetry.rpc import RpcMetrics
 
 _LEAST_LIMIT: Final = 4

@@ -13,7 +13,7 @@ from grpc import aio
 
 from services.common.auth.tokens import ServiceIdentity
 from services.common.call import REQUEST_ID_KEY, current_call, remaining_s
-from services.common.errors import DeadlineExceeded, Unavailable
+from services.common.errors import Unavailable
 from services.common.rpc.status import read_refusal
 from services.common.telemetry.peers import PeerMetrics
 from services.common.tls import TlsFiles
@@ -123,9 +123,7 @@ class PeerCaller:
         Raises ``PeerUnavailable`` when the peer is down or overloaded, ``DeadlineExceeded``
         when no time is left, and ``grpc.aio.AioRpcError`` for what the peer refuses.
         """
-        timeout_s = remaining_s(self.timeout_s + _ANSWER_MARGIN_S) - _ANSWER_MARGIN_S
-        if timeout_s <= 0:
-            raise DeadlineExceeded("the deadline of the call has passed")
+        timeout_s = remaining_s(self.timeout_s, _ANSWER_MARGIN_S)
         metadata = (
             ("authorization", f"Bearer {self.identity.token()}"),
             (REQUEST_ID_KEY, current_call().request_id),

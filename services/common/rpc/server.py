@@ -21,6 +21,7 @@ from services.common.rpc.transport import Endpoint, Transport, chosen_transport,
 
 _DRAIN_POLL_S: Final = 0.01
 _WRITING_S: Final = 0.1
+_LAST_STREAMS_S: Final = 0.2  # streams that watch the health end with the server
 _PROBE_INTERVAL_S: Final = 1.0
 
 log = structlog.get_logger()
@@ -64,7 +65,9 @@ class RpcServer:
         await self.health.stop_serving()
         if transport is Transport.NATIVE:
             await self._finish_calls()
-        await server.stop(self.options.drain_timeout_s)
+            await server.stop(_LAST_STREAMS_S)
+        else:
+            await server.stop(self.options.drain_timeout_s)
         log.info("stopped")
 
     async def _finish_calls(self) -> None:

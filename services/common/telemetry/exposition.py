@@ -14,6 +14,8 @@ from prometheus_client import (
     start_http_server,
 )
 
+_WRITE_WITHIN_S = 1.0
+
 
 class CannotExposeError(Exception):
     """The port for the figures cannot be had."""
@@ -55,9 +57,14 @@ async def exposed_at_socket(registry: CollectorRegistry, path: Path) -> AsyncIte
     """Write the figures to whoever connects to a Unix socket: the supervisor of the workers."""
 
     async def answer(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(generate_latest(registry))
-        await writer.drain()
-        writer.close()
+        try:
+            writer.write(generate_latest(registry))
+            async with asyncio.timeout(_WRITE_WITHIN_S):
+                await writer.drain()
+        except (TimeoutError, ConnectionError):
+            pass  # whoever asked has gone; it will ask again
+        finally:
+            writer.close()
 
     server = await asyncio.start_unix_server(answer, path)
     try:

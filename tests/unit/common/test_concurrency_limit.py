@@ -7,9 +7,9 @@ import pytest
 from services.common.rpc.adaptive_limit import WINDOW_CALLS, AdaptiveLimit
 from services.common.rpc.interceptors.concurrency_limit import (
     ConcurrencyLimitInterceptor,
-    LoadGauge,
     Overloaded,
 )
+from services.common.rpc.load_gauge import LoadGauge
 from services.common.rpc.methods import Context
 from tests.unit.common.fakes import FakeContext
 

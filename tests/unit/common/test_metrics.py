@@ -15,14 +15,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
 from services.common.rpc.adaptive_limit import AdaptiveLimit
-from services.common.rpc.interceptors.concurrency_limit import (
-    ConcurrencyLimitInterceptor,
-    LoadGauge,
-)
+from services.common.rpc.interceptors.concurrency_limit import ConcurrencyLimitInterceptor
 from services.common.rpc.interceptors.metrics import MetricsInterceptor
+from services.common.rpc.load_gauge import LoadGauge
+from services.common.rpc.load_metrics import LoadMetrics
 from services.common.rpc.methods import Context, Method
 from services.common.telemetry.exposition import exposed_at_socket
-from services.common.telemetry.load import LoadMetrics
 from services.common.telemetry.peers import PeerMetrics
 from services.common.telemetry.rpc import BUCKETS_S, RpcMetrics
 from services.common.telemetry.workers import WorkerMetrics

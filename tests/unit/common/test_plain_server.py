@@ -20,14 +20,12 @@ from services.common.rpc.access import PUBLIC, SIGNED_IN
 from services.common.rpc.adaptive_limit import WINDOW_CALLS, AdaptiveLimit
 from services.common.rpc.interceptors.authorization import AuthorizationInterceptor
 from services.common.rpc.interceptors.base import MethodInterceptor
-from services.common.rpc.interceptors.concurrency_limit import (
-    ConcurrencyLimitInterceptor,
-    LoadGauge,
-)
+from services.common.rpc.interceptors.concurrency_limit import ConcurrencyLimitInterceptor
 from services.common.rpc.interceptors.deadline import DeadlineInterceptor
 from services.common.rpc.interceptors.error_mapping import ErrorMappingInterceptor
 from services.common.rpc.interceptors.metrics import MetricsInterceptor
 from services.common.rpc.interceptors.request_log import RequestLogInterceptor
+from services.common.rpc.load_gauge import LoadGauge
 from services.common.rpc.methods import Context, Method
 from services.common.rpc.transport import NATIVE_INSTALLED, Transport
 from services.common.telemetry.rpc import RpcMetrics

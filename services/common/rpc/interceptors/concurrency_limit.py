@@ -8,9 +8,10 @@ from contextlib import suppress
 from typing import Any, Final
 
 from services.common.call import own_call
-from services.common.errors import ResourceExhausted
+from services.common.errors import DeadlineExceeded, ResourceExhausted
 from services.common.rpc.adaptive_limit import AdaptiveLimit
 from services.common.rpc.interceptors.base import MethodInterceptor
+from services.common.rpc.load_gauge import LoadGauge
 from services.common.rpc.methods import Context, Method
 
 RETRY_DELAY_S: Final = 0.2
@@ -25,35 +26,6 @@ class Overloaded(ResourceExhausted):
 
     def __init__(self) -> None:
         super().__init__("the service is overloaded; come back a little later", RETRY_DELAY_S)
-
-
-class LoadGauge:
-    """How far the event loop is behind, and whether that has lasted.
-
-    A server that computes more than it waits has few calls in flight and a long queue before
-    the loop; its lag tells. As in CoDel (Nichols and Jacobson, RFC 8289), what counts is the
-    least lag over an interval: a burst passes, a standing queue does not.
-    """
-
-    TARGET_S: Final = 0.1
-    INTERVAL_S: Final = 0.2
-
-    def __init__(self) -> None:
-        self.lag_s = 0.0
-        self.overloaded = False
-        self._above_since: float | None = None
-
-    def notice(self, lag_s: float) -> None:
-        """Take notice of how late the loop came to a timer."""
-        self.lag_s = lag_s
-        if lag_s < self.TARGET_S:
-            self._above_since = None
-            self.overloaded = False
-            return
-        now = time.monotonic()
-        if self._above_since is None:
-            self._above_since = now - lag_s
-        self.overloaded = now - self._above_since >= self.INTERVAL_S
 
 
 class ConcurrencyLimitInterceptor(MethodInterceptor):
@@ -112,7 +84,11 @@ class ConcurrencyLimitInterceptor(MethodInterceptor):
                 if calls % _SAMPLE_EVERY:
                     return await method(request, context)
                 in_flight, begun = self.in_flight, clock()
-                response = await method(request, context)
+                try:
+                    response = await method(request, context)
+                except DeadlineExceeded:
+                    limit.learn(latency, clock() - begun, in_flight)
+                    raise
                 limit.learn(latency, clock() - begun, in_flight)
                 return response
             finally:

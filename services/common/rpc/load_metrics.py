@@ -5,10 +5,8 @@ from collections.abc import Iterable
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from services.common.rpc.interceptors.concurrency_limit import (
-    ConcurrencyLimitInterceptor,
-    LoadGauge,
-)
+from services.common.rpc.interceptors.concurrency_limit import ConcurrencyLimitInterceptor
+from services.common.rpc.load_gauge import LoadGauge
 
 
 class LoadMetrics(Collector):
