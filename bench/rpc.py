@@ -149,13 +149,13 @@ async def _seed(mongo_uri: str) -> None:
         )
 
 
-async def _main(rounds: int, calls: int) -> None:
+async def _main(rounds: int, calls: int, *, empty_only: bool) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = DataFolder(Path(name))
         folder.prepare()
         async with running_mongod(folder) as mongo, running_redis(folder) as redis:
             await _seed(mongo.uri)
-            compared = variants()
+            compared = [v for v in variants() if v.handler == "empty" or not empty_only]
             await asyncio.to_thread(measure, compared, [mongo.uri, redis.uri], rounds, calls)
     sys.stdout.write(
         f"{rounds} rounds of {calls:,} calls each, {CONNECTIONS * CALLS_PER_CONNECTION} at a time, "
@@ -167,5 +167,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m bench.rpc", description=__doc__)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--calls", type=int, default=6_000, help="per variant and round")
+    parser.add_argument("--empty-only", action="store_true", help="leave the product reads out")
     arguments = parser.parse_args()
-    asyncio.run(_main(arguments.rounds, arguments.calls))
+    asyncio.run(_main(arguments.rounds, arguments.calls, empty_only=arguments.empty_only))

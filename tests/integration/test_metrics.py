@@ -57,8 +57,10 @@ class Measured:
         return found
 
     async def handled(self, service: str) -> Figures:
-        """How many calls ended, by method and code."""
-        return await self.figures(service, "grpc_server_handled_total", "grpc_method", "grpc_code")
+        """How many calls ended, by method and code, without those of Order's reconciler."""
+        ended = await self.figures(service, "grpc_server_handled_total", "grpc_method", "grpc_code")
+        del ended["ListHeldReservations", "OK"]
+        return ended
 
     async def in_flight(self, service: str) -> int:
         return sum((await self.figures(service, "grpc_server_in_flight", "grpc_method")).values())
