@@ -35,8 +35,9 @@ class StackSettings(BaseSettings):
 
     @field_validator("tls_cert")
     @classmethod
-    def _plaintext(cls, _cert: Path | None) -> None:
-        raise ValueError("make run serves plaintext on this machine; start the services by hand")
+    def _plaintext(cls, cert: Path | None) -> None:
+        if cert is not None:
+            raise ValueError("the stack serves plaintext; start the services by hand for TLS")
 
     @property
     def reachable_host(self) -> str:
