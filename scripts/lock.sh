@@ -8,7 +8,7 @@ trap 'rm -rf "$tools"' EXIT
 "$tools/bin/pip" install --quiet uv
 
 compile() {
-    "$tools/bin/uv" pip compile --quiet --universal --generate-hashes --no-emit-index-url \
+    "$tools/bin/uv" pip compile --quiet --universal --generate-hashes \
         --no-header --python-version 3.11 --upgrade --extra native pyproject.toml "$@"
 }
 compile --group stack -c requirements/constraints.txt -o requirements/run.txt
