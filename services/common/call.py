@@ -10,6 +10,7 @@ from typing import Any, Final, Protocol
 
 from services.common.auth.principal import ANONYMOUS
 from services.common.errors import DeadlineExceeded
+from services.common.freshness import Freshness, Source
 
 REQUEST_ID_KEY: Final = "x-request-id"
 _ACCEPTED: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -30,10 +31,21 @@ class Call:
 
     The name and the metadata are read when they are first asked for: most calls need neither.
     ``deadline`` is in seconds of the monotonic clock; None outside a call. A call that is not
-    ``logged`` leaves no line when it is refused.
+    ``logged`` leaves no line when it is refused. ``freshness`` says what may answer its reads;
+    ``source`` and ``age_ms`` what did, if caches were involved, and how old it was.
     """
 
-    __slots__ = ("_metadata", "_request_id", "carrier", "deadline", "logged", "principal")
+    __slots__ = (
+        "_metadata",
+        "_request_id",
+        "age_ms",
+        "carrier",
+        "deadline",
+        "freshness",
+        "logged",
+        "principal",
+        "source",
+    )
 
     def __init__(
         self,
@@ -47,6 +59,17 @@ class Call:
         self.principal = ANONYMOUS
         self.logged = True
         self.deadline = deadline
+        self.freshness = Freshness.NEAR
+        self.source: Source | None = None
+        self.age_ms = 0
+
+    def answered_from(self, source: Source, age_ms: int = 0) -> None:
+        """Note what answered a read of this call. Of several, the farthest and oldest count."""
+        known = self.source
+        if known is None or source > known:
+            self.source = source
+        if age_ms > self.age_ms:
+            self.age_ms = age_ms
 
     @property
     def metadata(self) -> Iterable[tuple[str, Any]]:
