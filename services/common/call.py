@@ -68,8 +68,7 @@ class Call:
         known = self.source
         if known is None or source > known:
             self.source = source
-        if age_ms > self.age_ms:
-            self.age_ms = age_ms
+        self.age_ms = max(self.age_ms, age_ms)
 
     @property
     def metadata(self) -> Iterable[tuple[str, Any]]:

@@ -1,7 +1,7 @@
 """A value as a store gave it, which remembers how it was last shown."""
 
 from collections.abc import Callable
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 Value = TypeVar("Value")
 Shown = TypeVar("Shown")
