@@ -10,6 +10,8 @@ from typing import Annotated, Any, Self, TypeVar
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from services.common.cache.near import NearOptions
+from services.common.cache.wiring import CacheMode, CacheOptions
 from services.common.logs import LogFormat, LogLevel
 from services.common.mongo import MongoDriver, MongoOptions
 from services.common.redis import RedisOptions
@@ -48,6 +50,11 @@ class ServiceSettings(BaseSettings, ABC):
     mongo_timeout_ms: Milliseconds = 2_000
     redis_url: SecretStr
     redis_timeout_ms: Milliseconds = 200
+    redis_cluster: bool = False
+    cache: CacheMode = CacheMode.NEAR
+    near_entries: Annotated[int, Field(ge=1, le=10_000_000)] = 10_000
+    near_bytes: Annotated[int, Field(ge=1024)] = 64 * 1024 * 1024
+    near_lease_ms: Milliseconds = 1_000
     trusted_keys_file: Path
     bind_host: str = "127.0.0.1"
     reflection: bool = True
@@ -89,7 +96,15 @@ class ServiceSettings(BaseSettings, ABC):
     @property
     def redis(self) -> RedisOptions:
         """How to reach Redis."""
-        return RedisOptions(self.redis_url.get_secret_value(), self.redis_timeout_ms)
+        return RedisOptions(
+            self.redis_url.get_secret_value(), self.redis_timeout_ms, self.redis_cluster
+        )
+
+    @property
+    def caching(self) -> CacheOptions:
+        """How reads by id are cached."""
+        near = NearOptions(self.near_entries, self.near_bytes, self.near_lease_ms / 1000)
+        return CacheOptions(self.cache, near, self.redis_timeout_ms / 1000)
 
     @property
     @abstractmethod

@@ -7,7 +7,8 @@ from shop.inventory.v1 import inventory_pb2, inventory_pb2_grpc
 
 from services.common.auth.keys import load_trusted_keys
 from services.common.auth.tokens import TokenVerifier
-from services.common.cache.lookup import ReadThroughCache
+from services.common.cache.metrics import CacheMetrics
+from services.common.cache.wiring import CacheMode, open_cache
 from services.common.hosting import host
 from services.common.mongo import open_mongo
 from services.common.redis import open_redis
@@ -15,6 +16,7 @@ from services.common.rpc.service import Service
 from services.inventory.access import ACCESS
 from services.inventory.cached import PRODUCT, CachedProducts, CachedReservations
 from services.inventory.handler import InventoryHandler
+from services.inventory.ports import Products, Reservations
 from services.inventory.repository import MongoProducts, MongoReservations, prepare_schema
 from services.inventory.settings import Settings
 from services.inventory.usecases import InventoryUseCases
@@ -30,16 +32,22 @@ async def run(settings: Settings) -> None:
         mongo = await stack.enter_async_context(
             open_mongo(settings.mongo, settings.inventory_database)
         )
-        redis = await stack.enter_async_context(open_redis(settings.redis))
-        cache = ReadThroughCache(redis, PRODUCT, settings.redis.timeout_s)
-        usecases = InventoryUseCases(
-            products=CachedProducts(MongoProducts(mongo), cache),
-            reservations=CachedReservations(MongoReservations(mongo), cache),
-        )
+        products: Products = MongoProducts(mongo)
+        reservations: Reservations = MongoReservations(mongo)
+        metrics = CacheMetrics()
+        optional = {}
+        if settings.cache is not CacheMode.OFF:
+            redis = await stack.enter_async_context(open_redis(settings.redis))
+            cache = await stack.enter_async_context(
+                open_cache(redis, PRODUCT, products.get_many, settings.caching, metrics)
+            )
+            products = CachedProducts(products, cache)
+            reservations = CachedReservations(reservations, cache)
+            optional = {"redis": redis.ping}
         await host(
             Service(
                 descriptor=inventory_pb2.DESCRIPTOR.services_by_name["InventoryService"],
-                servicer=InventoryHandler(usecases),
+                servicer=InventoryHandler(InventoryUseCases(products, reservations)),
                 register=inventory_pb2_grpc.add_InventoryServiceServicer_to_server,
                 access=ACCESS,
                 max_s=MAX_S,
@@ -48,6 +56,7 @@ async def run(settings: Settings) -> None:
             settings,
             verifier=verifier,
             mongo=mongo,
-            redis=redis,
             prepare=lambda: prepare_schema(mongo),
+            optional=optional,
+            collectors=[metrics],
         )

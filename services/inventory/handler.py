@@ -43,7 +43,7 @@ class InventoryHandler(pb_grpc.InventoryServiceServicer):
     ) -> pb.GetProductResponse:
         """Return one product."""
         product = await self.usecases.get_product(request.product_id)
-        return pb.GetProductResponse(product=_product(product))
+        return pb.GetProductResponse(product=_product(product.value))
 
     async def BatchGetProducts(
         self, request: pb.BatchGetProductsRequest, context: Context
@@ -51,7 +51,7 @@ class InventoryHandler(pb_grpc.InventoryServiceServicer):
         """Return several products at once."""
         products, missing = await self.usecases.batch_get_products(request.product_ids)
         return pb.BatchGetProductsResponse(
-            products=[_product(product) for product in products], missing_ids=missing
+            products=[_product(product.value) for product in products], missing_ids=missing
         )
 
     async def ListProducts(

@@ -10,7 +10,8 @@ from shop.user.v1.user_pb2_grpc import UserServiceStub
 from services.common.auth.keys import load_signing_key, load_trusted_keys
 from services.common.auth.tokens import ServiceIdentity, TokenVerifier
 from services.common.background import BackgroundTasks, repeating
-from services.common.cache.lookup import ReadThroughCache
+from services.common.cache.metrics import CacheMetrics
+from services.common.cache.wiring import CacheMode, open_cache
 from services.common.hosting import host
 from services.common.mongo import open_mongo
 from services.common.redis import open_redis
@@ -21,6 +22,7 @@ from services.order.access import ACCESS
 from services.order.cached import NEWEST_ORDERS, CachedOrders
 from services.order.handler import OrderHandler
 from services.order.peers import InventoryPeer, UserPeer
+from services.order.ports import Orders
 from services.order.reconciler import Reconciler
 from services.order.repository import MongoOrders, prepare_schema
 from services.order.settings import Settings
@@ -46,7 +48,6 @@ async def run(settings: Settings) -> None:
         verifier = TokenVerifier(load_trusted_keys(settings.trusted_keys_file))
         identity = ServiceIdentity("order", load_signing_key(settings.order_signing_key_file))
         mongo = await stack.enter_async_context(open_mongo(settings.mongo, settings.order_database))
-        redis = await stack.enter_async_context(open_redis(settings.redis))
         users = await stack.enter_async_context(
             open_channel(settings.user_target, USER_SERVICE, ["GetUserProfile"], settings.tls)
         )
@@ -64,9 +65,18 @@ async def run(settings: Settings) -> None:
             InventoryServiceStub(inventory),
             PeerCaller(INVENTORY_SERVICE, identity, timeout_s, peer_metrics),
         )
-        orders = CachedOrders(
-            MongoOrders(mongo), ReadThroughCache(redis, NEWEST_ORDERS, settings.redis.timeout_s)
-        )
+        orders: Orders = MongoOrders(mongo)
+        cache_metrics = CacheMetrics()
+        optional = {}
+        if settings.cache is not CacheMode.OFF:
+            redis = await stack.enter_async_context(open_redis(settings.redis))
+            cache = await stack.enter_async_context(
+                open_cache(
+                    redis, NEWEST_ORDERS, orders.newest_of_users, settings.caching, cache_metrics
+                )
+            )
+            orders = CachedOrders(orders, cache)
+            optional = {"redis": redis.ping}
         settlement = Settlement(orders, stock)
         background = BackgroundTasks(_MAX_BACKGROUND_TASKS)
         stack.push_async_callback(background.drain, _BACKGROUND_DRAIN_S)
@@ -93,7 +103,7 @@ async def run(settings: Settings) -> None:
             settings,
             verifier=verifier,
             mongo=mongo,
-            redis=redis,
             prepare=lambda: prepare_schema(mongo),
-            collectors=[peer_metrics],
+            optional=optional,
+            collectors=[peer_metrics, cache_metrics],
         )

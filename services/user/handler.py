@@ -67,7 +67,7 @@ class UserHandler(pb_grpc.UserServiceServicer):
     ) -> pb.GetUserProfileResponse:
         """Return one user."""
         user = await self.usecases.get_user_profile(request.user_id)
-        return pb.GetUserProfileResponse(user=_user(user))
+        return pb.GetUserProfileResponse(user=_user(user.value))
 
     async def UpdateUserProfile(
         self, request: pb.UpdateUserProfileRequest, context: Context
