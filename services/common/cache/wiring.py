@@ -15,7 +15,7 @@ from services.common.cache.lookup import Lookup
 from services.common.cache.metrics import CacheMetrics
 from services.common.cache.near import Near, NearOptions
 from services.common.cache.read_through import Load, ReadThroughCache
-from services.common.cache.shared import RedisValues, channel
+from services.common.cache.shared import RedisValues
 from services.common.cache.upkeep import Upkeep
 from services.common.redis import RedisServers
 from services.common.snapshot import Value
@@ -52,7 +52,7 @@ async def open_cache(
     figures = CacheFigures()
     shared = RedisValues(redis, lookup)
     near: Near[Value] = Near(options.near)
-    breaker = Breaker()
+    breaker = Breaker(on_open=near.drop)
     invalidations = Invalidations(shared, breaker, figures, options.timeout_s)
     cache = ReadThroughCache(
         lookup, load, shared, near, breaker, invalidations, figures, options.timeout_s
@@ -62,9 +62,7 @@ async def open_cache(
         Upkeep(shared, breaker, invalidations, options.timeout_s).run()
     ]
     if options.mode is CacheMode.NEAR:
-        link = InvalidationLink(
-            redis, near, channel(lookup.prefix), lookup.prefix, options.near.lease_s, figures
-        )
+        link = InvalidationLink(redis, near, breaker, lookup.prefix, options.near.lease_s, figures)
         works.append(link.run())
     tasks = [asyncio.create_task(work) for work in works]
     try:
