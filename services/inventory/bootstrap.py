@@ -3,7 +3,7 @@
 from contextlib import AsyncExitStack
 from typing import Final
 
-from shop.inventory.v1 import inventory_pb2, inventory_pb2_grpc
+from shop.inventory.v1 import inventory_pb2
 
 from services.common.auth.keys import load_trusted_keys
 from services.common.auth.tokens import TokenVerifier
@@ -23,6 +23,7 @@ from services.inventory.usecases import InventoryUseCases
 
 CHECKOUT_STEPS: Final = ("ReserveStock", "CommitReservation", "ReleaseReservation")
 MAX_S: Final = {"GetProduct": 2.5, "BatchGetProducts": 2.5}
+CACHED: Final = ("GetProduct", "BatchGetProducts")
 
 
 async def run(settings: Settings) -> None:
@@ -48,10 +49,10 @@ async def run(settings: Settings) -> None:
             Service(
                 descriptor=inventory_pb2.DESCRIPTOR.services_by_name["InventoryService"],
                 servicer=InventoryHandler(InventoryUseCases(products, reservations)),
-                register=inventory_pb2_grpc.add_InventoryServiceServicer_to_server,
                 access=ACCESS,
                 max_s=MAX_S,
                 unlimited=CHECKOUT_STEPS,
+                cached=CACHED,
             ),
             settings,
             verifier=verifier,

@@ -4,7 +4,7 @@ from contextlib import AsyncExitStack
 from typing import Final
 
 from shop.inventory.v1.inventory_pb2_grpc import InventoryServiceStub
-from shop.order.v1 import order_pb2, order_pb2_grpc
+from shop.order.v1 import order_pb2
 from shop.user.v1.user_pb2_grpc import UserServiceStub
 
 from services.common.auth.keys import load_signing_key, load_trusted_keys
@@ -30,6 +30,7 @@ from services.order.settlement import BackgroundAftermath, Settlement
 from services.order.usecases import OrderUseCases
 
 MAX_S: Final = {"GetOrder": 2.5, "ListUserOrders": 2.5}
+CACHED: Final = ("ListUserOrders",)
 USER_SERVICE: Final = "shop.user.v1.UserService"
 INVENTORY_SERVICE: Final = "shop.inventory.v1.InventoryService"
 _IDEMPOTENT_STOCK_METHODS: Final = (
@@ -96,9 +97,9 @@ async def run(settings: Settings) -> None:
             Service(
                 descriptor=order_pb2.DESCRIPTOR.services_by_name["OrderService"],
                 servicer=OrderHandler(usecases),
-                register=order_pb2_grpc.add_OrderServiceServicer_to_server,
                 access=ACCESS,
                 max_s=MAX_S,
+                cached=CACHED,
             ),
             settings,
             verifier=verifier,

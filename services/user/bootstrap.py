@@ -4,7 +4,7 @@ from contextlib import AsyncExitStack
 from typing import Final
 
 from pydantic import SecretStr
-from shop.user.v1 import user_pb2, user_pb2_grpc
+from shop.user.v1 import user_pb2
 
 from services.common.auth.keys import load_signing_key, load_trusted_keys
 from services.common.auth.tokens import USER_ISSUER, TokenSigner, TokenVerifier
@@ -27,6 +27,7 @@ from services.user.usecases import UserUseCases
 # How many passwords are hashed at once has a limit of its own.
 HASHING_METHODS: Final = ("RegisterUser", "AuthenticateUser", "ChangePassword")
 MAX_S: Final = {"GetUserProfile": 2.5}
+CACHED: Final = ("GetUserProfile",)
 
 
 async def run(settings: Settings) -> None:
@@ -59,10 +60,10 @@ async def run(settings: Settings) -> None:
             Service(
                 descriptor=user_pb2.DESCRIPTOR.services_by_name["UserService"],
                 servicer=UserHandler(usecases),
-                register=user_pb2_grpc.add_UserServiceServicer_to_server,
                 access=ACCESS,
                 max_s=MAX_S,
                 unlimited=HASHING_METHODS,
+                cached=CACHED,
             ),
             settings,
             verifier=verifier,
