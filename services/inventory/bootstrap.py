@@ -1,5 +1,6 @@
 """The composition root of the Inventory service."""
 
+from collections.abc import Collection
 from contextlib import AsyncExitStack
 from typing import Final
 
@@ -37,6 +38,7 @@ async def run(settings: Settings) -> None:
         reservations: Reservations = MongoReservations(mongo)
         metrics = CacheMetrics()
         optional = {}
+        cached: Collection[str] = ()
         if settings.cache is not CacheMode.OFF:
             redis = await stack.enter_async_context(open_redis(settings.redis))
             cache = await stack.enter_async_context(
@@ -45,6 +47,7 @@ async def run(settings: Settings) -> None:
             products = CachedProducts(products, cache)
             reservations = CachedReservations(reservations, cache)
             optional = {"redis": redis.ping}
+            cached = CACHED
         await host(
             Service(
                 descriptor=inventory_pb2.DESCRIPTOR.services_by_name["InventoryService"],
@@ -52,7 +55,7 @@ async def run(settings: Settings) -> None:
                 access=ACCESS,
                 max_s=MAX_S,
                 unlimited=CHECKOUT_STEPS,
-                cached=CACHED,
+                cached=cached,
             ),
             settings,
             verifier=verifier,

@@ -1,5 +1,6 @@
 """The composition root of the Order service."""
 
+from collections.abc import Collection
 from contextlib import AsyncExitStack
 from typing import Final
 
@@ -69,6 +70,7 @@ async def run(settings: Settings) -> None:
         orders: Orders = MongoOrders(mongo)
         cache_metrics = CacheMetrics()
         optional = {}
+        cached: Collection[str] = ()
         if settings.cache is not CacheMode.OFF:
             redis = await stack.enter_async_context(open_redis(settings.redis))
             cache = await stack.enter_async_context(
@@ -78,6 +80,7 @@ async def run(settings: Settings) -> None:
             )
             orders = CachedOrders(orders, cache)
             optional = {"redis": redis.ping}
+            cached = CACHED
         settlement = Settlement(orders, stock)
         background = BackgroundTasks(_MAX_BACKGROUND_TASKS)
         stack.push_async_callback(background.drain, _BACKGROUND_DRAIN_S)
@@ -99,7 +102,7 @@ async def run(settings: Settings) -> None:
                 servicer=OrderHandler(usecases),
                 access=ACCESS,
                 max_s=MAX_S,
-                cached=CACHED,
+                cached=cached,
             ),
             settings,
             verifier=verifier,

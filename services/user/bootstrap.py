@@ -1,5 +1,6 @@
 """The composition root of the User service."""
 
+from collections.abc import Collection
 from contextlib import AsyncExitStack
 from typing import Final
 
@@ -39,6 +40,7 @@ async def run(settings: Settings) -> None:
         users: Users = MongoUsers(mongo)
         metrics = CacheMetrics()
         optional = {}
+        cached: Collection[str] = ()
         if settings.cache is not CacheMode.OFF:
             redis = await stack.enter_async_context(open_redis(settings.redis))
             cache = await stack.enter_async_context(
@@ -46,6 +48,7 @@ async def run(settings: Settings) -> None:
             )
             users = CachedUsers(users, cache)
             optional = {"redis": redis.ping}
+            cached = CACHED
         usecases = UserUseCases(
             users=users,
             sessions=MongoSessions(mongo, settings.refresh_token_lifetime_s),
@@ -63,7 +66,7 @@ async def run(settings: Settings) -> None:
                 access=ACCESS,
                 max_s=MAX_S,
                 unlimited=HASHING_METHODS,
-                cached=CACHED,
+                cached=cached,
             ),
             settings,
             verifier=verifier,

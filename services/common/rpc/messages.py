@@ -29,6 +29,17 @@ def prepared(snapshot: Snapshot[Value], build: Callable[[Value], AnyMessage]) ->
     return cast("AnyMessage", snapshot.shown(_serializing(build)))
 
 
+def joined(parts: Iterable[Message], rest: AnyMessage) -> AnyMessage:
+    """Return the serialized message of several prepared ones and the rest of its fields.
+
+    Serialized messages one after another are one message, in which repeated fields have the
+    items of all (Protocol Buffers, *Encoding*). So a prepared answer with one item is also that
+    item of a list, if the field has the same number in both. Typed as ``prepared`` is.
+    """
+    serialized = cast("Iterable[bytes]", parts)
+    return cast("AnyMessage", b"".join((*serialized, rest.SerializeToString())))
+
+
 @lru_cache(maxsize=64)  # as many as there are functions; what is more was made for one call
 def _serializing(build: Callable[[Value], Message]) -> Callable[[Value], bytes]:
     """Return the function that serializes what ``build`` makes, the same one every time."""
