@@ -1,19 +1,22 @@
 """One server to be measured: ``python -m bench.rpc_server <handler> <transport> <layers>``.
 
-Handlers: ``empty`` answers with a prepared message, ``product`` reads through the cache. Layers:
+Handlers: ``empty`` answers with a prepared message, ``product`` reads through Redis. Layers:
 ``none``, ``full``, or the name of a single interceptor. It writes its port and serves until
 its standard input ends.
 """
 
 import sys
 from contextlib import AsyncExitStack
+from typing import Final
 
 import uvloop
 from prometheus_client import CollectorRegistry
 
 from bench.empty_server import INVENTORY, EmptyHandler, serve
 from services.common.auth.tokens import TokenVerifier
-from services.common.cache.lookup import ReadThroughCache
+from services.common.cache.metrics import CacheMetrics
+from services.common.cache.near import NearOptions
+from services.common.cache.wiring import CacheMode, CacheOptions, open_cache
 from services.common.logs import LogFormat, LogLevel, configure_logs
 from services.common.mongo import MongoDriver, MongoOptions, as_domain_error, open_mongo
 from services.common.redis import RedisOptions, open_redis
@@ -27,16 +30,21 @@ from services.inventory.handler import InventoryHandler
 from services.inventory.repository import MongoProducts, MongoReservations
 from services.inventory.usecases import InventoryUseCases
 
+_CACHE: Final = CacheOptions(CacheMode.REDIS, NearOptions(1, 1, 1.0), timeout_s=1.0)
+
 
 async def _product_handler(stack: AsyncExitStack, mongo_uri: str, redis_url: str) -> object:
     mongo = await stack.enter_async_context(
         open_mongo(MongoOptions(mongo_uri, MongoDriver.MOTOR, 2_000), "bench_inventory")
     )
     redis = await stack.enter_async_context(open_redis(RedisOptions(redis_url, 1_000)))
-    cache = ReadThroughCache(redis, PRODUCT)
+    products = MongoProducts(mongo)
+    cache = await stack.enter_async_context(
+        open_cache(redis, PRODUCT, products.get_many, _CACHE, CacheMetrics())
+    )
     return InventoryHandler(
         InventoryUseCases(
-            CachedProducts(MongoProducts(mongo), cache),
+            CachedProducts(products, cache),
             CachedReservations(MongoReservations(mongo), cache),
         )
     )
