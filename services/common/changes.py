@@ -98,14 +98,14 @@ class ChangeStream:
         return Batch(self._cursor["nextBatch"], self._cursor["postBatchResumeToken"])
 
     async def close(self) -> None:
-        """Let MongoDB forget the question, as far as it answers."""
+        """Let MongoDB forget the question, as far as it answers within 1.5 s."""
         asking = self._asking
         if asking is None or not await _ended(asking, 2 * _AWAIT_S):
             return
         if not asking.cancelled() and asking.exception() is None:
             cursor = asking.result()
             name = cursor["ns"].split(".", 1)[1]
-            with suppress(PyMongoError), pymongo.timeout(self._timeout_s):
+            with suppress(PyMongoError), pymongo.timeout(_AWAIT_S):
                 await self._database.command({"killCursors": name, "cursors": [cursor["id"]]})
         await self._session.end_session()
 

@@ -41,24 +41,26 @@ def folder(tmp_path: Path) -> DataFolder:
 async def test_with_mongodb_killed_and_started_again_it_goes_on_where_it_was(
     folder: DataFolder, driver: MongoDriver, cache: NotedCache
 ) -> None:
-    async with running_mongod(folder) as store:
-        async with open_mongo(MongoOptions(store.uri, driver, TIMEOUT_MS), "shop") as mongo:
-            await prepare_backstop(mongo)
-            with capture_logs() as logs:
-                async with watching(mongo, cache) as backstop:
-                    await insert(mongo, "a")
-                    await cache.has("a")
-                    cache.refusing = True
-                    await insert(mongo, "b")
-                    await eventually(lambda: backstop.figures.failures >= 1)
-                    store.child.process.kill()
-                    await store.child.process.wait()
-                    await eventually(lambda: not backstop.figures.holding)
-                    cache.refusing = False
-                    async with running_mongod(folder, store.port):
-                        await eventually(lambda: cache.ids[-1] == "b")
-                        await insert(mongo, "c")
-                        await eventually(lambda: cache.ids[-1] == "c")
+    async with (
+        running_mongod(folder) as store,
+        open_mongo(MongoOptions(store.uri, driver, TIMEOUT_MS), "shop") as mongo,
+    ):
+        await prepare_backstop(mongo)
+        with capture_logs() as logs:
+            async with watching(mongo, cache) as backstop:
+                await insert(mongo, "a")
+                await cache.has("a")
+                cache.refusing = True
+                await insert(mongo, "b")
+                await eventually(lambda: backstop.figures.failures >= 1)
+                store.child.process.kill()
+                await store.child.process.wait()
+                await eventually(lambda: not backstop.figures.holding)
+                cache.refusing = False
+                async with running_mongod(folder, store.port):
+                    await eventually(lambda: cache.ids[-1] == "b")
+                    await insert(mongo, "c")
+                    await eventually(lambda: cache.ids[-1] == "c")
     assert backstop.figures.forgotten == 0
     assert [line["log_level"] for line in logs].count("error") == 0
     assert sum("cannot watch" in line["event"] for line in logs) == 1
