@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from bson import Timestamp
 from structlog.testing import capture_logs
 
 from services.common.cache.hold import prepare_backstop
@@ -188,8 +189,10 @@ async def test_a_mongodb_that_is_no_replica_set_is_an_error_said_once(
         open_mongo(MongoOptions(uri, driver, 10_000), "shop") as mongo,
     ):
         await mongo.ping()
+        await prepare_backstop(mongo)
         with pytest.raises(ChangesRefused):
-            await prepare_backstop(mongo)
+            async with mongo.changes([], Position(Timestamp(1, 1))):
+                pass
         backstop = backstop_on(mongo, cache)
         with capture_logs() as logs:
             async with backstop.running():
