@@ -12,6 +12,7 @@ import uvloop
 from shop.common.v1.money_pb2 import Money
 from shop.inventory.v1 import inventory_pb2, inventory_pb2_grpc
 
+from bench import lamp
 from services.common.rpc.transport import Endpoint, Transport, open_server
 
 PRODUCT_ID: Final = "0123456789abcdef01234567"
@@ -19,12 +20,12 @@ _ANSWER: Final = inventory_pb2.GetProductResponse(
     product=inventory_pb2.Product(
         product_id=PRODUCT_ID,
         sku="LMP-0001",
-        name="Desk lamp",
-        description="A lamp for a desk, with an arm that stays where it is put. " * 3,
-        category="lighting",
-        price=Money(currency_code="EUR", minor_units=4_900),
-        stock=120,
-        tags=["lamp", "desk"],
+        name=lamp.NAME,
+        description=lamp.DESCRIPTION,
+        category=lamp.CATEGORY,
+        price=Money(currency_code=lamp.CURRENCY, minor_units=lamp.CENTS),
+        stock=lamp.STOCK,
+        tags=lamp.TAGS,
         version=1,
     )
 )

@@ -1,6 +1,7 @@
 """One server to be measured: ``python -m bench.rpc_server <handler> <transport> <layers>``.
 
-Handlers: ``empty`` answers with a prepared message, ``product`` reads through the cache. Layers:
+Handlers: ``empty`` answers with a prepared message, ``product`` reads through the cache, from the
+database and the stores that follow as arguments. Layers:
 ``none``, ``full``, or the name of a single interceptor. It writes its port and serves until
 its standard input ends.
 """
@@ -32,9 +33,11 @@ from services.inventory.usecases import InventoryUseCases
 _DESCRIPTOR: Final = inventory_pb2.DESCRIPTOR.services_by_name["InventoryService"]
 
 
-async def _product_handler(stack: AsyncExitStack, mongo_uri: str, redis_url: str) -> object:
+async def _product_handler(
+    stack: AsyncExitStack, database: str, mongo_uri: str, redis_url: str
+) -> object:
     mongo = await stack.enter_async_context(
-        open_mongo(MongoOptions(mongo_uri, MongoDriver.MOTOR, 2_000), "bench_inventory")
+        open_mongo(MongoOptions(mongo_uri, MongoDriver.MOTOR, 2_000), database)
     )
     redis = await stack.enter_async_context(open_redis(RedisOptions(redis_url, 1_000)))
     cache = ReadThroughCache(redis, PRODUCT)
@@ -50,7 +53,7 @@ async def _serve(handler: str, transport: str, layers: str, *stores: str) -> Non
     async with AsyncExitStack() as stack:
         servicer = EmptyHandler() if handler == "empty" else await _product_handler(stack, *stores)
         service = Service(_DESCRIPTOR, servicer, register=_register, access=ACCESS, max_s=MAX_S)
-        options = ChainOptions(LimitKind.FIXED, max_in_flight=512, log_every_call=False)
+        options = ChainOptions(LimitKind.ADAPTIVE, max_in_flight=512, log_every_call=False)
         chain = Chain(service, TokenVerifier({}), as_domain_error, options)
         registry = CollectorRegistry()
         for collector in chain.collectors():
