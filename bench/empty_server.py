@@ -49,11 +49,12 @@ async def serve(servicer: Any, transport: str) -> None:
     await server.start()
     sys.stdout.write(f"{port}\n")
     sys.stdout.flush()
-    await _until_input_ends()
+    await until_input_ends()
     await server.stop(0)
 
 
-async def _until_input_ends() -> None:
+async def until_input_ends() -> None:
+    """Wait until whoever started the process closes its standard input."""
     reader = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(
         lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
