@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from bench.h2 import NO_SOURCE
-from bench.load import Outcome
+from bench.load import AT_ONCE, Outcome
 from bench.stores import Asked
 
 _NEAREST_FIRST: Final = ("near", "redis", "mongo", "bypass")
@@ -43,13 +43,14 @@ class Arm:
     """One way to answer, and what was measured of it: CPU per call and calls/s, by rounds.
 
     ``naive`` names the arm that does the same naively. A dear arm makes only a ``share`` of the
-    calls, so that it does not take most of the time.
+    calls, so that it does not take most of the time. ``at_once`` is how many are made at a time.
     """
 
     name: str
     claim: Claim
     naive: str = ""
     share: float = 1.0
+    at_once: int = AT_ONCE
     cpu_us: list[float] = field(default_factory=list)
     rate: list[float] = field(default_factory=list)
     calls: int = 0

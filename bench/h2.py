@@ -5,10 +5,10 @@ frames made beforehand and reads little more than the heads of those that come b
 must bring a message and the status OK, or the run has failed.
 
 The first line of its standard input is a plan (``bench.load.Target`` as JSON); each further one
-is a number of calls to make, 64 at a time, with the messages and the metadata of the plan taken in
-turn, from where the last run ended. For each run it writes a line of JSON: how long the calls
-took (``seconds``), what they cost this process (``cpu_s``), where the answers came from by their
-``x-cache`` (``sources``), or ``error``.
+says how many calls to make and how many at a time on each of four connections. The messages and the
+metadata of the plan are taken in turn, from where the last run ended. For each run it writes a line
+of JSON: how long the calls took (``seconds``), what they cost this process (``cpu_s``), where the
+answers came from by their ``x-cache`` (``sources``), or ``error``.
 """
 
 import asyncio
@@ -27,7 +27,6 @@ import uvloop
 from bench.hpack import Metadata, UnreadableHeadersError, call_headers, values
 
 CONNECTIONS: Final = 4
-CALLS_PER_CONNECTION: Final = 16
 NO_SOURCE: Final = "none"
 
 _DATA, _HEADERS, _RST_STREAM, _SETTINGS = 0x0, 0x1, 0x3, 0x4
@@ -84,9 +83,10 @@ class Script:
 class Run:
     """So many calls over several connections, and how they end."""
 
-    def __init__(self, script: Script, calls: int) -> None:
+    def __init__(self, script: Script, calls: int, per_connection: int) -> None:
         self.requests = script.requests(calls)
         self.calls: Final = calls
+        self.per_connection: Final = per_connection
         self.largest: Final = script.largest
         self.ready: Final = asyncio.Event()
         self.over: Final = asyncio.Event()
@@ -133,7 +133,7 @@ class Run:
 
 
 class Connection(asyncio.Protocol):
-    """One connection with up to 16 calls at a time."""
+    """One connection of a run."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
@@ -178,11 +178,11 @@ class Connection(asyncio.Protocol):
             self.begin()
 
     def begin(self) -> None:
-        """Begin calls until 16 are open, as far as the server's window lets them."""
+        """Begin calls until enough are open, as far as the server's window lets them."""
         self._begun = True
         frames: list[bytes] = []
         received, run = self._received, self._run
-        while len(received) < CALLS_PER_CONNECTION and self._may_send >= run.largest:
+        while len(received) < run.per_connection and self._may_send >= run.largest:
             request = next(run.requests, None)
             if request is None:
                 break
@@ -261,7 +261,8 @@ class Connection(asyncio.Protocol):
 
     def _take_settings(self, payload: bytes) -> None:
         settings = dict(_SETTING.iter_unpack(payload))
-        if settings.get(_MAX_CONCURRENT_STREAMS, CALLS_PER_CONNECTION) < CALLS_PER_CONNECTION:
+        at_once = self._run.per_connection
+        if settings.get(_MAX_CONCURRENT_STREAMS, at_once) < at_once:
             raise BrokenRunError("the server takes too few calls per connection")
         if settings.get(_INITIAL_WINDOW_SIZE, _FIRST_WINDOW) < self._run.largest:
             raise BrokenRunError("the server's windows are too small for the messages")
@@ -297,12 +298,12 @@ def _framed(message: bytes) -> bytes:
     return b"\0" + len(message).to_bytes(4, "big") + message
 
 
-async def make_calls(script: Script, calls: int) -> dict[str, Any]:
-    """Make so many calls and return what there is to tell about them.
+async def make_calls(script: Script, calls: int, per_connection: int) -> dict[str, Any]:
+    """Make so many calls, so many at a time on each connection, and return what there is to tell.
 
     Raises ``BrokenRunError`` when a call fails, or they do not all end in time.
     """
-    run = Run(script, calls)
+    run = Run(script, calls, per_connection)
     connections: list[Connection] = []
     try:
         async with asyncio.timeout(_CONNECT_WITHIN_S):
@@ -347,7 +348,7 @@ def _serve_runs() -> None:
     script = _script(orjson.loads(sys.stdin.buffer.readline()))
     for line in sys.stdin.buffer:
         try:
-            outcome = uvloop.run(make_calls(script, int(line)))
+            outcome = uvloop.run(make_calls(script, *map(int, line.split())))
         except BrokenRunError as error:
             outcome = {"error": str(error)}
         sys.stdout.buffer.write(orjson.dumps(outcome) + b"\n")

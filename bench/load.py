@@ -1,4 +1,4 @@
-"""Calls to a server from another process, 64 at a time."""
+"""Calls to a server from another process."""
 
 import subprocess
 import sys
@@ -10,10 +10,10 @@ from typing import Final
 
 import orjson
 
-from bench.h2 import CALLS_PER_CONNECTION, CONNECTIONS
+from bench.h2 import CONNECTIONS
 from bench.hpack import Metadata
 
-AT_ONCE: Final = CONNECTIONS * CALLS_PER_CONNECTION
+AT_ONCE: Final = 64
 
 
 class CallsFailedError(RuntimeError):
@@ -53,9 +53,12 @@ class Driver:
         self._said, self._heard = process.stdin, process.stdout
         self._say(orjson.dumps(_plan(target)))
 
-    def make(self, calls: int) -> Outcome:
-        """Make so many calls. Raises ``CallsFailedError`` unless each brings its answer."""
-        self._say(b"%d" % calls)
+    def make(self, calls: int, at_once: int = AT_ONCE) -> Outcome:
+        """Make so many calls, over four connections. ``at_once`` is a multiple of that.
+
+        Raises ``CallsFailedError`` unless each brings its answer.
+        """
+        self._say(b"%d %d" % (calls, at_once // CONNECTIONS))
         answer = orjson.loads(self._heard.readline() or b'{"error": "the client has ended"}')
         if "error" in answer:
             raise CallsFailedError(answer["error"])

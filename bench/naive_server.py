@@ -88,7 +88,7 @@ class CachedInventory(UncachedInventory):
         if cached is not None:
             return _response(json.loads(cached))
         fields = await self._find(request.product_id, context)
-        await self._redis.setex(key, TTL_S, json.dumps(fields))
+        await self._redis.set(key, json.dumps(fields), ex=TTL_S)
         return _response(fields)
 
 

@@ -5,11 +5,14 @@ import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import Final
 
 from bench.arms import Arm
 from bench.cpu import cpu_seconds
 from bench.load import Driver, Target, driving
 from bench.stores import StoreCounts
+
+_GENTLE: Final = 16  # at a time, while everything still has to be loaded
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +36,8 @@ def warm(entries: Sequence[Entry], counts: StoreCounts, calls: int) -> None:
     """
     for number, entry in enumerate(entries, start=1):
         sys.stderr.write(f"\rwarming {number} of {len(entries)}")
-        entry.driver.make(calls)
-        trial = Arm(entry.arm.name, entry.arm.claim)
+        entry.driver.make(calls, min(_GENTLE, entry.arm.at_once))
+        trial = Arm(entry.arm.name, entry.arm.claim, at_once=entry.arm.at_once)
         _measure(trial, entry, counts, calls)
         trial.check()
     sys.stderr.write("\n")
@@ -52,7 +55,7 @@ def race(
         for entry in random.Random(number).sample(entries, len(entries)):  # noqa: S311
             share = max(1, round(calls * entry.arm.share))
             if visiting:
-                entry.driver.make(share)
+                entry.driver.make(share, min(_GENTLE, entry.arm.at_once))
             _measure(entry.arm, entry, counts, share)
     sys.stderr.write("\n")
     for entry in entries:
@@ -62,6 +65,6 @@ def race(
 def _measure(arm: Arm, entry: Entry, counts: StoreCounts, calls: int) -> None:
     asked = counts.read()
     before = cpu_seconds(entry.pid)
-    outcome = entry.driver.make(calls)
+    outcome = entry.driver.make(calls, arm.at_once)
     cpu_s = cpu_seconds(entry.pid) - before
     arm.note(outcome, cpu_s, asked, counts.read())
