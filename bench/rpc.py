@@ -34,6 +34,7 @@ INTERCEPTORS: Final = (
     "ConcurrencyLimitInterceptor",
     "DeadlineInterceptor",
     "AuthorizationInterceptor",
+    "CacheControlInterceptor",
 )
 
 

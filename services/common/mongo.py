@@ -124,6 +124,10 @@ class Collection(Protocol):
 
     async def create_indexes(self, indexes: Sequence[IndexModel]) -> list[str]: ...  # noqa: D102
 
+    async def aggregate(self, pipeline: Sequence[Filter]) -> Sequence[Document]:
+        """Return all documents that the pipeline makes."""
+        ...
+
 
 class _BoundedCursor:
     """A query whose documents come in time."""
@@ -140,7 +144,7 @@ class _BoundedCursor:
 class _BoundedCollection:
     """A collection whose operations end with the current call, in MongoDB too (``maxTimeMS``)."""
 
-    def __init__(self, collection: Collection, timeout_s: float) -> None:
+    def __init__(self, collection: Any, timeout_s: float) -> None:
         self._collection = collection
         self._timeout_s = timeout_s
 
@@ -171,6 +175,12 @@ class _BoundedCollection:
     async def create_indexes(self, *args: Any, **options: Any) -> list[str]:
         return await self._bounded(self._collection.create_indexes, *args, **options)
 
+    async def aggregate(self, pipeline: Sequence[Filter]) -> Sequence[Document]:
+        with pymongo.timeout(remaining_s(self._timeout_s, _ANSWER_MARGIN_S)):
+            cursor = await settled(self._collection.aggregate(pipeline))
+            documents: Sequence[Document] = await cursor.to_list(None)
+            return documents
+
     async def _bounded(
         self, operation: Callable[..., Awaitable[Result]], *args: Any, **options: Any
     ) -> Result:
@@ -199,6 +209,11 @@ class Mongo:
     def collection(self, name: str) -> Collection:
         """Return a collection by name."""
         return _BoundedCollection(self._database[name], self._timeout_s)
+
+    def lasting(self, name: str) -> Collection:
+        """Return a collection whose reads see only what no failover can undo."""
+        database = self._database.with_options(read_concern=ReadConcern("majority"))
+        return _BoundedCollection(database[name], self._timeout_s)
 
     async def ping(self) -> None:
         """Raise the driver's error unless MongoDB answers as a primary does."""
