@@ -10,7 +10,7 @@ from bench.stores import Asked
 
 _NEAREST_FIRST: Final = ("near", "redis", "mongo", "bypass")
 _MAY_BE_FARTHER: Final = 0.02
-_ASKED_ANYWAY: Final = 30  # a second: health probes, the link that keeps near values true
+_ASKED_ANYWAY: Final = 100  # a second: health probes, the links that prove near values
 _ANY: Final = float("inf")
 
 

@@ -75,8 +75,8 @@ _NAIVE: Final = {
     "uncached": "naive uncached",
 }
 _NAIVE_CLAIMS: Final = {"cached": NAIVE_CACHED, "uncached": NAIVE_UNCACHED}
-_NAIVE_SHARE: Final = 0.25
-_FEWER_AT_ONCE: Final = {"ListUserOrders redis", "ListUserOrders uncached"}
+_DEAR_SHARE: Final = 0.25
+_DEAR: Final = {"ListUserOrders redis", "ListUserOrders uncached"}
 _FEW: Final = 16
 
 
@@ -154,7 +154,8 @@ def _of_service(
         arm = Arm(f"{method} {layer}", claim, at_once=extent.callers)
         if method == "GetProduct":
             arm.naive = _NAIVE[layer]
-        if arm.name in _FEWER_AT_ONCE:
+        if arm.name in _DEAR:
+            arm.share = _DEAR_SHARE
             arm.at_once = min(_FEW, extent.callers)
         entries.append(entered(stack, arm, pid, target(FRESHNESS[layer])))
     return entries
@@ -166,7 +167,7 @@ def _naive(stack: ExitStack, own: Stores, extent: Extent) -> list[Entry]:
         arguments = [mode, INVENTORY_DATABASE, own.mongo.uri, own.redis.uri]
         server = stack.enter_context(started("bench.naive_server", arguments))
         target = reading_products(server.address, shuffled(extent.products))
-        arm = Arm(f"naive {mode}", claim, share=_NAIVE_SHARE, at_once=extent.callers)
+        arm = Arm(f"naive {mode}", claim, share=_DEAR_SHARE, at_once=extent.callers)
         entries.append(entered(stack, arm, server.pid, target))
     return entries
 

@@ -25,9 +25,12 @@ class StoreCounts:
 
     def read(self) -> Asked:
         """Return how much the stores have been asked since they began."""
-        status = self.mongo.admin.command("serverStatus")
+        commands = self.mongo.admin.command("serverStatus")["metrics"]["commands"]
         info: Any = self.redis.info("stats")
-        return Asked(status["opcounters"]["query"], info["total_commands_processed"])
+        return Asked(
+            commands["find"]["total"] + commands["aggregate"]["total"],
+            info["total_commands_processed"],
+        )
 
 
 @contextmanager
