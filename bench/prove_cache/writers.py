@@ -65,7 +65,7 @@ class Writer:
         self.desk.history.writes.append(Write(question.target, rank, start, end))
 
     async def look(self, question: Question, wrote: int) -> None:
-        """Read what one twin has just written, at once, from both and most of all from the other."""
+        """Read what one twin has just written: at once, and more from the other than from it."""
         other = TWINS - 1 - wrote
         await asyncio.gather(
             self.desk.read(question, other),
