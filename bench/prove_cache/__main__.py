@@ -3,7 +3,7 @@
 Two processes of each service run on stores of their own. Client processes write and read through
 both, most of all from one what the other has just written, and note every read and write. After the
 run each read is checked against the writes acknowledged before it started. The exit code
-is 1 if a read was older than promised, or failed.
+is 1 if a read was older than promised, or failed, and 2 if the time was over too soon.
 """
 
 import argparse
@@ -16,10 +16,11 @@ import orjson
 
 from bench.prove_cache.checker import Promise, check
 from bench.prove_cache.faults import KINDS
+from bench.prove_cache.history import History
 from bench.prove_cache.report import figures, report
 from bench.prove_cache.run import Options, run
 
-_NO_READS: Final = 2
+_CUT_SHORT: Final = 2
 
 
 def main() -> int:
@@ -43,10 +44,16 @@ def main() -> int:
     if arguments.json is not None:
         found = orjson.dumps(figures(history, verdict), option=orjson.OPT_INDENT_2)
         arguments.json.write_bytes(found)
-    if not verdict.strict:
-        _tell("nothing was checked")
-        return _NO_READS
-    return 0 if verdict.kept else 1
+    if not verdict.kept:
+        return 1
+    if len(history.reads) < options.reads or not _all_seen(options, history):
+        _tell("the time was over before the run was")
+        return _CUT_SHORT
+    return 0
+
+
+def _all_seen(options: Options, history: History) -> bool:
+    return {fault.kind for fault in history.faults} >= set(options.faults)
 
 
 def _parser() -> argparse.ArgumentParser:

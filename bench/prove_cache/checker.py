@@ -70,7 +70,7 @@ class Verdict:
     near: list[float] = field(default_factory=list)
     """The staleness of every read answered from a process's own memory."""
     windows: dict[str, Window] = field(default_factory=dict)
-    failed: Counter[str] = field(default_factory=Counter)
+    failed: list[Read] = field(default_factory=list)
     excused: Counter[str] = field(default_factory=Counter)
     """Reads that failed in a process that was killed."""
 
@@ -129,7 +129,10 @@ def _count_failure(verdict: Verdict, read: Read, kills: Sequence[Fault]) -> None
         and read.start <= kill.end + _RECONNECTION_S
         for kill in kills
     )
-    (verdict.excused if excused else verdict.failed)[read.code] += 1
+    if excused:
+        verdict.excused[read.code] += 1
+    else:
+        verdict.failed.append(read)
 
 
 class _RedisWindows:

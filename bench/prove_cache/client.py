@@ -12,10 +12,11 @@ from typing import Any, Final
 
 import uvloop
 
-from bench.prove_cache import calls, writers
-from bench.prove_cache.calls import Desk, Question, opened_twins
+from bench.prove_cache import questions, writers
+from bench.prove_cache.calls import Desk, opened_twins
 from bench.prove_cache.creator import Creator
 from bench.prove_cache.plan import Plan
+from bench.prove_cache.questions import Question, View
 from bench.prove_cache.seeds import seeded
 from bench.prove_cache.writers import Writer
 
@@ -23,15 +24,19 @@ _TELL_EVERY_S: Final = 0.25
 _ZIPF_EXPONENT: Final = 1.1
 
 
-def questions(plan: Plan) -> list[Question]:
-    """Return everything that can be read, in an order that depends on the seed alone."""
+def views(plan: Plan) -> list[View]:
+    """Return the products that can be read."""
     assets = plan.assets
+    stocked = [*assets.reserved, *(customer.buys for customer in assets.customers)]
+    return [*map(questions.version, assets.updated), *map(questions.sold, stocked)]
+
+
+def readable(plan: Plan) -> list[Question]:
+    """Return everything that can be read, in an order that depends on the seed alone."""
     found = [
-        *(calls.product(product_id) for product_id in assets.updated),
-        *(calls.stock(stocked) for stocked in assets.reserved),
-        *(calls.stock(customer.buys) for customer in assets.customers),
-        *(calls.profile(customer.user_id) for customer in assets.customers),
-        *(calls.orders(customer.user_id) for customer in assets.customers),
+        *map(questions.product, views(plan)),
+        *(questions.profile(customer.user_id) for customer in plan.assets.customers),
+        *(questions.orders(customer.user_id) for customer in plan.assets.customers),
     ]
     seeded(plan.seed, "popularity").shuffle(found)
     return found
@@ -61,9 +66,10 @@ def work(desk: Desk) -> Iterator[Coroutine[Any, Any, None]]:
             yield writers.buy(writer("buy", index), customer)
     if plan.number == 0:
         yield Creator(writer("create")).run()
-    readable = questions(plan)
+    found = readable(plan)
     for index in range(plan.readers):
-        yield writers.read_on(writer("read", index), readable, zipf(len(readable)))
+        yield writers.read_on(writer("read", index), found, zipf(len(found)))
+    yield writers.read_several(writer("several"), views(plan))
 
 
 async def run(plan: Plan) -> None:

@@ -13,9 +13,10 @@ from typing import Any, Final
 from shop.common.v1.money_pb2 import Money
 from shop.inventory.v1 import inventory_pb2
 
-from bench.prove_cache import calls
-from bench.prove_cache.calls import CALL_TIMEOUT_S, Question, bearer
+from bench.prove_cache import questions
+from bench.prove_cache.calls import bearer
 from bench.prove_cache.history import GONE
+from bench.prove_cache.questions import CALL_TIMEOUT_S, Question
 from bench.prove_cache.twins import TWINS
 from bench.prove_cache.writers import Send, Writer, update
 
@@ -50,7 +51,7 @@ class Creator:
         if product_id is None:
             return
         self.writer.desk.history.foreseen += product_id in foreseen
-        question = calls.product(product_id)
+        question = _question(product_id)
         for number in range(_UPDATES):
             await self._change(question, update(product_id, f"Text {number}", self._metadata))
         await self._delete(question, product_id)
@@ -60,7 +61,7 @@ class Creator:
         foreseen = [] if last_id is None else next_ids(last_id, time.time())
         for product_id in foreseen:
             for either in range(TWINS):
-                await self.writer.desk.read(calls.product(product_id), either)
+                await self.writer.desk.read(_question(product_id), either)
         return foreseen
 
     async def _create(self, twin: int) -> str | None:
@@ -78,7 +79,7 @@ class Creator:
             return None
         product_id: str = answer.product.product_id
         self.last_ids[twin] = product_id
-        question = calls.product(product_id)
+        question = _question(product_id)
         self.writer.note(question, answer.product.version, start, time.monotonic())
         await self.writer.look(question, twin)
         return product_id
@@ -111,6 +112,10 @@ class Creator:
 
     async def _once(self, twin: int, send: Send) -> Any:
         return await self.writer.desk.once(send(self.writer.desk.twins[twin]))
+
+
+def _question(product_id: str) -> Question:
+    return questions.product(questions.version(product_id))
 
 
 def draft(sku: str, stock: int = 10) -> inventory_pb2.Product:

@@ -7,9 +7,10 @@ from typing import Final
 from shop.inventory.v1 import inventory_pb2
 from shop.user.v1 import user_pb2
 
-from bench.prove_cache.calls import CALL_TIMEOUT_S, Twin, bearer
+from bench.prove_cache.calls import bearer
 from bench.prove_cache.creator import draft
 from bench.prove_cache.plan import Assets, Customer, Stocked
+from bench.prove_cache.questions import CALL_TIMEOUT_S, Twin
 from bench.prove_cache.writers import FULL_NAME
 from services.common.auth.keys import SigningKey, load_signing_key
 from services.common.auth.principal import Principal, Role

@@ -1,13 +1,13 @@
 """What a check found, for a person and for a program."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from math import ceil
 from typing import Any, Final
 
 from bench.prove_cache.checker import Broken, Promise, Verdict, Window
-from bench.prove_cache.history import GONE, NOT_THERE_YET, History
+from bench.prove_cache.history import GONE, NOT_THERE_YET, History, Read
 
 _SHOWN_IN_FULL: Final = 10
 _NO_EVENT: Final = 3.0
@@ -42,7 +42,7 @@ def figures(history: History, verdict: Verdict) -> dict[str, Any]:
         "stale_share_below": upper_bound(verdict.strict) if not verdict.stale else None,
         "near": {"of all": _spread(verdict.near), "of the stale": _spread(_stale(verdict))},
         "redis_fault_windows": {kind: asdict(window) for kind, window in verdict.windows.items()},
-        "failed_reads": dict(verdict.failed),
+        "failed_reads": dict(_codes(verdict.failed)),
         "failed_reads_of_killed_processes": dict(verdict.excused),
         "writes": _acknowledged(history),
         "failed_writes": dict(history.failed_writes),
@@ -70,7 +70,7 @@ def _lines(history: History, verdict: Verdict, promise: Promise) -> Iterator[str
     )
     yield f"  behind not found  {history.foreseen:,} products created under an id just asked for"
     yield f"faults              {_counts(Counter(fault.kind for fault in history.faults))}"
-    yield f"failed reads        {_counts(verdict.failed)}"
+    yield f"failed reads        {_counts(_codes(verdict.failed))}"
     yield f"  of the killed     {_counts(verdict.excused)}"
     yield from _near_lines(verdict)
     for kind, window in verdict.windows.items():
@@ -84,6 +84,8 @@ def _lines(history: History, verdict: Verdict, promise: Promise) -> Iterator[str
     begun = min((read.start for read in history.reads), default=0.0)
     for broken in verdict.stale[:_SHOWN_IN_FULL]:
         yield f"  {_describe(broken, begun)}"
+    for read in verdict.failed[:_SHOWN_IN_FULL]:
+        yield f"  failed: {_place(read, begun)}: {read.code} after {_ms(read.end - read.start)}"
 
 
 def _near_lines(verdict: Verdict) -> Iterator[str]:
@@ -109,13 +111,15 @@ def _window_line(kind: str, window: Window, promise: Promise) -> str:
 
 
 def _describe(broken: Broken, begun: float) -> str:
-    read = broken.read
-    asked = f", asked for {read.asked}" if read.asked else ""
     return (
-        f"{read.target} at {read.start - begun:.4f} s from {read.by} ({read.source}{asked}): "
-        f"showed {_rank(broken.shown)}, owed {_rank(broken.owed)}, "
+        f"{_place(broken.read, begun)}: showed {_rank(broken.shown)}, owed {_rank(broken.owed)}, "
         f"acknowledged {_ms(broken.staleness_s)} before"
     )
+
+
+def _place(read: Read, begun: float) -> str:
+    asked = f", asked for {read.asked}" if read.asked else ""
+    return f"{read.target} at {read.start - begun:.4f} s from {read.by} ({read.source}{asked})"
 
 
 def _plain(broken: Broken) -> Mapping[str, Any]:
@@ -125,6 +129,10 @@ def _plain(broken: Broken) -> Mapping[str, Any]:
         "owed": broken.owed,
         "acknowledged": broken.acknowledged,
     }
+
+
+def _codes(reads: Iterable[Read]) -> Counter[str]:
+    return Counter(read.code for read in reads)
 
 
 def _rank(rank: int) -> str:

@@ -11,15 +11,17 @@ from shop.inventory.v1 import inventory_pb2
 from shop.order.v1 import order_pb2
 from shop.user.v1 import user_pb2
 
-from bench.prove_cache import calls
-from bench.prove_cache.calls import CALL_TIMEOUT_S, Desk, Question, Twin, bearer
-from bench.prove_cache.history import OK, Write
+from bench.prove_cache import questions
+from bench.prove_cache.calls import Desk, bearer
+from bench.prove_cache.history import Write
 from bench.prove_cache.plan import Customer, Stocked
+from bench.prove_cache.questions import CALL_TIMEOUT_S, Question, Twin, View
 from bench.prove_cache.twins import TWINS
 
 FULL_NAME: Final = "Number"
 _MEAN_PAUSE_S: Final = 0.02
 _MOST_PIECES: Final = 10_000
+_SEVERAL: Final = 4
 _FRESHNESS: Final = ("", "no-near", "no-cache")
 _FRESHNESS_WEIGHTS: Final = (80, 12, 8)
 
@@ -81,7 +83,11 @@ class Writer:
 
 async def update_product(writer: Writer, product_id: str) -> None:
     """Keep changing a product; the answers say which version came of it."""
-    question, metadata, number = calls.product(product_id), bearer(writer.desk.plan.admin), 0
+    question, metadata, number = (
+        questions.product(questions.version(product_id)),
+        bearer(writer.desk.plan.admin),
+        0,
+    )
     while not writer.stopping:
         number += 1
         start = time.monotonic()
@@ -105,7 +111,11 @@ def update(product_id: str, description: str, metadata: Any) -> Send:
 
 async def reserve(writer: Writer, stocked: Stocked) -> None:
     """Keep reserving a piece of a product."""
-    question, metadata, number = calls.stock(stocked), bearer(writer.desk.plan.service), 0
+    question, metadata, number = (
+        questions.product(questions.sold(stocked)),
+        bearer(writer.desk.plan.service),
+        0,
+    )
     while not writer.stopping:
         number += 1
         await writer.numbered(question, number, _reservation(stocked.product_id, number, metadata))
@@ -124,7 +134,7 @@ def _reservation(product_id: str, number: int, metadata: Any) -> Send:
 
 async def rename(writer: Writer, customer: Customer) -> None:
     """Keep changing the full name of a customer."""
-    question, number = calls.profile(customer.user_id), 0
+    question, number = questions.profile(customer.user_id), 0
     while not writer.stopping:
         number += 1
         await writer.numbered(question, number, _renaming(customer, number))
@@ -143,7 +153,10 @@ def _renaming(customer: Customer, number: int) -> Send:
 
 async def buy(writer: Writer, customer: Customer) -> None:
     """Buy one piece, then two, then three: each is a sale and a new order at once."""
-    orders, stock = calls.orders(customer.user_id), calls.stock(customer.buys)
+    orders, stock = (
+        questions.orders(customer.user_id),
+        questions.product(questions.sold(customer.buys)),
+    )
     number = sold = 0
     while not writer.stopping and number < _MOST_PIECES:
         number += 1
@@ -169,11 +182,20 @@ def _order(customer: Customer, number: int) -> Send:
     )
 
 
-async def read_on(writer: Writer, questions: Sequence[Question], weights: Sequence[float]) -> None:
+async def read_on(writer: Writer, readable: Sequence[Question], weights: Sequence[float]) -> None:
     """Keep reading whatever is there, each thing as often as its weight says."""
     while not writer.stopping:
-        (question,) = writer.chance.choices(questions, weights)
+        (question,) = writer.chance.choices(readable, weights)
         (asked,) = writer.chance.choices(_FRESHNESS, _FRESHNESS_WEIGHTS)
-        note = await writer.desk.read(question, writer.chance.randrange(TWINS), asked)
-        if note.code != OK:
-            await writer.pause()
+        await writer.desk.read(question, writer.chance.randrange(TWINS), asked)
+
+
+async def read_several(writer: Writer, views: Sequence[View]) -> None:
+    """Keep reading several products in one call.
+
+    Never near: the answer says of all of them together where they are from.
+    """
+    while not writer.stopping:
+        chosen = tuple(writer.chance.sample(views, _SEVERAL))
+        twin = writer.chance.randrange(TWINS)
+        await writer.desk.read(questions.products(chosen), twin, "no-near")

@@ -177,7 +177,7 @@ def test_any_other_failed_read_breaks_the_promise() -> None:
     ):
         verdict = checked([failure], faults=[killed, frozen])
         assert not verdict.kept
-        assert verdict.failed == {failure.code: 1}
+        assert verdict.failed == [failure]
 
 
 def test_reads_that_owe_nothing_are_not_counted_as_checked() -> None:

@@ -43,6 +43,14 @@ def test_a_stale_read_is_reported_with_all_that_is_known_of_it() -> None:
     assert (first["shown"], first["owed"], first["by"]) == (1, 2, "inventory-1")
 
 
+def test_a_failed_read_is_reported_with_its_code() -> None:
+    failed = read(0, 11.0)._replace(shown=None, code="INTERNAL")
+    history = History(WRITES, [failed])
+    text = report(history, check(history, PROMISE), PROMISE)
+    assert "failed reads        INTERNAL 1" in text
+    assert "product:1 at 0.0000 s from inventory-1 (redis): INTERNAL after 100.0 ms" in text
+
+
 def test_the_windows_of_redis_faults_are_reported_by_kind() -> None:
     fault = Fault("redis-freeze", 9.5, 10.25)
     history = History(WRITES, [read(1, 10.5)], [fault])
