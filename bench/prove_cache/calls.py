@@ -56,11 +56,11 @@ class Desk:
         call = question.ask(self.twins[twin], metadata)
         try:
             ranks = question.ranks(await call)
-            source = _source(await call.trailing_metadata())
+            source = source_of(await call.trailing_metadata())
         except WrongObjectError:
             code = WRONG_OBJECT
         except aio.AioRpcError as error:
-            source = _source(error.trailing_metadata())
+            source = source_of(error.trailing_metadata())
             if error.code() is not grpc.StatusCode.NOT_FOUND:
                 code = error.code().name
         end = time.monotonic()
@@ -82,7 +82,8 @@ class Desk:
             return None
 
 
-def _source(metadata: Any) -> str:
+def source_of(metadata: Any) -> str:
+    """Return where an answer says it is from, without how old it is."""
     for key, value in metadata or ():
         if key == _SOURCE_KEY:
             return str(value).partition(";")[0].strip()

@@ -75,6 +75,16 @@ class Verdict:
     """Reads that failed in a process that was killed."""
 
     @property
+    def first_of_each(self) -> list[Broken]:
+        """The first stale read of each write that was missed."""
+        first: dict[tuple[str, float], Broken] = {}
+        for broken in self.stale:
+            known = first.setdefault((broken.read.target, broken.acknowledged), broken)
+            if broken.read.start < known.read.start:
+                first[broken.read.target, broken.acknowledged] = broken
+        return sorted(first.values(), key=lambda broken: broken.read.start)
+
+    @property
     def kept(self) -> bool:
         """Whether the promise was kept."""
         return not self.stale and not self.failed

@@ -38,7 +38,8 @@ def figures(history: History, verdict: Verdict) -> dict[str, Any]:
         "just_after_a_write": verdict.just_after,
         "nothing_owed": verdict.nothing_owed,
         "stale": len(verdict.stale),
-        "first_stale": [_plain(broken) for broken in verdict.stale[:_SHOWN_IN_FULL]],
+        "writes_missed": len(verdict.first_of_each),
+        "first_stale": [_plain(broken) for broken in verdict.first_of_each[:_SHOWN_IN_FULL]],
         "stale_share_below": upper_bound(verdict.strict) if not verdict.stale else None,
         "near": {"of all": _spread(verdict.near), "of the stale": _spread(_stale(verdict))},
         "redis_fault_windows": {kind: asdict(window) for kind, window in verdict.windows.items()},
@@ -75,14 +76,16 @@ def _lines(history: History, verdict: Verdict, promise: Promise) -> Iterator[str
     yield from _near_lines(verdict)
     for kind, window in verdict.windows.items():
         yield _window_line(kind, window, promise)
-    yield f"stale reads         {len(verdict.stale):,}"
+    first = verdict.first_of_each
+    missed = f", which missed {len(first):,} writes; the first of each" if first else ""
+    yield f"stale reads         {len(verdict.stale):,}{missed}"
     if not verdict.stale and (bound := upper_bound(verdict.strict)) is not None:
         yield (
             f"  at 95 %           fewer than {bound * 1e6:.3g} in a million "
             "(rule of three: Hanley and Lippman-Hand, JAMA 1983)"
         )
     begun = min((read.start for read in history.reads), default=0.0)
-    for broken in verdict.stale[:_SHOWN_IN_FULL]:
+    for broken in first[:_SHOWN_IN_FULL]:
         yield f"  {_describe(broken, begun)}"
     for read in verdict.failed[:_SHOWN_IN_FULL]:
         yield f"  failed: {_place(read, begun)}: {read.code} after {_ms(read.end - read.start)}"

@@ -72,6 +72,12 @@ def test_staleness_counts_from_the_oldest_write_that_was_missed() -> None:
     assert broken.owed == 3
 
 
+def test_of_several_reads_that_missed_one_write_the_first_stands_for_all() -> None:
+    verdict = checked([read(1, 10.3), read(1, 10.2), read(2, 10.6), read(1, 10.4)])
+    assert len(verdict.stale) == 4
+    assert [broken.read.start for broken in verdict.first_of_each] == [10.2, 10.6]
+
+
 def test_a_near_read_may_miss_what_was_acknowledged_less_than_the_bound_before() -> None:
     verdict = checked([read(1, 10.9, "near")])
     assert verdict.kept
