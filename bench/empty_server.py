@@ -10,10 +10,12 @@ from typing import Any, Final
 
 import uvloop
 from shop.common.v1.money_pb2 import Money
-from shop.inventory.v1 import inventory_pb2, inventory_pb2_grpc
+from shop.inventory.v1 import inventory_pb2
 
+from services.common.rpc.registration import register
 from services.common.rpc.transport import Endpoint, Transport, open_server
 
+INVENTORY: Final = inventory_pb2.DESCRIPTOR.services_by_name["InventoryService"]
 PRODUCT_ID: Final = "0123456789abcdef01234567"
 _ANSWER: Final = inventory_pb2.GetProductResponse(
     product=inventory_pb2.Product(
@@ -44,7 +46,7 @@ class EmptyHandler:
 async def serve(servicer: Any, transport: str) -> None:
     """Serve the Inventory service on a free port until the standard input ends."""
     server, port = open_server(Endpoint("127.0.0.1:0", Transport(transport)))
-    inventory_pb2_grpc.add_InventoryServiceServicer_to_server(servicer, server)
+    register(servicer, INVENTORY, server)
     await server.start()
     sys.stdout.write(f"{port}\n")
     sys.stdout.flush()

@@ -37,6 +37,7 @@ INTERCEPTORS: Final = (
     "ConcurrencyLimitInterceptor",
     "DeadlineInterceptor",
     "AuthorizationInterceptor",
+    "CacheControlInterceptor",
 )
 
 

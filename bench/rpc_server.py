@@ -7,13 +7,11 @@ its standard input ends.
 
 import sys
 from contextlib import AsyncExitStack
-from typing import Any, Final
 
 import uvloop
 from prometheus_client import CollectorRegistry
-from shop.inventory.v1 import inventory_pb2, inventory_pb2_grpc
 
-from bench.empty_server import EmptyHandler, serve
+from bench.empty_server import INVENTORY, EmptyHandler, serve
 from services.common.auth.tokens import TokenVerifier
 from services.common.cache.lookup import ReadThroughCache
 from services.common.logs import LogFormat, LogLevel, configure_logs
@@ -23,13 +21,11 @@ from services.common.rpc.chain import Chain, ChainOptions, LimitKind
 from services.common.rpc.compose import compose
 from services.common.rpc.service import Service
 from services.inventory.access import ACCESS
-from services.inventory.bootstrap import MAX_S
+from services.inventory.bootstrap import CACHED, MAX_S
 from services.inventory.cached import PRODUCT, CachedProducts, CachedReservations
 from services.inventory.handler import InventoryHandler
 from services.inventory.repository import MongoProducts, MongoReservations
 from services.inventory.usecases import InventoryUseCases
-
-_DESCRIPTOR: Final = inventory_pb2.DESCRIPTOR.services_by_name["InventoryService"]
 
 
 async def _product_handler(stack: AsyncExitStack, mongo_uri: str, redis_url: str) -> object:
@@ -49,7 +45,7 @@ async def _product_handler(stack: AsyncExitStack, mongo_uri: str, redis_url: str
 async def _serve(handler: str, transport: str, layers: str, *stores: str) -> None:
     async with AsyncExitStack() as stack:
         servicer = EmptyHandler() if handler == "empty" else await _product_handler(stack, *stores)
-        service = Service(_DESCRIPTOR, servicer, register=_register, access=ACCESS, max_s=MAX_S)
+        service = Service(INVENTORY, servicer, access=ACCESS, max_s=MAX_S, cached=CACHED)
         options = ChainOptions(LimitKind.FIXED, max_in_flight=512, log_every_call=False)
         chain = Chain(service, TokenVerifier({}), as_domain_error, options)
         registry = CollectorRegistry()
@@ -60,11 +56,7 @@ async def _serve(handler: str, transport: str, layers: str, *stores: str) -> Non
             for interceptor in chain.interceptors
             if layers == "full" or layers == type(interceptor).__name__
         ]
-        await serve(compose(servicer, _DESCRIPTOR, wanted), transport)
-
-
-def _register(servicer: Any, server: Any) -> None:
-    inventory_pb2_grpc.add_InventoryServiceServicer_to_server(servicer, server)
+        await serve(compose(servicer, INVENTORY, wanted), transport)
 
 
 if __name__ == "__main__":

@@ -1,17 +1,17 @@
 """What every service does alike: serve behind the interceptors, with health from its stores."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.registry import Collector
-from redis.asyncio import Redis
 
 from services.common.auth.tokens import TokenVerifier
 from services.common.mongo import Mongo, as_domain_error
 from services.common.rpc.chain import Chain
-from services.common.rpc.health import HealthReporter
+from services.common.rpc.health import HealthReporter, Probe
 from services.common.rpc.server import RpcServer
 from services.common.rpc.service import Service
 from services.common.settings import ServiceSettings
@@ -43,8 +43,8 @@ async def host(
     *,
     verifier: TokenVerifier,
     mongo: Mongo,
-    redis: Redis,
     prepare: Callable[[], Awaitable[None]],
+    optional: Mapping[str, Probe] = MappingProxyType({}),
     collectors: Iterable[Collector] = (),
 ) -> None:
     """Serve until told to stop.
@@ -52,12 +52,13 @@ async def host(
     The service's figures are exposed with those of ``collectors``.
 
     ``prepare`` runs once, as soon as MongoDB answers; until it has succeeded, and whenever
-    MongoDB does not answer, the service is NOT_SERVING. Without Redis it goes on serving.
+    MongoDB does not answer, the service is NOT_SERVING. Without what is ``optional`` it goes on
+    serving, and says so.
     """
     health = HealthReporter(
         service.descriptor.full_name,
         vital={"mongodb": _Readiness(mongo, prepare).probe},
-        optional={"redis": redis.ping},
+        optional=optional,
     )
     chain = Chain(service, verifier, as_domain_error, settings.chain())
     registry = new_registry()

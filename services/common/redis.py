@@ -1,22 +1,30 @@
-"""Redis as the cache sees it: short waits, no retries, nothing unbounded."""
+"""Redis as the cache sees it: short waits, no retries, nothing unbounded.
 
-from collections.abc import AsyncIterator
+One server and a cluster are used alike: through scripts on items, whose keys hash to one slot.
+Needs Redis 7 or newer, or Valkey.
+"""
+
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from itertools import chain
+from typing import Any, Final, Protocol
 
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import BlockingConnectionPool, Connection, Redis, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-_POOL_SIZE = 32
+_POOL_SIZE: Final = 32
+_SCAN_COUNT: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class RedisOptions:
-    """Which server, and how long anything may take."""
+    """Which server, or which cluster a server of which it is, and how long anything may take."""
 
     url: str
     timeout_ms: int
+    cluster: bool = False
 
     @property
     def timeout_s(self) -> float:
@@ -24,12 +32,144 @@ class RedisOptions:
         return self.timeout_ms / 1000
 
 
+@dataclass(frozen=True, slots=True)
+class Item:
+    """What a script works on: keys of one slot and arguments, as many of each for every item."""
+
+    keys: Sequence[str]
+    arguments: Sequence[str | bytes | int] = ()
+
+
+class RedisServers(Protocol):
+    """One Redis server, or several as a cluster."""
+
+    async def run(
+        self, script: str, items: Sequence[Item], *arguments: str | bytes | int
+    ) -> Sequence[Any]:
+        """Run a script on items and return its answers, one for each.
+
+        The script gets the keys of all items as KEYS, and as ARGV ``arguments`` and then those of
+        the items; it returns an array. In a cluster it runs once for every slot.
+        """
+        ...
+
+    async def links(self) -> Sequence[Connection]:
+        """Return connections of their own to every server, not open yet."""
+        ...
+
+    async def delete(self, pattern: str) -> None:
+        """Delete all keys like the pattern."""
+        ...
+
+    async def ping(self) -> object:
+        """Raise the client's error unless Redis answers."""
+        ...
+
+
+class OneRedis:
+    """A single server."""
+
+    def __init__(self, client: Redis) -> None:
+        self._client = client
+
+    async def run(
+        self, script: str, items: Sequence[Item], *arguments: str | bytes | int
+    ) -> Sequence[Any]:
+        """Run a script on items and return its answers."""
+        client: Any = self._client  # its commands are not typed
+        answers: Sequence[Any] = await client.execute_command(
+            *_evaluation(script, items, arguments)
+        )
+        return answers
+
+    async def links(self) -> Sequence[Connection]:
+        """Return a connection of its own."""
+        pool: Any = self._client.connection_pool
+        return [pool.make_connection()]
+
+    async def delete(self, pattern: str) -> None:
+        """Delete all keys like the pattern."""
+        async for key in self._client.scan_iter(pattern, count=_SCAN_COUNT):
+            await self._client.unlink(key)
+
+    async def ping(self) -> object:
+        """Raise the client's error unless Redis answers."""
+        return await self._client.ping()
+
+
+class ClusteredRedis:
+    """A cluster of servers."""
+
+    def __init__(self, client: RedisCluster) -> None:
+        self._client = client
+
+    async def run(
+        self, script: str, items: Sequence[Item], *arguments: str | bytes | int
+    ) -> Sequence[Any]:
+        """Run a script once for every slot of the items and return all answers."""
+        await self._client.initialize()
+        slots: dict[int, list[int]] = {}
+        for number, item in enumerate(items):
+            slots.setdefault(self._client.keyslot(item.keys[0]), []).append(number)
+        pipeline = self._client.pipeline()
+        for numbers in slots.values():
+            pipeline.execute_command(
+                *_evaluation(script, [items[number] for number in numbers], arguments)
+            )
+        by_number = dict(zip(chain(*slots.values()), chain(*await pipeline.execute()), strict=True))
+        return [by_number[number] for number in range(len(items))]
+
+    async def links(self) -> Sequence[Connection]:
+        """Return a connection of its own to every primary."""
+        await self._client.initialize()
+        return [
+            node.connection_class(**node.connection_kwargs) for node in self._client.get_primaries()
+        ]
+
+    async def delete(self, pattern: str) -> None:
+        """Delete all keys like the pattern."""
+        async for key in self._client.scan_iter(pattern, count=_SCAN_COUNT):
+            await self._client.unlink(key)
+
+    async def ping(self) -> object:
+        """Raise the client's error unless all primaries answer."""
+        return await self._client.ping(target_nodes=RedisCluster.PRIMARIES)
+
+
+def _evaluation(
+    script: str, items: Sequence[Item], arguments: Sequence[str | bytes | int]
+) -> list[str | bytes | int]:
+    keys = [key for item in items for key in item.keys]
+    return [
+        *("EVAL", script, len(keys)),
+        *keys,
+        *arguments,
+        *(argument for item in items for argument in item.arguments),
+    ]
+
+
 @asynccontextmanager
-async def open_redis(options: RedisOptions) -> AsyncIterator[Redis]:
+async def open_redis(options: RedisOptions) -> AsyncIterator[RedisServers]:
     """Open a client and close it at the end. Redis need not be reachable, now or ever.
 
     Connecting, waiting for a connection and each command fail after ``timeout_ms`` of the options.
     """
+    if options.cluster:
+        cluster = _cluster_client(options)
+        try:
+            yield ClusteredRedis(cluster)
+        finally:
+            await cluster.aclose()
+    else:
+        client = client_of(options)
+        try:
+            yield OneRedis(client)
+        finally:
+            await client.aclose()
+
+
+def client_of(options: RedisOptions) -> Redis:
+    """Return a client of one server, not connected yet, for the caller to close."""
     timeout_s = options.timeout_s
     pool = BlockingConnectionPool.from_url(
         options.url,
@@ -38,9 +178,18 @@ async def open_redis(options: RedisOptions) -> AsyncIterator[Redis]:
         socket_timeout=timeout_s,
         socket_connect_timeout=timeout_s,
         retry=Retry(NoBackoff(), retries=0),
+        protocol=2,
     )
-    client = Redis.from_pool(pool)
-    try:
-        yield client
-    finally:
-        await client.aclose()
+    return Redis.from_pool(pool)
+
+
+def _cluster_client(options: RedisOptions) -> RedisCluster:
+    timeout_s = options.timeout_s
+    return RedisCluster.from_url(
+        options.url,
+        max_connections=_POOL_SIZE,
+        socket_timeout=timeout_s,
+        socket_connect_timeout=timeout_s,
+        retry=Retry(NoBackoff(), retries=1),  # a slot may just have moved
+        protocol=2,
+    )

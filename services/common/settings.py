@@ -10,10 +10,13 @@ from typing import Annotated, Any, Self, TypeVar
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from services.common.cache.near import NearOptions
+from services.common.cache.wiring import CacheMode, CacheOptions
 from services.common.logs import LogFormat, LogLevel
 from services.common.mongo import MongoDriver, MongoOptions
 from services.common.redis import RedisOptions
 from services.common.rpc.chain import ChainOptions, LimitKind
+from services.common.rpc.interceptors.cache_control import CacheControlPolicy
 from services.common.rpc.server import ServerOptions
 from services.common.rpc.transport import Endpoint, Transport
 from services.common.tls import TlsFiles
@@ -48,6 +51,11 @@ class ServiceSettings(BaseSettings, ABC):
     mongo_timeout_ms: Milliseconds = 2_000
     redis_url: SecretStr
     redis_timeout_ms: Milliseconds = 200
+    redis_cluster: bool = False
+    cache: CacheMode = CacheMode.NEAR
+    near_entries: Annotated[int, Field(ge=1, le=10_000_000)] = 10_000
+    near_bytes: Annotated[int, Field(ge=1024)] = 64 * 1024 * 1024
+    near_lease_ms: Milliseconds = 1_000
     trusted_keys_file: Path
     bind_host: str = "127.0.0.1"
     reflection: bool = True
@@ -61,6 +69,7 @@ class ServiceSettings(BaseSettings, ABC):
     worker_metrics_socket: Path | None = None
     concurrency_limit: LimitKind = LimitKind.ADAPTIVE
     max_in_flight: Annotated[int, Field(ge=1, le=100_000)] = 512
+    cache_control: CacheControlPolicy = CacheControlPolicy.ADMIN
     log_level: LogLevel = LogLevel.INFO
     log_format: LogFormat = LogFormat.AUTO
 
@@ -89,7 +98,15 @@ class ServiceSettings(BaseSettings, ABC):
     @property
     def redis(self) -> RedisOptions:
         """How to reach Redis."""
-        return RedisOptions(self.redis_url.get_secret_value(), self.redis_timeout_ms)
+        return RedisOptions(
+            self.redis_url.get_secret_value(), self.redis_timeout_ms, self.redis_cluster
+        )
+
+    @property
+    def caching(self) -> CacheOptions:
+        """How reads by id are cached."""
+        near = NearOptions(self.near_entries, self.near_bytes, self.near_lease_ms / 1000)
+        return CacheOptions(self.cache, near, self.redis_timeout_ms / 1000)
 
     @property
     @abstractmethod
@@ -110,7 +127,10 @@ class ServiceSettings(BaseSettings, ABC):
     def chain(self) -> ChainOptions:
         """Return how calls are handled."""
         return ChainOptions(
-            self.concurrency_limit, self.max_in_flight, self.log_level is LogLevel.DEBUG
+            self.concurrency_limit,
+            self.max_in_flight,
+            log_every_call=self.log_level is LogLevel.DEBUG,
+            cache_control=self.cache_control,
         )
 
 

@@ -1,7 +1,7 @@
 """A value as a store gave it, which remembers how it was last shown."""
 
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 Value = TypeVar("Value")
 Shown = TypeVar("Shown")
@@ -17,14 +17,14 @@ class Snapshot(Generic[Value]):
     __slots__ = ("_make", "_shown", "_value")
 
     def __init__(self, value: Value) -> None:
-        self._value = value
+        self._value: Value | None = value
         self._make: Callable[[Value], object] | None = None
         self._shown: Any = None
 
     @property
     def value(self) -> Value:
         """The value."""
-        return self._value
+        return cast("Value", self._value)
 
     def shown(self, make: Callable[[Value], Shown]) -> Shown:
         """Return what ``make`` makes of the value, from the last time if it was the same one."""

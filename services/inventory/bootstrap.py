@@ -1,13 +1,15 @@
 """The composition root of the Inventory service."""
 
+from collections.abc import Collection
 from contextlib import AsyncExitStack
 from typing import Final
 
-from shop.inventory.v1 import inventory_pb2, inventory_pb2_grpc
+from shop.inventory.v1 import inventory_pb2
 
 from services.common.auth.keys import load_trusted_keys
 from services.common.auth.tokens import TokenVerifier
-from services.common.cache.lookup import ReadThroughCache
+from services.common.cache.metrics import CacheMetrics
+from services.common.cache.wiring import CacheMode, open_cache
 from services.common.hosting import host
 from services.common.mongo import open_mongo
 from services.common.redis import open_redis
@@ -15,12 +17,14 @@ from services.common.rpc.service import Service
 from services.inventory.access import ACCESS
 from services.inventory.cached import PRODUCT, CachedProducts, CachedReservations
 from services.inventory.handler import InventoryHandler
+from services.inventory.ports import Products, Reservations
 from services.inventory.repository import MongoProducts, MongoReservations, prepare_schema
 from services.inventory.settings import Settings
 from services.inventory.usecases import InventoryUseCases
 
 CHECKOUT_STEPS: Final = ("ReserveStock", "CommitReservation", "ReleaseReservation")
 MAX_S: Final = {"GetProduct": 2.5, "BatchGetProducts": 2.5}
+CACHED: Final = ("GetProduct", "BatchGetProducts")
 
 
 async def run(settings: Settings) -> None:
@@ -30,24 +34,33 @@ async def run(settings: Settings) -> None:
         mongo = await stack.enter_async_context(
             open_mongo(settings.mongo, settings.inventory_database)
         )
-        redis = await stack.enter_async_context(open_redis(settings.redis))
-        cache = ReadThroughCache(redis, PRODUCT, settings.redis.timeout_s)
-        usecases = InventoryUseCases(
-            products=CachedProducts(MongoProducts(mongo), cache),
-            reservations=CachedReservations(MongoReservations(mongo), cache),
-        )
+        products: Products = MongoProducts(mongo)
+        reservations: Reservations = MongoReservations(mongo)
+        metrics = CacheMetrics()
+        optional = {}
+        cached: Collection[str] = ()
+        if settings.cache is not CacheMode.OFF:
+            redis = await stack.enter_async_context(open_redis(settings.redis))
+            cache = await stack.enter_async_context(
+                open_cache(redis, PRODUCT, products.get_many, settings.caching, metrics)
+            )
+            products = CachedProducts(products, cache)
+            reservations = CachedReservations(reservations, cache)
+            optional = {"redis": redis.ping}
+            cached = CACHED
         await host(
             Service(
                 descriptor=inventory_pb2.DESCRIPTOR.services_by_name["InventoryService"],
-                servicer=InventoryHandler(usecases),
-                register=inventory_pb2_grpc.add_InventoryServiceServicer_to_server,
+                servicer=InventoryHandler(InventoryUseCases(products, reservations)),
                 access=ACCESS,
                 max_s=MAX_S,
                 unlimited=CHECKOUT_STEPS,
+                cached=cached,
             ),
             settings,
             verifier=verifier,
             mongo=mongo,
-            redis=redis,
             prepare=lambda: prepare_schema(mongo),
+            optional=optional,
+            collectors=[metrics],
         )

@@ -5,13 +5,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from services.common.cache.lookup import Lookup, ReadThroughCache
+from services.common.cache.lookup import Lookup
+from services.common.cache.read_through import ReadThroughCache
 from services.common.money import Money
 from services.common.paging import Page
+from services.common.snapshot import Snapshot
 from services.inventory.model import (
     Product,
     ProductDraft,
     ProductFilter,
+    ProductNotFound,
     Reservation,
     ReservationItem,
 )
@@ -19,14 +22,13 @@ from services.inventory.ports import Products, Reservations
 
 
 def _decode(fields: Mapping[str, Any]) -> Product:
-    price = fields["price"]
     return Product(
         product_id=fields["product_id"],
         sku=fields["sku"],
         name=fields["name"],
         description=fields["description"],
         category=fields["category"],
-        price=Money(price["currency_code"], price["minor_units"]),
+        price=Money(**fields["price"]),
         stock=fields["stock"],
         tags=tuple(fields["tags"]),
         version=fields["version"],
@@ -39,7 +41,6 @@ PRODUCT: Final[Lookup[Product]] = Lookup(
     prefix="product",
     encode=lambda product: product,  # orjson writes a dataclass as an object of its fields
     decode=_decode,
-    identify=lambda product: product.product_id,
 )
 
 
@@ -50,21 +51,26 @@ class CachedProducts:
     products: Products
     cache: ReadThroughCache[Product]
 
-    async def get(self, product_id: str) -> Product:
-        """Return a product, from the cache if it is there."""
-        return await self.cache.get(product_id, self.products.get)
+    async def get(self, product_id: str) -> Snapshot[Product]:
+        """Return a product. Raises ``ProductNotFound``."""
+        product = await self.cache.get(product_id)
+        if product is None:
+            raise ProductNotFound(product_id)
+        return product
 
-    async def get_many(self, product_ids: Sequence[str]) -> Sequence[Product]:
-        """Return the products that exist, from the cache as far as they are there."""
-        return await self.cache.get_many(product_ids, self.products.get_many)
+    async def get_many(self, product_ids: Collection[str]) -> Mapping[str, Snapshot[Product]]:
+        """Return those of the products that exist."""
+        return await self.cache.get_many(product_ids)
 
     async def page(self, wanted: ProductFilter, size: int, token: str) -> Page[Product]:
         """Return a page of the catalogue, from the store of record."""
         return await self.products.page(wanted, size, token)
 
     async def add(self, draft: ProductDraft) -> Product:
-        """Store a new product and return it."""
-        return await self.products.add(draft)
+        """Store a new product, forget that there was none, and return it."""
+        product = await self.products.add(draft)
+        await self.cache.invalidate([product.product_id])
+        return product
 
     async def update(
         self, product_id: str, draft: ProductDraft, fields: Collection[str], version: int
@@ -98,7 +104,7 @@ class CachedReservations:
     async def release(self, reservation_id: str) -> Reservation:
         """Give stock back."""
         reservation = await self.reservations.release(reservation_id)
-        await self.cache.invalidate(line.product_id for line in reservation.lines)
+        await self.cache.invalidate([line.product_id for line in reservation.lines])
         return reservation
 
     async def page_held(self, before: datetime, size: int, token: str) -> Page[Reservation]:

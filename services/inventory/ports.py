@@ -1,10 +1,11 @@
 """What the use cases need from outside."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
 from services.common.paging import Page
+from services.common.snapshot import Snapshot
 from services.inventory.model import (
     Product,
     ProductDraft,
@@ -17,12 +18,12 @@ from services.inventory.model import (
 class Products(Protocol):
     """The catalogue."""
 
-    async def get(self, product_id: str) -> Product:
+    async def get(self, product_id: str) -> Snapshot[Product]:
         """Return a product. Raises ``ProductNotFound``."""
         ...
 
-    async def get_many(self, product_ids: Sequence[str]) -> Sequence[Product]:
-        """Return the products that exist, in the order asked for. No id may be named twice."""
+    async def get_many(self, product_ids: Collection[str]) -> Mapping[str, Snapshot[Product]]:
+        """Return those of the products that exist."""
         ...
 
     async def page(self, wanted: ProductFilter, size: int, token: str) -> Page[Product]:

@@ -11,6 +11,7 @@ from typing import Any, Final
 from pymongo import ASCENDING, TEXT, IndexModel, UpdateOne
 from pymongo.errors import DuplicateKeyError
 
+from services.common.batching import Batcher
 from services.common.clock import utc_now
 from services.common.ids import new_id
 from services.common.money import Money
@@ -22,6 +23,7 @@ from services.common.paging import (
     encode_page_token,
     encode_time_token,
 )
+from services.common.snapshot import Snapshot
 from services.common.transaction import Session
 from services.inventory.model import (
     InsufficientStock,
@@ -42,6 +44,7 @@ from services.inventory.model import (
 
 _PRODUCTS: Final = "products"
 _RESERVATIONS: Final = "reservations"
+_MOST_AT_ONCE: Final = 500
 _COUNT: Final = {"bsonType": ["int", "long"], "minimum": 0}
 _PRODUCT_SCHEMA: Final[Document] = {
     "bsonType": "object",
@@ -103,19 +106,20 @@ class MongoProducts:
 
     def __init__(self, mongo: Mongo) -> None:
         self._products = mongo.collection(_PRODUCTS)
+        self._lasting = mongo.lasting(_PRODUCTS)
+        self._reads: Batcher[str, Snapshot[Product]] = Batcher(self.get_many, _MOST_AT_ONCE)
 
-    async def get(self, product_id: str) -> Product:
+    async def get(self, product_id: str) -> Snapshot[Product]:
         """Return a product. Raises ``ProductNotFound``."""
-        document = await self._products.find_one({"_id": product_id})
-        if document is None:
+        found = await self._reads.ask((product_id,))
+        if product_id not in found:
             raise ProductNotFound(product_id)
-        return _product(document)
+        return found[product_id]
 
-    async def get_many(self, product_ids: Sequence[str]) -> list[Product]:
-        """Return the products that exist, in the order asked for."""
-        documents = await self._products.find({"_id": {"$in": list(product_ids)}}).to_list(None)
-        found = {document["_id"]: _product(document) for document in documents}
-        return [found[product_id] for product_id in product_ids if product_id in found]
+    async def get_many(self, product_ids: Collection[str]) -> Mapping[str, Snapshot[Product]]:
+        """Return those of the products that exist."""
+        documents = await self._lasting.find({"_id": {"$in": list(product_ids)}}).to_list(None)
+        return {document["_id"]: Snapshot(_product(document)) for document in documents}
 
     async def page(self, wanted: ProductFilter, size: int, token: str) -> Page[Product]:
         """Return a page of the catalogue, oldest product first."""
@@ -173,7 +177,7 @@ class MongoProducts:
         except DuplicateKeyError:
             raise _sku_taken(draft) from None
         if document is None:
-            current = await self.get(product_id)
+            current = (await self.get(product_id)).value
             raise ProductChanged(
                 f"product {product_id} is at version {current.version}, not {version}",
                 {"version": str(current.version)},

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from services.common.paging import Page, page_size
+from services.common.snapshot import Snapshot
 from services.common.validation import FieldChecks, check_identifier, check_name
 from services.inventory.model import (
     MAX_BATCH,
@@ -32,14 +33,14 @@ class InventoryUseCases:
         draft.check(PRODUCT_FIELDS)
         return await self.products.add(draft)
 
-    async def get_product(self, product_id: str) -> Product:
+    async def get_product(self, product_id: str) -> Snapshot[Product]:
         """Return one product."""
         check_identifier("product_id", product_id)
         return await self.products.get(product_id)
 
     async def batch_get_products(
         self, product_ids: Sequence[str]
-    ) -> tuple[Sequence[Product], Sequence[str]]:
+    ) -> tuple[Sequence[Snapshot[Product]], Sequence[str]]:
         """Return the products that exist and the ids that do not, each in the order asked for."""
         checks = FieldChecks()
         checks.count("product_ids", product_ids, at_least=1, at_most=MAX_BATCH)
@@ -47,9 +48,9 @@ class InventoryUseCases:
             checks.identifier(f"product_ids[{index}]", product_id)
         checks.finish()
         wanted = list(dict.fromkeys(product_ids))
-        products = await self.products.get_many(wanted)
-        found = {product.product_id for product in products}
-        return products, [product_id for product_id in wanted if product_id not in found]
+        found = await self.products.get_many(wanted)
+        missing = [product_id for product_id in wanted if product_id not in found]
+        return [found[product_id] for product_id in wanted if product_id in found], missing
 
     async def list_products(self, wanted: ProductFilter, size: int, token: str) -> Page[Product]:
         """Return a page of the catalogue."""

@@ -1,16 +1,18 @@
 """The composition root of the Order service."""
 
+from collections.abc import Collection
 from contextlib import AsyncExitStack
 from typing import Final
 
 from shop.inventory.v1.inventory_pb2_grpc import InventoryServiceStub
-from shop.order.v1 import order_pb2, order_pb2_grpc
+from shop.order.v1 import order_pb2
 from shop.user.v1.user_pb2_grpc import UserServiceStub
 
 from services.common.auth.keys import load_signing_key, load_trusted_keys
 from services.common.auth.tokens import ServiceIdentity, TokenVerifier
 from services.common.background import BackgroundTasks, repeating
-from services.common.cache.lookup import ReadThroughCache
+from services.common.cache.metrics import CacheMetrics
+from services.common.cache.wiring import CacheMode, open_cache
 from services.common.hosting import host
 from services.common.mongo import open_mongo
 from services.common.redis import open_redis
@@ -21,6 +23,7 @@ from services.order.access import ACCESS
 from services.order.cached import NEWEST_ORDERS, CachedOrders
 from services.order.handler import OrderHandler
 from services.order.peers import InventoryPeer, UserPeer
+from services.order.ports import Orders
 from services.order.reconciler import Reconciler
 from services.order.repository import MongoOrders, prepare_schema
 from services.order.settings import Settings
@@ -28,6 +31,7 @@ from services.order.settlement import BackgroundAftermath, Settlement
 from services.order.usecases import OrderUseCases
 
 MAX_S: Final = {"GetOrder": 2.5, "ListUserOrders": 2.5}
+CACHED: Final = ("ListUserOrders",)
 USER_SERVICE: Final = "shop.user.v1.UserService"
 INVENTORY_SERVICE: Final = "shop.inventory.v1.InventoryService"
 _IDEMPOTENT_STOCK_METHODS: Final = (
@@ -46,7 +50,6 @@ async def run(settings: Settings) -> None:
         verifier = TokenVerifier(load_trusted_keys(settings.trusted_keys_file))
         identity = ServiceIdentity("order", load_signing_key(settings.order_signing_key_file))
         mongo = await stack.enter_async_context(open_mongo(settings.mongo, settings.order_database))
-        redis = await stack.enter_async_context(open_redis(settings.redis))
         users = await stack.enter_async_context(
             open_channel(settings.user_target, USER_SERVICE, ["GetUserProfile"], settings.tls)
         )
@@ -64,9 +67,20 @@ async def run(settings: Settings) -> None:
             InventoryServiceStub(inventory),
             PeerCaller(INVENTORY_SERVICE, identity, timeout_s, peer_metrics),
         )
-        orders = CachedOrders(
-            MongoOrders(mongo), ReadThroughCache(redis, NEWEST_ORDERS, settings.redis.timeout_s)
-        )
+        orders: Orders = MongoOrders(mongo)
+        cache_metrics = CacheMetrics()
+        optional = {}
+        cached: Collection[str] = ()
+        if settings.cache is not CacheMode.OFF:
+            redis = await stack.enter_async_context(open_redis(settings.redis))
+            cache = await stack.enter_async_context(
+                open_cache(
+                    redis, NEWEST_ORDERS, orders.newest_of_users, settings.caching, cache_metrics
+                )
+            )
+            orders = CachedOrders(orders, cache)
+            optional = {"redis": redis.ping}
+            cached = CACHED
         settlement = Settlement(orders, stock)
         background = BackgroundTasks(_MAX_BACKGROUND_TASKS)
         stack.push_async_callback(background.drain, _BACKGROUND_DRAIN_S)
@@ -86,14 +100,14 @@ async def run(settings: Settings) -> None:
             Service(
                 descriptor=order_pb2.DESCRIPTOR.services_by_name["OrderService"],
                 servicer=OrderHandler(usecases),
-                register=order_pb2_grpc.add_OrderServiceServicer_to_server,
                 access=ACCESS,
                 max_s=MAX_S,
+                cached=cached,
             ),
             settings,
             verifier=verifier,
             mongo=mongo,
-            redis=redis,
             prepare=lambda: prepare_schema(mongo),
-            collectors=[peer_metrics],
+            optional=optional,
+            collectors=[peer_metrics, cache_metrics],
         )

@@ -1,31 +1,23 @@
 """The orders, with each user's newest read through the cache ``user_orders:<userID>``."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from services.common.cache.lookup import Lookup, ReadThroughCache
+from services.common.cache.lookup import Lookup
+from services.common.cache.read_through import ReadThroughCache
 from services.common.money import Money
 from services.common.paging import DEFAULT_PAGE_SIZE, Page
-from services.order.model import Checkout, Order, OrderLine, OrderStatus, first_orders
+from services.common.snapshot import Snapshot
+from services.order.model import Checkout, Order, OrderLine, OrderStatus, shortened
 from services.order.ports import Orders
 
 
-@dataclass(frozen=True, slots=True)
-class NewestOrders:
-    """A user's newest orders, at most a page of the default size; ``more`` if others follow."""
-
-    user_id: str
-    orders: tuple[Order, ...]
-    more: bool
-
-
-def _decode(fields: Mapping[str, Any]) -> NewestOrders:
-    return NewestOrders(
-        user_id=fields["user_id"],
-        orders=tuple(_decode_order(order) for order in fields["orders"]),
-        more=fields["more"],
+def _decode(fields: Mapping[str, Any]) -> Page[Order]:
+    return Page(
+        items=tuple(_decode_order(order) for order in fields["items"]),
+        next_page_token=fields["next_page_token"],
     )
 
 
@@ -55,11 +47,10 @@ def _decode_money(fields: Mapping[str, Any] | None) -> Money | None:
     return None if fields is None else Money(fields["currency_code"], fields["minor_units"])
 
 
-NEWEST_ORDERS: Final[Lookup[NewestOrders]] = Lookup(
+NEWEST_ORDERS: Final[Lookup[Page[Order]]] = Lookup(
     prefix="user_orders",
-    encode=lambda newest: newest,  # orjson writes a dataclass as an object of its fields
+    encode=lambda page: page,  # orjson writes a dataclass as an object of its fields
     decode=_decode,
-    identify=lambda newest: newest.user_id,
 )
 
 
@@ -68,7 +59,7 @@ class CachedOrders:
     """``Orders`` whose newest, per user, are cached."""
 
     orders: Orders
-    cache: ReadThroughCache[NewestOrders]
+    cache: ReadThroughCache[Page[Order]]
 
     async def open(self, checkout: Checkout) -> Checkout:
         """Store a new checkout and forget the user's cached orders."""
@@ -88,17 +79,21 @@ class CachedOrders:
         """Store the next version of a checkout; the cached orders stay true."""
         return await self.orders.note(progress)
 
-    async def page_of_user(self, user_id: str, size: int, token: str) -> Page[Order]:
+    async def page_of_user(self, user_id: str, size: int, token: str) -> Snapshot[Page[Order]]:
         """Return a page of a user's orders, the first of up to the default size from the cache."""
         if token or size > DEFAULT_PAGE_SIZE:
             return await self.orders.page_of_user(user_id, size, token)
-        newest = await self.cache.get(user_id, self._load)
-        return first_orders(user_id, newest.orders, size, more=newest.more)
+        newest = (await self.cache.get_many([user_id]))[user_id]
+        if size == DEFAULT_PAGE_SIZE:
+            return newest
+        return Snapshot(shortened(user_id, newest.value, size))
+
+    async def newest_of_users(
+        self, user_ids: Collection[str]
+    ) -> Mapping[str, Snapshot[Page[Order]]]:
+        """Return the first page, of the default size, of each user's orders."""
+        return await self.cache.get_many(user_ids)
 
     async def unsettled(self, before: datetime, limit: int) -> Sequence[Checkout]:
         """Return old checkouts not settled, from the store of record."""
         return await self.orders.unsettled(before, limit)
-
-    async def _load(self, user_id: str) -> NewestOrders:
-        page = await self.orders.page_of_user(user_id, DEFAULT_PAGE_SIZE, "")
-        return NewestOrders(user_id, page.items, more=bool(page.next_page_token))

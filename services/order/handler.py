@@ -7,7 +7,8 @@ from shop.order.v1 import order_pb2 as pb
 from shop.order.v1 import order_pb2_grpc as pb_grpc
 
 from services.common.call import current_call
-from services.common.rpc.messages import money_message, timestamp
+from services.common.paging import Page
+from services.common.rpc.messages import money_message, prepared, timestamp
 from services.common.rpc.methods import Context
 from services.order.model import Order, OrderItem, OrderLine, OrderStatus
 from services.order.usecases import OrderUseCases
@@ -51,9 +52,7 @@ class OrderHandler(pb_grpc.OrderServiceServicer):
         page = await self.usecases.list_user_orders(
             request.user_id, request.page_size, request.page_token
         )
-        return pb.ListUserOrdersResponse(
-            orders=[_order(order) for order in page.items], next_page_token=page.next_page_token
-        )
+        return prepared(page, _page)
 
     async def CancelOrder(
         self, request: pb.CancelOrderRequest, context: Context
@@ -70,6 +69,12 @@ class OrderHandler(pb_grpc.OrderServiceServicer):
             current_call().principal, request.order_id, _STATUS.get(request.status)
         )
         return pb.UpdateOrderStatusResponse(order=_order(order))
+
+
+def _page(page: Page[Order]) -> pb.ListUserOrdersResponse:
+    return pb.ListUserOrdersResponse(
+        orders=[_order(order) for order in page.items], next_page_token=page.next_page_token
+    )
 
 
 def _order(order: Order) -> pb.Order:

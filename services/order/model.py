@@ -281,10 +281,15 @@ def page_scope(user_id: str) -> tuple[str, ...]:
     return ("ListUserOrders", user_id)
 
 
-def first_orders(user_id: str, orders: Sequence[Order], size: int, *, more: bool) -> Page[Order]:
-    """Return the first ``size`` orders as a page; ``more`` says whether others follow the last."""
+def first_orders(user_id: str, orders: Sequence[Order], size: int) -> Page[Order]:
+    """Return the first ``size`` of a user's orders as a page."""
     items = tuple(orders[:size])
-    if not items or not (more or len(orders) > size):
+    if len(orders) <= size:
         return Page(items, "")
     last = items[-1]
     return Page(items, encode_time_token(last.create_time, last.order_id, page_scope(user_id)))
+
+
+def shortened(user_id: str, page: Page[Order], size: int) -> Page[Order]:
+    """Return the page with its first ``size`` orders."""
+    return page if len(page.items) <= size else first_orders(user_id, page.items, size)

@@ -1,10 +1,11 @@
 """What the use cases need from outside."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
 from services.common.paging import Page
+from services.common.snapshot import Snapshot
 from services.order.model import Checkout, Order, OrderItem, OrderLine
 
 
@@ -27,8 +28,14 @@ class Orders(Protocol):
         """Do as ``save`` for a version whose order shows nothing new."""
         ...
 
-    async def page_of_user(self, user_id: str, size: int, token: str) -> Page[Order]:
+    async def page_of_user(self, user_id: str, size: int, token: str) -> Snapshot[Page[Order]]:
         """Return a page of a user's orders, newest first."""
+        ...
+
+    async def newest_of_users(
+        self, user_ids: Collection[str]
+    ) -> Mapping[str, Snapshot[Page[Order]]]:
+        """Return the first page, of the default size, of each user's orders."""
         ...
 
     async def unsettled(self, before: datetime, limit: int) -> Sequence[Checkout]:

@@ -1,16 +1,18 @@
 """Orders in MongoDB: one document holds the order and how far its checkout has come."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
 from pymongo import ASCENDING, DESCENDING, IndexModel
 from pymongo.errors import DuplicateKeyError
 
+from services.common.batching import Batcher
 from services.common.clock import utc_now
 from services.common.money import Money
 from services.common.mongo import Document, Mongo
-from services.common.paging import Page, decode_time_token
+from services.common.paging import DEFAULT_PAGE_SIZE, Page, decode_time_token
+from services.common.snapshot import Snapshot
 from services.order.model import (
     Checkout,
     Order,
@@ -22,6 +24,7 @@ from services.order.model import (
 )
 
 _ORDERS: Final = "orders"
+_MOST_AT_ONCE: Final = 100
 _NEWEST_FIRST: Final = [("create_time", DESCENDING), ("_id", DESCENDING)]
 _SCHEMA: Final[Document] = {
     "bsonType": "object",
@@ -71,6 +74,9 @@ class MongoOrders:
 
     def __init__(self, mongo: Mongo) -> None:
         self._orders = mongo.collection(_ORDERS)
+        self._lasting = mongo.lasting(_ORDERS)
+        self._reads: Batcher[str, Snapshot[Page[Order]]]
+        self._reads = Batcher(self.newest_of_users, _MOST_AT_ONCE)
 
     async def open(self, checkout: Checkout) -> Checkout:
         """Store a new checkout, or return the one that this user has under its request id."""
@@ -105,8 +111,23 @@ class MongoOrders:
         """Do as ``save`` for a version whose order shows nothing new."""
         return await self.save(progress)
 
-    async def page_of_user(self, user_id: str, size: int, token: str) -> Page[Order]:
+    async def newest_of_users(
+        self, user_ids: Collection[str]
+    ) -> Mapping[str, Snapshot[Page[Order]]]:
+        """Return the first page, of the default size, of each user's orders."""
+        documents = await self._lasting.aggregate(_newest(list(user_ids), DEFAULT_PAGE_SIZE + 1))
+        orders: dict[str, list[Order]] = {user_id: [] for user_id in user_ids}
+        for document in documents:
+            orders[document["user_id"]].append(_order(document))
+        return {
+            user_id: Snapshot(first_orders(user_id, found, DEFAULT_PAGE_SIZE))
+            for user_id, found in orders.items()
+        }
+
+    async def page_of_user(self, user_id: str, size: int, token: str) -> Snapshot[Page[Order]]:
         """Return a page of a user's orders, newest first."""
+        if not token and size == DEFAULT_PAGE_SIZE:
+            return (await self._reads.ask((user_id,)))[user_id]
         query: Document = {"user_id": user_id}
         if token:
             last_time, last_id = decode_time_token(token, page_scope(user_id))
@@ -116,7 +137,7 @@ class MongoOrders:
             ]
         documents = await self._orders.find(query, sort=_NEWEST_FIRST, limit=size + 1).to_list(None)
         orders = [_order(document) for document in documents]
-        return first_orders(user_id, orders, size, more=False)
+        return Snapshot(first_orders(user_id, orders, size))
 
     async def unsettled(self, before: datetime, limit: int) -> list[Checkout]:
         """Return checkouts not settled and not touched since before a moment, oldest first."""
@@ -126,6 +147,22 @@ class MongoOrders:
             limit=limit,
         ).to_list(None)
         return [_checkout(document) for document in documents]
+
+
+def _newest(user_ids: Sequence[str], count: int) -> list[Document]:
+    """Return the pipeline that finds each user's newest orders, each by its part of the index."""
+
+    def of(user_id: str) -> list[Document]:
+        return [
+            {"$match": {"user_id": user_id}},
+            {"$sort": dict(_NEWEST_FIRST)},
+            {"$limit": count},
+        ]
+
+    first, *others = user_ids
+    return of(first) + [
+        {"$unionWith": {"coll": _ORDERS, "pipeline": of(user_id)}} for user_id in others
+    ]
 
 
 def _document(checkout: Checkout) -> Document:

@@ -11,6 +11,7 @@ from services.common.clock import utc_now
 from services.common.errors import InvalidArgument
 from services.common.ids import new_id
 from services.common.paging import Page, page_size
+from services.common.snapshot import Snapshot
 from services.common.validation import check_identifier
 from services.order.model import (
     AttemptGivenUpError,
@@ -62,7 +63,7 @@ class OrderUseCases:
         """Return one order, if the caller may see it."""
         return (await self._visible(principal, order_id)).order
 
-    async def list_user_orders(self, user_id: str, size: int, token: str) -> Page[Order]:
+    async def list_user_orders(self, user_id: str, size: int, token: str) -> Snapshot[Page[Order]]:
         """Return a page of one user's orders, newest first."""
         check_identifier("user_id", user_id)
         return await self.orders.page_of_user(user_id, page_size(size), token)

@@ -1,14 +1,16 @@
 """The composition root of the User service."""
 
+from collections.abc import Collection
 from contextlib import AsyncExitStack
 from typing import Final
 
 from pydantic import SecretStr
-from shop.user.v1 import user_pb2, user_pb2_grpc
+from shop.user.v1 import user_pb2
 
 from services.common.auth.keys import load_signing_key, load_trusted_keys
 from services.common.auth.tokens import USER_ISSUER, TokenSigner, TokenVerifier
-from services.common.cache.lookup import ReadThroughCache
+from services.common.cache.metrics import CacheMetrics
+from services.common.cache.wiring import CacheMode, open_cache
 from services.common.hosting import host
 from services.common.mongo import Mongo, open_mongo
 from services.common.redis import open_redis
@@ -17,6 +19,7 @@ from services.user.access import ACCESS
 from services.user.cached import USER_PROFILE, CachedUsers
 from services.user.handler import UserHandler
 from services.user.passwords import open_passwords
+from services.user.ports import Users
 from services.user.repository import MongoSessions, MongoThrottle, MongoUsers, prepare_schema
 from services.user.settings import Settings
 from services.user.tokens import SignedAccessTokens
@@ -25,6 +28,7 @@ from services.user.usecases import UserUseCases
 # How many passwords are hashed at once has a limit of its own.
 HASHING_METHODS: Final = ("RegisterUser", "AuthenticateUser", "ChangePassword")
 MAX_S: Final = {"GetUserProfile": 2.5}
+CACHED: Final = ("GetUserProfile",)
 
 
 async def run(settings: Settings) -> None:
@@ -33,11 +37,20 @@ async def run(settings: Settings) -> None:
         verifier = TokenVerifier(load_trusted_keys(settings.trusted_keys_file))
         signer = TokenSigner(load_signing_key(settings.user_signing_key_file), USER_ISSUER)
         mongo = await stack.enter_async_context(open_mongo(settings.mongo, settings.user_database))
-        redis = await stack.enter_async_context(open_redis(settings.redis))
+        users: Users = MongoUsers(mongo)
+        metrics = CacheMetrics()
+        optional = {}
+        cached: Collection[str] = ()
+        if settings.cache is not CacheMode.OFF:
+            redis = await stack.enter_async_context(open_redis(settings.redis))
+            cache = await stack.enter_async_context(
+                open_cache(redis, USER_PROFILE, users.get_many, settings.caching, metrics)
+            )
+            users = CachedUsers(users, cache)
+            optional = {"redis": redis.ping}
+            cached = CACHED
         usecases = UserUseCases(
-            users=CachedUsers(
-                MongoUsers(mongo), ReadThroughCache(redis, USER_PROFILE, settings.redis.timeout_s)
-            ),
+            users=users,
             sessions=MongoSessions(mongo, settings.refresh_token_lifetime_s),
             throttle=MongoThrottle(mongo, settings.login_window_s),
             passwords=stack.enter_context(
@@ -50,16 +63,17 @@ async def run(settings: Settings) -> None:
             Service(
                 descriptor=user_pb2.DESCRIPTOR.services_by_name["UserService"],
                 servicer=UserHandler(usecases),
-                register=user_pb2_grpc.add_UserServiceServicer_to_server,
                 access=ACCESS,
                 max_s=MAX_S,
                 unlimited=HASHING_METHODS,
+                cached=cached,
             ),
             settings,
             verifier=verifier,
             mongo=mongo,
-            redis=redis,
             prepare=lambda: _prepare(mongo, usecases, settings.admin_password),
+            optional=optional,
+            collectors=[metrics],
         )
 
 

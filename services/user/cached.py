@@ -6,8 +6,10 @@ from datetime import datetime
 from typing import Any, Final
 
 from services.common.auth.principal import Role
-from services.common.cache.lookup import Lookup, ReadThroughCache
-from services.user.model import Account, ProfileDraft, Registration, User
+from services.common.cache.lookup import Lookup
+from services.common.cache.read_through import ReadThroughCache
+from services.common.snapshot import Snapshot
+from services.user.model import Account, ProfileDraft, Registration, User, UserNotFound
 from services.user.ports import Users
 
 
@@ -28,7 +30,6 @@ USER_PROFILE: Final[Lookup[User]] = Lookup(
     prefix="user_profile",
     encode=lambda user: user,  # orjson writes a dataclass as an object of its fields
     decode=_decode,
-    identify=lambda user: user.user_id,
 )
 
 
@@ -39,9 +40,16 @@ class CachedUsers:
     users: Users
     cache: ReadThroughCache[User]
 
-    async def get(self, user_id: str) -> User:
-        """Return a user, from the cache if it is there."""
-        return await self.cache.get(user_id, self.users.get)
+    async def get(self, user_id: str) -> Snapshot[User]:
+        """Return a user. Raises ``UserNotFound``."""
+        user = await self.cache.get(user_id)
+        if user is None:
+            raise UserNotFound(user_id)
+        return user
+
+    async def get_many(self, user_ids: Collection[str]) -> Mapping[str, Snapshot[User]]:
+        """Return those of the users that exist."""
+        return await self.cache.get_many(user_ids)
 
     async def find_account(self, user_id: str) -> Account | None:
         """Return an account, from the store of record."""
@@ -52,8 +60,10 @@ class CachedUsers:
         return await self.users.find_account_named(login_name)
 
     async def add(self, registration: Registration, role: Role, password_hash: str) -> User:
-        """Store a new user and return it."""
-        return await self.users.add(registration, role, password_hash)
+        """Store a new user, forget that there was none, and return it."""
+        user = await self.users.add(registration, role, password_hash)
+        await self.cache.invalidate([user.user_id])
+        return user
 
     async def update(self, user_id: str, draft: ProfileDraft, fields: Collection[str]) -> User:
         """Change a user and forget the cached one."""

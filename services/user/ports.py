@@ -1,9 +1,10 @@
 """What the use cases need from outside."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Protocol
 
 from services.common.auth.principal import Role
+from services.common.snapshot import Snapshot
 from services.user.model import (
     AccessToken,
     Account,
@@ -19,8 +20,12 @@ from services.user.model import (
 class Users(Protocol):
     """The users. Usernames and e-mail addresses are unique whatever their case."""
 
-    async def get(self, user_id: str) -> User:
+    async def get(self, user_id: str) -> Snapshot[User]:
         """Return a user. Raises ``UserNotFound``."""
+        ...
+
+    async def get_many(self, user_ids: Collection[str]) -> Mapping[str, Snapshot[User]]:
+        """Return those of the users that exist."""
         ...
 
     async def find_account(self, user_id: str) -> Account | None:

@@ -13,9 +13,11 @@ from pymongo import ASCENDING, IndexModel
 from pymongo.errors import DuplicateKeyError
 
 from services.common.auth.principal import Role
+from services.common.batching import Batcher
 from services.common.clock import utc_now
 from services.common.ids import new_id
 from services.common.mongo import Document, Mongo
+from services.common.snapshot import Snapshot
 from services.user.model import (
     Account,
     EmailTaken,
@@ -34,6 +36,7 @@ from services.user.model import (
 _USERS: Final = "users"
 _SESSIONS: Final = "sessions"
 _ATTEMPTS: Final = "login_attempts"
+_MOST_AT_ONCE: Final = 500
 _TEXT: Final = {"bsonType": "string"}
 _TIME: Final = {"bsonType": "date"}
 _COUNT: Final = {"bsonType": ["int", "long"], "minimum": 0}
@@ -88,13 +91,22 @@ class MongoUsers:
 
     def __init__(self, mongo: Mongo) -> None:
         self._users = mongo.collection(_USERS)
+        self._lasting = mongo.lasting(_USERS)
+        self._reads: Batcher[str, Snapshot[User]] = Batcher(self.get_many, _MOST_AT_ONCE)
 
-    async def get(self, user_id: str) -> User:
+    async def get(self, user_id: str) -> Snapshot[User]:
         """Return a user. Raises ``UserNotFound``."""
-        document = await self._users.find_one({"_id": user_id}, {"password_hash": 0})
-        if document is None:
+        found = await self._reads.ask((user_id,))
+        if user_id not in found:
             raise UserNotFound(user_id)
-        return _user(document)
+        return found[user_id]
+
+    async def get_many(self, user_ids: Collection[str]) -> Mapping[str, Snapshot[User]]:
+        """Return those of the users that exist."""
+        documents = await self._lasting.find(
+            {"_id": {"$in": list(user_ids)}}, {"password_hash": 0}
+        ).to_list(None)
+        return {document["_id"]: Snapshot(_user(document)) for document in documents}
 
     async def find_account(self, user_id: str) -> Account | None:
         """Return a user's account as it is at this moment."""

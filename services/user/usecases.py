@@ -5,6 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from services.common.auth.principal import Principal, Role
+from services.common.snapshot import Snapshot
 from services.common.validation import check_identifier
 from services.user.model import (
     ADMIN_EMAIL,
@@ -70,7 +71,7 @@ class UserUseCases:
         """End a login, by any refresh token it ever had."""
         await self.sessions.end(RefreshToken.parse(refresh_token).family)
 
-    async def get_user_profile(self, user_id: str) -> User:
+    async def get_user_profile(self, user_id: str) -> Snapshot[User]:
         """Return one user."""
         check_identifier("user_id", user_id)
         return await self.users.get(user_id)

@@ -3,9 +3,7 @@
 They are bumped as plain numbers, and become Prometheus samples only when scraped.
 """
 
-from bisect import bisect_left
 from collections.abc import Iterable
-from itertools import accumulate
 from typing import Final
 
 import grpc
@@ -16,6 +14,8 @@ from prometheus_client.core import (
     Metric,
 )
 from prometheus_client.registry import Collector
+
+from services.common.telemetry.histogram import Histogram
 
 BUCKETS_S: Final = (
     25e-6, 50e-6, 100e-6, 250e-6, 500e-6,
@@ -29,27 +29,24 @@ _METHOD_LABELS: Final = ("grpc_service", "grpc_method")
 class MethodSeries:
     """The figures of one method."""
 
-    __slots__ = ("buckets", "failures", "labels", "ok", "seconds", "started")
+    __slots__ = ("failures", "labels", "ok", "seconds", "started")
 
     def __init__(self, service: str, method: str) -> None:
         self.labels: Final = (service, method)
         self.started = 0
         self.ok = 0
         self.failures: dict[grpc.StatusCode, int] = {}
-        self.buckets = [0] * (len(BUCKETS_S) + 1)
-        self.seconds = 0.0
+        self.seconds = Histogram(BUCKETS_S)
 
     def succeeded(self, elapsed_s: float) -> None:
         """Count a call that ended with OK."""
         self.ok += 1
-        self.buckets[bisect_left(BUCKETS_S, elapsed_s)] += 1
-        self.seconds += elapsed_s
+        self.seconds.add(elapsed_s)
 
     def failed(self, code: grpc.StatusCode, elapsed_s: float) -> None:
         """Count a call that ended with another status."""
         self.failures[code] = self.failures.get(code, 0) + 1
-        self.buckets[bisect_left(BUCKETS_S, elapsed_s)] += 1
-        self.seconds += elapsed_s
+        self.seconds.add(elapsed_s)
 
     @property
     def handled(self) -> int:
@@ -95,11 +92,6 @@ class RpcMetrics(Collector):
             codes = {grpc.StatusCode.OK: series.ok, **series.failures}
             for code, count in codes.items():
                 handled.add_metric((*series.labels, code.name), count)
-            handling.add_metric(series.labels, _cumulative(series.buckets), series.seconds)
+            handling.add_metric(series.labels, series.seconds.cumulative(), series.seconds.total)
             in_flight.add_metric(series.labels, series.started - series.handled)
         return started, handled, handling, in_flight
-
-
-def _cumulative(buckets: list[int]) -> list[tuple[str, float]]:
-    bounds = [*(f"{bound:g}" for bound in BUCKETS_S), "+Inf"]
-    return list(zip(bounds, accumulate(buckets), strict=True))

@@ -1,0 +1,308 @@
+"""Reading through the cache: near, then Redis, then MongoDB."""
+
+import asyncio
+import itertools
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from time import monotonic, perf_counter
+from typing import Final, Generic
+
+import structlog
+
+from services.common.batching import Batch, Batcher
+from services.common.cache.breaker import Breaker
+from services.common.cache.envelope import UnreadableValueError
+from services.common.cache.figures import CacheFigures
+from services.common.cache.invalidation import FAILURES, Invalidations
+from services.common.cache.lookup import Entry, Lookup
+from services.common.cache.near import Near
+from services.common.cache.shared import LEASE_S, Fill, Lease, SharedValues
+from services.common.cache.turns import Turns
+from services.common.call import Call, current_call
+from services.common.errors import DomainError
+from services.common.freshness import Freshness, Source
+from services.common.snapshot import Snapshot, Value
+
+Load = Callable[[Collection[str]], Awaitable[Mapping[str, Snapshot[Value]]]]
+"""Loads values from the store of record; what it leaves out does not exist."""
+
+_BATCH: Final = 500
+
+log = structlog.get_logger()
+
+
+@dataclass(eq=False, frozen=True, slots=True)
+class _Filling(Generic[Value]):
+    fill: Fill
+    entry: Entry[Value] | None
+
+
+_Seen = Entry[Value] | Batch[str, Snapshot[Value]] | None
+"""What Redis has; where that is nothing, the load under way here, or None for one elsewhere."""
+
+
+class ReadThroughCache(Generic[Value]):
+    """One kind of value, read through the cache.
+
+    Redis never makes a read fail: when it does not answer, MongoDB does.
+    """
+
+    def __init__(
+        self,
+        lookup: Lookup[Value],
+        load: Load[Value],
+        shared: SharedValues,
+        near: Near[Value],
+        breaker: Breaker,
+        invalidations: Invalidations,
+        figures: CacheFigures,
+        timeout_s: float,
+    ) -> None:
+        self._lookup = lookup
+        self._load = load
+        self._shared = shared
+        self._near = near
+        self._breaker = breaker
+        self._invalidations = invalidations
+        self._figures = figures
+        self._timeout_s = timeout_s
+        self._looks: Batcher[str, _Seen[Value]] = Batcher(self._look, _BATCH)
+        self._loads: Batcher[str, Snapshot[Value]] = Batcher(self._load_and_fill, _BATCH)
+        self._fills: Batcher[_Filling[Value], None] = Batcher(self._fill, _BATCH)
+        self._turns = Turns()
+        self._granted: dict[str, str] = {}
+        self._process = secrets.token_hex(8)
+        self._numbers = itertools.count(1)
+
+    async def get(self, value_id: str) -> Snapshot[Value] | None:
+        """Return the value; None if there is none. Raises what loading raises."""
+        call = current_call()
+        if call.freshness is Freshness.NEAR:
+            entry = self._near.get(value_id)
+            if entry is not None:
+                return self._from_near(entry, call)
+            self._figures.near_miss += 1
+        return (await self._far([value_id], call)).get(value_id)
+
+    async def get_many(self, value_ids: Collection[str]) -> Mapping[str, Snapshot[Value]]:
+        """Return the values that exist. Raises what loading raises."""
+        call = current_call()
+        found: dict[str, Snapshot[Value]] = {}
+        wanted: list[str] = []
+        for value_id in value_ids:
+            entry = self._near.get(value_id) if call.freshness is Freshness.NEAR else None
+            if entry is None:
+                wanted.append(value_id)
+            elif (snapshot := self._from_near(entry, call)) is not None:
+                found[value_id] = snapshot
+        if wanted:
+            self._figures.near_miss += len(wanted) if call.freshness is Freshness.NEAR else 0
+            found.update(await self._far(wanted, call))
+        return found
+
+    @asynccontextmanager
+    async def forgetting(self, value_ids: Iterable[str]) -> AsyncIterator[None]:
+        """Forget the values at the end of a block that changes what they show.
+
+        Also when the block is cancelled or fails, unless it was refused: it may have written.
+        """
+        try:
+            yield
+        except DomainError:
+            raise
+        except BaseException:
+            await self.invalidate(list(value_ids))
+            raise
+        await self.invalidate(list(value_ids))
+
+    async def invalidate(self, value_ids: Collection[str]) -> None:
+        """Forget the values, here and everywhere.
+
+        When Redis does not take it, it is told as soon as it does.
+        """
+        if not value_ids:
+            return
+        try:
+            await self._invalidations.send(value_ids)
+        finally:
+            self._near.forget(value_ids)
+
+    async def drain(self) -> None:
+        """Wait until nothing is under way."""
+        for batcher in (self._looks, self._loads, self._fills):
+            await batcher.drain()
+        await self._invalidations.drain()
+
+    def _from_near(self, entry: Entry[Value], call: Call) -> Snapshot[Value] | None:
+        call.answered_from(Source.NEAR, entry.age_ms)
+        snapshot = entry.snapshot
+        if snapshot is None:
+            self._figures.near_absent += 1
+        else:
+            self._figures.near_hit += 1
+        return snapshot
+
+    async def _far(self, value_ids: Collection[str], call: Call) -> Mapping[str, Snapshot[Value]]:
+        """Return the values that exist, from Redis or MongoDB."""
+        if call.freshness is Freshness.STORE:
+            self._figures.bypassed += len(value_ids)
+            call.answered_from(Source.BYPASS)
+            return _of(value_ids, await self._loads.ask(value_ids))
+        found: dict[str, Snapshot[Value]] = {}
+        left = value_ids
+        until = monotonic() + LEASE_S
+        for attempt in itertools.count():
+            if not self._breaker.closed or self._invalidations.owes(left):
+                break
+            try:
+                answers = await self._looks.ask(left)
+            except FAILURES:
+                break
+            left = await self._take(answers, left, found, call)
+            if not left:
+                return found
+            if monotonic() >= until:
+                break
+            self._figures.redis_waited += 1
+            await self._turns.wait(left[0], attempt)
+        call.answered_from(Source.MONGO)
+        found.update(_of(left, await self._loads.ask(left)))
+        return found
+
+    async def _take(
+        self,
+        answers: Mapping[str, _Seen[Value]],
+        value_ids: Collection[str],
+        found: dict[str, Snapshot[Value]],
+        call: Call,
+    ) -> list[str]:
+        """Add what Redis has and what is loaded to ``found``; return what somebody else loads."""
+        elsewhere: list[str] = []
+        loading: dict[str, Batch[str, Snapshot[Value]]] = {}
+        for value_id in value_ids:
+            answer = answers[value_id]
+            if answer is None:
+                elsewhere.append(value_id)
+            elif isinstance(answer, Batch):
+                loading[value_id] = answer
+            else:
+                call.answered_from(Source.REDIS, answer.age_ms)
+                if answer.snapshot is not None:
+                    found[value_id] = answer.snapshot
+        for value_id, load in loading.items():
+            call.answered_from(Source.MONGO)
+            found.update(_of([value_id], await load.answers()))
+        return elsewhere
+
+    async def _look(self, value_ids: Collection[str]) -> Mapping[str, _Seen[Value]]:
+        """Ask Redis, and begin to load what leases were granted for."""
+        token = f"{self._process}-{next(self._numbers)}"
+        with self._near.flight() as flight:
+            try:
+                async with asyncio.timeout(self._timeout_s):
+                    answers = await self._shared.look(value_ids, token)
+            except FAILURES as error:
+                self._failed(value_ids, error)
+                raise
+            self._breaker.succeeded()
+            self._figures.redis_keys.add(len(value_ids))
+            entries = self._entries(answers)
+            self._near.bring(flight, entries)
+        granted = [value_id for value_id in value_ids if answers[value_id] is Lease.GRANTED]
+        seen: dict[str, _Seen[Value]] = {**dict.fromkeys(value_ids), **entries}
+        if granted:
+            self._figures.redis_miss += len(granted)
+            self._granted.update(dict.fromkeys(granted, token))
+            seen.update(dict.fromkeys(granted, self._loads.join(granted)))
+        return seen
+
+    def _entries(self, answers: Mapping[str, bytes | Lease]) -> dict[str, Entry[Value]]:
+        """Return the values that are there. What is unreadable is removed."""
+        entries: dict[str, Entry[Value]] = {}
+        unreadable: list[str] = []
+        for value_id, raw in answers.items():
+            if isinstance(raw, Lease):
+                continue
+            entry = self._near.known(value_id, raw)
+            if entry is None:
+                try:
+                    entry = self._lookup.read(value_id, raw)
+                except UnreadableValueError as error:
+                    log.warning("unreadable", key=self._lookup.key(value_id), error=str(error))
+                    unreadable.append(value_id)
+                    continue
+            entries[value_id] = entry
+            if entry.snapshot is None:
+                self._figures.redis_absent += 1
+            else:
+                self._figures.redis_hit += 1
+        if unreadable:
+            self._figures.redis_unreadable += len(unreadable)
+            self._invalidations.start(unreadable)
+        return entries
+
+    async def _load_and_fill(self, value_ids: Collection[str]) -> Mapping[str, Snapshot[Value]]:
+        """Load values, and fill in those that a lease was granted for before this moment."""
+        granted = self._granted
+        tokens = {value_id: granted.pop(value_id) for value_id in value_ids if value_id in granted}
+        began = perf_counter()
+        try:
+            loaded = await self._load(value_ids)
+        except BaseException:
+            self._figures.mongo_error += len(value_ids)
+            self._fills.join([_Filling(Fill(*lease), None) for lease in tokens.items()])
+            raise
+        self._figures.load_s.add(perf_counter() - began)
+        self._figures.mongo_keys.add(len(value_ids))
+        self._figures.mongo_hit += len(loaded)
+        self._figures.mongo_absent += len(value_ids) - len(loaded)
+        if not tokens:
+            return loaded
+        entries = {
+            value_id: self._lookup.entry(value_id, loaded.get(value_id)) for value_id in tokens
+        }
+        self._fills.join(
+            [
+                _Filling(Fill(value_id, tokens[value_id], entry.raw, entry.ttl_s), entry)
+                for value_id, entry in entries.items()
+            ]
+        )
+        kept = {
+            value_id: entry.snapshot
+            for value_id, entry in entries.items()
+            if entry.snapshot is not None
+        }
+        return {**loaded, **kept}
+
+    async def _fill(self, fillings: Collection[_Filling[Value]]) -> Mapping[_Filling[Value], None]:
+        fills = [filling.fill for filling in fillings]
+        try:
+            with self._near.flight() as flight:
+                async with asyncio.timeout(self._timeout_s):
+                    accepted = await self._shared.fill(fills)
+                self._near.bring(
+                    flight,
+                    {
+                        filling.fill.value_id: filling.entry
+                        for filling, stored in zip(fillings, accepted, strict=True)
+                        if stored and filling.entry is not None
+                    },
+                )
+        except FAILURES as error:
+            self._failed(fills, error)
+        finally:
+            self._turns.come(fill.value_id for fill in fills)
+        return {}
+
+    def _failed(self, asked: Collection[object], error: BaseException) -> None:
+        self._figures.redis_error += len(asked)
+        self._breaker.failed(timed_out=isinstance(error, TimeoutError))
+
+
+def _of(
+    value_ids: Collection[str], loaded: Mapping[str, Snapshot[Value]]
+) -> dict[str, Snapshot[Value]]:
+    """Return what was loaded of these: others may have asked for more."""
+    return {value_id: loaded[value_id] for value_id in value_ids if value_id in loaded}
