@@ -49,10 +49,22 @@ class Window:
     faults: int = 0
     reads: int = 0
     stale: int = 0
+    """Those older than they might be at any other time."""
     greatest_s: float = 0.0
     last_stale_after_s: float = 0.0
     """How long after its fault's end the last stale read started."""
     slowest_s: float = 0.0
+
+    def count(self, read: Read) -> None:
+        """Count a read."""
+        self.reads += 1
+        self.slowest_s = max(self.slowest_s, read.end - read.start)
+
+    def count_stale(self, staleness_s: float, after_s: float) -> None:
+        """Count it as stale, having started so long after the fault's end."""
+        self.stale += 1
+        self.greatest_s = max(self.greatest_s, staleness_s)
+        self.last_stale_after_s = max(self.last_stale_after_s, after_s)
 
 
 @dataclass(slots=True)
@@ -110,12 +122,12 @@ def check(history: History, promise: Promise) -> Verdict:
             continue
         missed = ledger.missed_since(read)
         staleness_s = 0.0 if missed is None else read.start - missed
-        if windows.holds(read, staleness_s):
+        near = read.source == NEAR and not read.asked
+        allowed_s = promise.near_bound_s if near else 0.0
+        if windows.holds(read, staleness_s, allowed_s):
             continue
-        allowed_s = 0.0
-        if read.source == NEAR and not read.asked:
+        if near:
             verdict.near.append(staleness_s)
-            allowed_s = promise.near_bound_s
         else:
             verdict.strict += 1
             verdict.just_after += read.start - last <= JUST_AFTER_S
@@ -155,20 +167,13 @@ class _RedisWindows:
         for fault in self._faults:
             self.figures.setdefault(fault.kind, Window()).faults += 1
 
-    def holds(self, read: Read, staleness_s: float) -> bool:
+    def holds(self, read: Read, staleness_s: float, allowed_s: float) -> bool:
         """Count a read that was asked for in a window; False if it was not."""
         for fault in self._faults:
             if fault.start <= read.start <= fault.end + self._recovery_s:
-                self._count(self.figures[fault.kind], fault, read, staleness_s)
+                window = self.figures[fault.kind]
+                window.count(read)
+                if staleness_s > allowed_s:
+                    window.count_stale(staleness_s, read.start - fault.end)
                 return True
         return False
-
-    @staticmethod
-    def _count(window: Window, fault: Fault, read: Read, staleness_s: float) -> None:
-        window.reads += 1
-        window.slowest_s = max(window.slowest_s, read.end - read.start)
-        if staleness_s:
-            window.stale += 1
-            window.greatest_s = max(window.greatest_s, staleness_s)
-            after_s = read.start - fault.end
-            window.last_stale_after_s = max(window.last_stale_after_s, after_s)

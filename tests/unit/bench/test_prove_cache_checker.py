@@ -150,6 +150,13 @@ def test_reads_while_redis_is_away_and_just_after_are_counted_apart() -> None:
     assert round(window.slowest_s, 6) == 0.4
 
 
+def test_what_a_near_read_may_miss_at_any_time_is_not_stale_in_a_window_either() -> None:
+    fault = Fault("redis-kill", 9.5, 11.0)
+    verdict = checked([read(1, 10.9, "near"), read(1, 11.1, "near")], faults=[fault])
+    assert verdict.windows["redis-kill"].stale == 1
+    assert not verdict.near
+
+
 def test_after_the_time_to_recover_nothing_is_allowed_any_more() -> None:
     fault = Fault("redis-kill", 9.5, 11.0)
     assert not checked([read(1, 14.1)], faults=[fault]).kept
