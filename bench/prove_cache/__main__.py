@@ -36,6 +36,7 @@ def main() -> int:
         recovery_s=arguments.recovery_s,
         limit_s=arguments.limit_s,
         settings=lease | dict(arguments.set),
+        folder=arguments.folder,
     )
     promise = Promise(arguments.near_bound_s, arguments.recovery_s)
     history = asyncio.run(run(options, _tell))
@@ -72,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--recovery-s", type=float, default=3.0, help="after a fault of Redis")
     add("--limit-s", type=float, default=600.0, help="how long to read at most")
     add("--set", type=_setting, action="append", default=[], help="NAME=VALUE for the services")
+    add("--folder", type=Path, help="a new one, for logs, data and histories to be kept")
     add("--json", type=Path, help="a file for the figures")
     return parser
 

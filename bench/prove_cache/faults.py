@@ -13,7 +13,8 @@ from bench.prove_cache.history import Fault
 from bench.prove_cache.twins import Twins
 
 _BEFORE_THE_FIRST_S: Final = 2.0
-_REDIS_AWAY_S: Final = 1.0
+_REDIS_DOWN_S: Final = 1.0
+_REDIS_FROZEN_S: Final = 1.5  # longer than anybody waits for it
 _BROKEN_FOR_S: Final = 0.7
 _CALM_S: Final = (1.5, 3.0)
 """How long, at least and at most, the promise must hold again before the next fault."""
@@ -22,7 +23,7 @@ _CALM_S: Final = (1.5, 3.0)
 async def _kill_redis(twins: Twins, _chance: Random) -> str:
     """Kill Redis and start it empty."""
     await twins.kill_redis()
-    await asyncio.sleep(_REDIS_AWAY_S)
+    await asyncio.sleep(_REDIS_DOWN_S)
     await twins.start_redis()
     return ""
 
@@ -31,7 +32,7 @@ async def _freeze_redis(twins: Twins, _chance: Random) -> str:
     """Stop Redis in whatever it does, and let it go on."""
     twins.signal_redis(signal.SIGSTOP)
     try:
-        await asyncio.sleep(_REDIS_AWAY_S)
+        await asyncio.sleep(_REDIS_FROZEN_S)
     finally:
         twins.signal_redis(signal.SIGCONT)
     return ""

@@ -4,8 +4,8 @@ import asyncio
 import sys
 import tempfile
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -41,6 +41,8 @@ class Options:
     limit_s: float
     settings: Mapping[str, str]
     """More settings of the services."""
+    folder: Path | None = None
+    """Where logs, data and histories are kept; None to leave nothing behind."""
 
 
 @dataclass(slots=True)
@@ -67,8 +69,7 @@ class _Client:
 async def run(options: Options, tell: Callable[[str], None]) -> History:
     """Make a run and return its history."""
     history = History()
-    with tempfile.TemporaryDirectory(prefix="prove-cache-") as name:
-        folder = Path(name)
+    with _folder(options.folder) as folder:
         tell("starting the stores and two processes of each service")
         async with running_twins(folder, options.settings, linked=CUT in options.faults) as twins:
             plan = await _plan(twins, options)
@@ -86,6 +87,16 @@ async def run(options: Options, tell: Callable[[str], None]) -> History:
             history.add(client.history)
     history.faults = faults.injected
     return history
+
+
+@contextmanager
+def _folder(kept: Path | None) -> Iterator[Path]:
+    if kept is not None:
+        kept.mkdir(parents=True)
+        yield kept.absolute()
+        return
+    with tempfile.TemporaryDirectory(prefix="prove-cache-") as name:
+        yield Path(name)
 
 
 async def _plan(twins: Twins, options: Options) -> Plan:
