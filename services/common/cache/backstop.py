@@ -96,14 +96,15 @@ class Backstop:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Watch, or stand by, until the end of the block. MongoDB need not be reachable."""
-        task = asyncio.create_task(self._run(), name="cache backstop")
+        task = asyncio.create_task(self.run(), name="cache backstop")
         try:
             yield
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
-    async def _run(self) -> None:
+    async def run(self) -> None:
+        """Watch, or stand by, for ever. MongoDB need not be reachable."""
         while True:
             pause_s = await self._attempt()
             await asyncio.sleep(pause_s)

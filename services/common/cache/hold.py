@@ -5,13 +5,14 @@ process takes it and goes on from the position. Time is MongoDB's own.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from bson import Timestamp
 from pymongo.errors import DuplicateKeyError
 
-from services.common.changes import Position
+from services.common.changes import ChangesRefused, Position
 from services.common.ids import new_id
 from services.common.mongo import Document, Mongo
 
@@ -40,9 +41,13 @@ _SCHEMA: Final[Document] = {
 
 
 async def prepare_backstop(mongo: Mongo) -> None:
-    """Create the collection and note the present position, before the first write is served."""
+    """Create the collection and note the present position, before the first write is served.
+
+    A MongoDB that tells no changes has none, which the backstop says when it runs.
+    """
     await mongo.prepare(_COLLECTION, schema=_SCHEMA)
-    await Hold(mongo).begin(Position(await mongo.operation_time()))
+    with suppress(ChangesRefused):
+        await Hold(mongo).begin(Position(await mongo.operation_time()))
 
 
 class Hold:

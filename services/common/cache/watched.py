@@ -2,11 +2,23 @@
 
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Self
 
 from services.common.mongo import Document
 
 _ENDS: Final = ["dropDatabase", "invalidate"]
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Where values come from: a collection, and the field that holds the id of each value.
+
+    With ``shown``, the fields that a value is made of, changes of other fields alone do not count.
+    """
+
+    collection: str
+    owner: str = "_id"
+    shown: Collection[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +33,13 @@ class Watched:
     invalidate: Callable[[Collection[str]], Awaitable[object]]
     owner: str = "_id"
     shown: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(
+        cls, changes: Changes, invalidate: Callable[[Collection[str]], Awaitable[object]]
+    ) -> Self:
+        """Return what changes mean whose values ``invalidate`` forgets."""
+        return cls(invalidate, changes.owner, frozenset(changes.shown))
 
 
 def stages_for(watched: Mapping[str, Watched]) -> list[Document]:
