@@ -18,8 +18,8 @@ class Promise:
     """What a read may miss, in seconds.
 
     An answer from a process's own memory may miss writes acknowledged less than
-    ``near_bound_s`` before it was asked for; one asked for while Redis is cut off, or until
-    ``recovery_s`` after, any; every other answer none.
+    ``near_bound_s`` before it was asked for, but none that this process took; one asked for
+    while Redis is cut off, or until ``recovery_s`` after, any; every other answer none.
     """
 
     near_bound_s: float = 1.0
@@ -131,7 +131,11 @@ def check(history: History, promise: Promise) -> Verdict:
         else:
             verdict.strict += 1
             verdict.just_after += read.start - last <= JUST_AFTER_S
-        if missed is not None and staleness_s > allowed_s:
+        own = ledger.own_missed_since(read) if near else None
+        if own is not None:
+            shown, owed = ledger.rank_of(read), ledger.owed(read.start)
+            verdict.stale.append(Broken(read, shown, owed, own))
+        elif missed is not None and staleness_s > allowed_s:
             shown, owed = ledger.rank_of(read), ledger.owed(read.start - allowed_s)
             verdict.stale.append(Broken(read, shown, owed, missed))
     return verdict

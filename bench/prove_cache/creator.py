@@ -80,7 +80,7 @@ class Creator:
         product_id: str = answer.product.product_id
         self.last_ids[twin] = product_id
         question = _question(product_id)
-        self.writer.note(question, answer.product.version, start, time.monotonic())
+        self.writer.note(question, answer.product.version, start, time.monotonic(), twin)
         await self.writer.look(question, twin)
         return product_id
 
@@ -89,7 +89,7 @@ class Creator:
         start = time.monotonic()
         answer = await self._once(twin, send)
         if answer is not None:
-            self.writer.note(question, answer.product.version, start, time.monotonic())
+            self.writer.note(question, answer.product.version, start, time.monotonic(), twin)
             await self.writer.look(question, twin)
 
     async def _delete(self, question: Question, product_id: str) -> None:
@@ -102,7 +102,8 @@ class Creator:
                 request, timeout=CALL_TIMEOUT_S, metadata=self._metadata
             ),
         )
-        self.writer.note(question, GONE, start, None if answer is None else time.monotonic())
+        end = None if answer is None else time.monotonic()
+        self.writer.note(question, GONE, start, end, twin)
         if answer is not None:
             await self.writer.look(question, twin)
 

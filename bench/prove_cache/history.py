@@ -25,12 +25,16 @@ UNLABELLED: Final = "unlabelled"
 
 
 class Write(NamedTuple):
-    """A change of an object. ``end`` is when it was acknowledged; None: its outcome is open."""
+    """A change of an object. ``end`` is when it was acknowledged; None: its outcome is open.
+
+    ``by`` is the process that took it.
+    """
 
     target: str
     rank: int
     start: float
     end: float | None
+    by: str = ""
 
 
 class Read(NamedTuple):

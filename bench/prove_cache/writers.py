@@ -59,12 +59,15 @@ class Writer:
         if answer is None:
             self.note(question, number, start, None)
             return
-        self.note(question, number, start, time.monotonic())
+        self.note(question, number, start, time.monotonic(), twin)
         await self.look(question, twin)
 
-    def note(self, question: Question, rank: int, start: float, end: float | None) -> None:
-        """Note a write."""
-        self.desk.history.writes.append(Write(question.target, rank, start, end))
+    def note(
+        self, question: Question, rank: int, start: float, end: float | None, twin: int = 0
+    ) -> None:
+        """Note a write, and the twin that took it."""
+        by = f"{question.service}-{twin}"
+        self.desk.history.writes.append(Write(question.target, rank, start, end, by))
 
     async def look(self, question: Question, wrote: int) -> None:
         """Read what one twin has just written: at once, and more from the other than from it."""
@@ -93,7 +96,7 @@ async def update_product(writer: Writer, product_id: str) -> None:
         start = time.monotonic()
         answer, twin = await writer.until_done(update(product_id, f"Text {number}", metadata))
         if answer is not None:
-            writer.note(question, answer.product.version, start, time.monotonic())
+            writer.note(question, answer.product.version, start, time.monotonic(), twin)
             await writer.look(question, twin)
         await writer.pause()
 
@@ -163,10 +166,10 @@ async def buy(writer: Writer, customer: Customer) -> None:
         start = time.monotonic()
         answer, twin = await writer.until_done(_order(customer, number))
         end = None if answer is None else time.monotonic()
-        writer.note(orders, 2 * number, start, end)
+        writer.note(orders, 2 * number, start, end, twin)
         if answer is None or answer.order.status == order_pb2.ORDER_STATUS_CONFIRMED:
             sold += number
-            writer.note(stock, sold, start, end)
+            writer.note(stock, sold, start, end, twin)
         if answer is not None:
             await asyncio.gather(writer.look(orders, twin), writer.look(stock, twin))
         await writer.pause()

@@ -90,6 +90,15 @@ def test_a_near_read_beyond_the_bound_breaks_the_promise() -> None:
     assert (broken.shown, broken.owed) == (1, 2)
 
 
+def test_a_near_read_may_not_miss_what_its_own_process_took() -> None:
+    taken = Write(THING, 2, 9.9, 10.0, by="inventory-0")
+    writes = (FIRST, taken, THIRD)
+    assert checked([read(1, 10.2, "near", by="inventory-1")], writes).kept
+    assert checked([read(2, 10.8, "near", by="inventory-0")], writes).kept
+    (broken,) = checked([read(1, 10.2, "near", by="inventory-0")], writes).stale
+    assert (broken.shown, broken.owed, broken.acknowledged) == (1, 2, 10.0)
+
+
 def test_a_near_answer_to_who_asked_for_no_near_one_must_not_be_old_at_all() -> None:
     assert not checked([read(1, 10.2, "near", asked="no-near")]).kept
     assert checked([read(2, 10.2, "near", asked="no-near")]).kept
