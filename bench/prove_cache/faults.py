@@ -49,11 +49,11 @@ async def _kill_service(twins: Twins, chance: Random) -> str:
 async def _cut(twins: Twins, chance: Random) -> str:
     """Break the connections of one service process to Redis in the middle of a reply."""
     link = twins.links[chance.choice(sorted(twins.links))]
-    link.break_replies()
+    await link.break_replies()
     try:
         await asyncio.sleep(_BROKEN_FOR_S)
     finally:
-        link.mend()
+        await link.mend()
     return ""
 
 

@@ -1,13 +1,23 @@
-"""A way to Redis that can break: connections end in the middle of a reply."""
+"""A way to Redis that can break: connections end in the middle of a reply.
+
+``python -m bench.prove_cache.link <port of Redis>`` is such a way in a process of its own, so that
+nothing else delays it. It writes its port, and follows the lines ``break`` and ``mend`` on
+standard input until that ends, each answered with a line.
+"""
 
 import asyncio
+import sys
 from asyncio import StreamReader, StreamWriter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Final
 
+import uvloop
+
 from services.stack.ports import LOOPBACK
 
+BREAK: Final = "break"
+MEND: Final = "mend"
 _CHUNK: Final = 65_536
 
 
@@ -19,11 +29,6 @@ class Link:
         self._broken = False
         self._connections: set[asyncio.Task[None]] = set()
         self.port = 0
-
-    @property
-    def uri(self) -> str:
-        """How to reach Redis through it."""
-        return f"redis://{LOOPBACK}:{self.port}/0"
 
     def break_replies(self) -> None:
         """End each connection in the middle of its next reply."""
@@ -86,3 +91,21 @@ class Link:
                     return
                 writer.write(data)
                 await writer.drain()
+
+
+async def _serve(port: int) -> None:
+    async with Link(port).opened() as link:
+        _tell(str(link.port))
+        orders = {BREAK: link.break_replies, MEND: link.mend}
+        while line := await asyncio.to_thread(sys.stdin.readline):
+            orders[line.strip()]()
+            _tell("done")
+
+
+def _tell(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    uvloop.run(_serve(int(sys.argv[1])))

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from bench.prove_cache.link import Link
+from bench.prove_cache.links import RunningLink, running_link
 from services.common.settings import PREFIX
 from services.stack.credentials import Credentials, open_credentials
 from services.stack.folder import DataFolder
@@ -44,7 +44,7 @@ class Twins:
     credentials: Credentials
     redis_port: int
     shops: list[Shop] = field(default_factory=list)
-    links: Mapping[str, Link] = field(default_factory=dict)
+    links: Mapping[str, RunningLink] = field(default_factory=dict)
     redis: Life | None = None
     services: dict[str, Life] = field(default_factory=dict)
 
@@ -123,7 +123,7 @@ async def running_twins(
         redis = await twins.start_redis()
         if linked:
             twins.links = {
-                service: await opened.enter_async_context(Link(redis_port).opened())
+                service: await opened.enter_async_context(running_link(redis_port))
                 for service in SERVICES
             }
         for index in range(TWINS):
