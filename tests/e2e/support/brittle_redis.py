@@ -4,7 +4,6 @@ import signal
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
 
 from redis.asyncio import Redis
 
@@ -30,10 +29,11 @@ class BrittleRedis:
         """Where the shop finds it."""
         return f"redis://{LOOPBACK}:{self.proxy.port}/0"
 
-    async def command(self, *words: str) -> Any:
-        """Give the server a command, past the proxy."""
-        async with Redis(host=LOOPBACK, port=self.port) as client:
-            return await client.execute_command(*words)  # type: ignore[no-untyped-call]
+    @asynccontextmanager
+    async def client(self) -> AsyncIterator[Redis]:
+        """Reach the server past the proxy."""
+        async with Redis(host=LOOPBACK, port=self.port, decode_responses=True) as client:
+            yield client
 
     async def kill(self) -> None:
         """End the server without a word."""
@@ -49,8 +49,10 @@ class BrittleRedis:
     async def killed(self) -> AsyncIterator[None]:
         """Nothing listens."""
         await self.kill()
-        yield
-        await self.start()
+        try:
+            yield
+        finally:
+            await self.start()
 
     @asynccontextmanager
     async def frozen(self) -> AsyncIterator[None]:
@@ -66,31 +68,40 @@ class BrittleRedis:
     async def slow(self) -> AsyncIterator[None]:
         """Each answer comes 200 ms later."""
         self.proxy.delay_s = 0.2
-        yield
-        self.proxy.delay_s = 0.0
+        try:
+            yield
+        finally:
+            self.proxy.delay_s = 0.0
 
     @asynccontextmanager
     async def cut_off(self) -> AsyncIterator[None]:
         """Connections break within the first answer, which commands get that were obeyed."""
         self.proxy.break_after = 16  # the answers to what the client says about itself take 10
-        yield
-        self.proxy.break_after = None
+        try:
+            yield
+        finally:
+            self.proxy.break_after = None
 
     @asynccontextmanager
     async def loading(self) -> AsyncIterator[None]:
         """It has just been started, and reads what it had saved."""
         async with loading_server() as port:
             await self.proxy.lead_to(LOOPBACK, port)
-            yield
-            await self.proxy.lead_to(LOOPBACK, self.port)
+            try:
+                yield
+            finally:
+                await self.proxy.lead_to(LOOPBACK, self.port)
 
     @asynccontextmanager
     async def replica(self) -> AsyncIterator[None]:
         """It has become the replica of a server that is gone."""
         with claimed_ports(1) as (nowhere,):
-            await self.command("REPLICAOF", LOOPBACK, str(nowhere))
-            yield
-            await self.command("REPLICAOF", "NO", "ONE")
+            async with self.client() as client:
+                await client.replicaof(LOOPBACK, nowhere)
+                try:
+                    yield
+                finally:
+                    await client.replicaof("NO", "ONE")
 
     @asynccontextmanager
     async def orphaned(self) -> AsyncIterator[None]:
@@ -107,16 +118,18 @@ class BrittleRedis:
 
     @asynccontextmanager
     async def _configured(self, settings: Mapping[str, str]) -> AsyncIterator[None]:
-        before = {name: await self._setting(name) for name in settings}
-        for name, value in settings.items():
-            await self.command("CONFIG", "SET", name, value)
-        yield
-        for name, value in before.items():
-            await self.command("CONFIG", "SET", name, value)
+        async with self.client() as client:
+            before = await client.config_get(*settings)
+            await _configure(client, settings)
+            try:
+                yield
+            finally:
+                await _configure(client, before)
 
-    async def _setting(self, name: str) -> str:
-        value: bytes = (await self.command("CONFIG", "GET", name))[name]
-        return value.decode() if isinstance(value, bytes) else str(value)
+
+async def _configure(client: Redis, settings: Mapping[str, str]) -> None:
+    for name, value in settings.items():
+        await client.config_set(name, value)
 
 
 @asynccontextmanager

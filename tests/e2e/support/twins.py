@@ -35,7 +35,7 @@ class Sight:
     product: str
     in_batch: str
     profile: str
-    orders: int
+    newest_order: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class Window:
             product=product[0].product.name,
             in_batch=batch[0].products[0].name,
             profile=profile[0].user.full_name,
-            orders=len(orders[0].orders),
+            newest_order=orders[0].orders[0].order_id if orders[0].orders else "",
         )
         return sight, [source for _, source in (product, batch, profile, orders)]
 
@@ -119,9 +119,8 @@ class Twins:
                 ),
             )
         with within(within_s):
-            await customer.buy({window.product_id: 1})
-        orders = await window.shop.ledger.orders(user_id=customer.user_id)
-        return Sight(product=name, in_batch=name, profile=name, orders=len(orders))
+            order = await customer.buy({window.product_id: 1})
+        return Sight(name, name, name, order.order_id)
 
     async def breakers(self) -> set[str]:
         """Return the states of the breakers before Redis in all processes."""
