@@ -4,6 +4,7 @@ import signal
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from redis.asyncio import Redis
 
@@ -119,7 +120,7 @@ class BrittleRedis:
     @asynccontextmanager
     async def _configured(self, settings: Mapping[str, str]) -> AsyncIterator[None]:
         async with self.client() as client:
-            before = await client.config_get(*settings)
+            before: Any = await client.config_get(*settings)
             await _configure(client, settings)
             try:
                 yield

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Generator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -50,27 +51,28 @@ class Window:
         """Read what is cached, each within the bound, and where it came from."""
         stubs = self.shop.stubs
         metadata = [("authorization", f"Bearer {self.customer.token}")]
+        reads: Sequence[tuple[Any, Any]] = (
+            (
+                stubs.inventory.GetProduct,
+                inventory_pb2.GetProductRequest(product_id=self.product_id),
+            ),
+            (
+                stubs.inventory.BatchGetProducts,
+                inventory_pb2.BatchGetProductsRequest(product_ids=[self.product_id]),
+            ),
+            (
+                stubs.users.GetUserProfile,
+                user_pb2.GetUserProfileRequest(user_id=self.customer.user_id),
+            ),
+            (
+                stubs.orders.ListUserOrders,
+                order_pb2.ListUserOrdersRequest(user_id=self.customer.user_id),
+            ),
+        )
         product, batch, profile, orders = await asyncio.gather(
             *(
                 _told(method(request, timeout=TIMEOUT_S, metadata=metadata), within_s)
-                for method, request in (
-                    (
-                        stubs.inventory.GetProduct,
-                        inventory_pb2.GetProductRequest(product_id=self.product_id),
-                    ),
-                    (
-                        stubs.inventory.BatchGetProducts,
-                        inventory_pb2.BatchGetProductsRequest(product_ids=[self.product_id]),
-                    ),
-                    (
-                        stubs.users.GetUserProfile,
-                        user_pb2.GetUserProfileRequest(user_id=self.customer.user_id),
-                    ),
-                    (
-                        stubs.orders.ListUserOrders,
-                        order_pb2.ListUserOrdersRequest(user_id=self.customer.user_id),
-                    ),
-                )
+                for method, request in reads
             )
         )
         sight = Sight(
@@ -146,12 +148,10 @@ class Twins:
 @asynccontextmanager
 async def opened_twins(path: Path, mongo_uri: str, redis_url: str) -> AsyncIterator[Twins]:
     """Run two shops with the same stores until the end of the block."""
-    stores = {"mongo_uri": mongo_uri, "redis_url": redis_url, "ledger_uri": mongo_uri}
+    shop = partial(opened_shop, mongo_uri=mongo_uri, redis_url=redis_url, ledger_uri=mongo_uri)
     async with (
-        opened_shop(path / "one", **stores) as one,
-        opened_shop(
-            path / "two", **stores, databases=one.databases, keys=one.folder.secrets
-        ) as two,
+        shop(path / "one") as one,
+        shop(path / "two", databases=one.databases, keys=one.folder.secrets) as two,
     ):
         admin = await one.admin()
         customer = await one.customer()
