@@ -15,7 +15,7 @@ from services.common.batching import Batch, Batcher
 from services.common.cache.breaker import Breaker
 from services.common.cache.envelope import UnreadableValueError
 from services.common.cache.figures import CacheFigures
-from services.common.cache.invalidation import FAILURES, Invalidations
+from services.common.cache.invalidation import FAILURES, TIMEOUTS, Invalidations
 from services.common.cache.lookup import Entry, Lookup
 from services.common.cache.near import Near
 from services.common.cache.shared import LEASE_S, Fill, Lease, SharedValues
@@ -298,7 +298,7 @@ class ReadThroughCache(Generic[Value]):
 
     def _failed(self, asked: Collection[object], error: BaseException) -> None:
         self._figures.redis_error += len(asked)
-        self._breaker.failed(timed_out=isinstance(error, TimeoutError))
+        self._breaker.failed(timed_out=isinstance(error, TIMEOUTS))
 
 
 def _of(

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
+_END = b"\r\n"
 _ANSWER = b"-LOADING Redis is loading the dataset in memory\r\n"
 
 
@@ -18,11 +19,17 @@ async def loading_server() -> AsyncIterator[int]:
 
 
 async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with suppress(OSError, asyncio.IncompleteReadError):
-        while arguments := await reader.readline():
-            for _ in range(int(arguments[1:])):
-                length = int((await reader.readline())[1:])
-                await reader.readexactly(length + 2)
-            writer.write(_ANSWER)
-            await writer.drain()
-    writer.close()
+    try:
+        with suppress(OSError, asyncio.IncompleteReadError):
+            while True:
+                for _ in range(await _number(reader)):
+                    await reader.readexactly(await _number(reader) + len(_END))
+                writer.write(_ANSWER)
+                await writer.drain()
+    finally:
+        writer.transport.abort()
+
+
+async def _number(reader: asyncio.StreamReader) -> int:
+    """Read how many arguments, or bytes, follow."""
+    return int((await reader.readuntil(_END))[1:])
