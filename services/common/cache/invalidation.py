@@ -97,6 +97,9 @@ class Invalidations:
         self.due.set()
 
     async def _send(self, value_ids: Collection[str]) -> Mapping[str, None]:
+        if self._breaker.state is BreakerState.OPEN:  # it opened while these waited
+            self._owe(value_ids)
+            return {}
         try:
             await self.deliver(value_ids)
         except FAILURES as error:

@@ -198,6 +198,8 @@ class ReadThroughCache(Generic[Value]):
 
     async def _look(self, value_ids: Collection[str]) -> Mapping[str, _Seen[Value]]:
         """Ask Redis, and begin to load what leases were granted for."""
+        if not self._breaker.closed:
+            raise ConnectionError("Redis has not answered those who asked before")
         token = f"{self._process}-{next(self._numbers)}"
         with self._near.flight() as flight:
             try:
@@ -205,6 +207,8 @@ class ReadThroughCache(Generic[Value]):
                     answers = await self._shared.look(value_ids, token)
             except FAILURES as error:
                 self._failed(value_ids, error)
+                # It may have been done all the same, and nobody else would load for 1 s.
+                self._fills.join([_Filling(Fill(value_id, token), None) for value_id in value_ids])
                 raise
             self._breaker.succeeded()
             self._figures.redis_keys.add(len(value_ids))
@@ -278,6 +282,9 @@ class ReadThroughCache(Generic[Value]):
 
     async def _fill(self, fillings: Collection[_Filling[Value]]) -> Mapping[_Filling[Value], None]:
         fills = [filling.fill for filling in fillings]
+        if not self._breaker.closed:
+            self._turns.come(fill.value_id for fill in fills)
+            return {}
         try:
             with self._near.flight() as flight:
                 async with asyncio.timeout(self._timeout_s):
