@@ -19,6 +19,7 @@ WATCH = "/grpc.health.v1.Health/Watch"
 IN_FLIGHT_S = 1.0
 DRAIN_S = 4.0
 BUYERS, EACH = 6, 12
+PATIENCE_S = 30  # of a buyer, while services restart
 
 
 async def _code(channel: aio.Channel, name: str, request: bytes = b"") -> grpc.StatusCode:
