@@ -10,21 +10,24 @@ from typing import Any, Final
 
 import uvloop
 from shop.common.v1.money_pb2 import Money
-from shop.inventory.v1 import inventory_pb2, inventory_pb2_grpc
+from shop.inventory.v1 import inventory_pb2
 
+from bench import lamp
+from services.common.rpc.registration import register
 from services.common.rpc.transport import Endpoint, Transport, open_server
 
+INVENTORY: Final = inventory_pb2.DESCRIPTOR.services_by_name["InventoryService"]
 PRODUCT_ID: Final = "0123456789abcdef01234567"
 _ANSWER: Final = inventory_pb2.GetProductResponse(
     product=inventory_pb2.Product(
         product_id=PRODUCT_ID,
         sku="LMP-0001",
-        name="Desk lamp",
-        description="A lamp for a desk, with an arm that stays where it is put. " * 3,
-        category="lighting",
-        price=Money(currency_code="EUR", minor_units=4_900),
-        stock=120,
-        tags=["lamp", "desk"],
+        name=lamp.NAME,
+        description=lamp.DESCRIPTION,
+        category=lamp.CATEGORY,
+        price=Money(currency_code=lamp.CURRENCY, minor_units=lamp.CENTS),
+        stock=lamp.STOCK,
+        tags=lamp.TAGS,
         version=1,
     )
 )
@@ -44,15 +47,16 @@ class EmptyHandler:
 async def serve(servicer: Any, transport: str) -> None:
     """Serve the Inventory service on a free port until the standard input ends."""
     server, port = open_server(Endpoint("127.0.0.1:0", Transport(transport)))
-    inventory_pb2_grpc.add_InventoryServiceServicer_to_server(servicer, server)
+    register(servicer, INVENTORY, server)
     await server.start()
     sys.stdout.write(f"{port}\n")
     sys.stdout.flush()
-    await _until_input_ends()
+    await until_input_ends()
     await server.stop(0)
 
 
-async def _until_input_ends() -> None:
+async def until_input_ends() -> None:
+    """Wait until whoever started the process closes its standard input."""
     reader = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(
         lambda: asyncio.StreamReaderProtocol(reader), sys.stdin

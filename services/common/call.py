@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol
 from services.common.auth.principal import ANONYMOUS
 from services.common.errors import DeadlineExceeded
 from services.common.freshness import Freshness, Source
+from services.common.rpc.transport import raw_metadata
 
 REQUEST_ID_KEY: Final = "x-request-id"
 _ACCEPTED: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -76,7 +77,7 @@ class Call:
         if self._metadata is None:
             if self.carrier is None:
                 return ()
-            self._metadata = self.carrier.invocation_metadata() or ()
+            self._metadata = raw_metadata(self.carrier)
         return self._metadata
 
     @property

@@ -61,6 +61,10 @@ class RedisServers(Protocol):
         """Delete all keys like the pattern."""
         ...
 
+    async def identity(self) -> frozenset[str]:
+        """Return a name of each server that no other, and no later run of it, has."""
+        ...
+
     async def ping(self) -> object:
         """Raise the client's error unless Redis answers."""
         ...
@@ -91,6 +95,10 @@ class OneRedis:
         """Delete all keys like the pattern."""
         async for key in self._client.scan_iter(pattern, count=_SCAN_COUNT):
             await self._client.unlink(key)
+
+    async def identity(self) -> frozenset[str]:
+        """Return a name of this run of the server."""
+        return frozenset([(await self._client.info("server"))["run_id"]])
 
     async def ping(self) -> object:
         """Raise the client's error unless Redis answers."""
@@ -130,6 +138,12 @@ class ClusteredRedis:
         """Delete all keys like the pattern."""
         async for key in self._client.scan_iter(pattern, count=_SCAN_COUNT):
             await self._client.unlink(key)
+
+    async def identity(self) -> frozenset[str]:
+        """Return a name of this run of each primary."""
+        answers = await self._client.info("server", target_nodes=RedisCluster.PRIMARIES)
+        by_node = answers.values() if "run_id" not in answers else [answers]
+        return frozenset(answer["run_id"] for answer in by_node)
 
     async def ping(self) -> object:
         """Raise the client's error unless all primaries answer."""

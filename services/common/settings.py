@@ -16,6 +16,7 @@ from services.common.logs import LogFormat, LogLevel
 from services.common.mongo import MongoDriver, MongoOptions
 from services.common.redis import RedisOptions
 from services.common.rpc.chain import ChainOptions, LimitKind
+from services.common.rpc.interceptors.cache_control import CacheControlPolicy
 from services.common.rpc.server import ServerOptions
 from services.common.rpc.transport import Endpoint, Transport
 from services.common.tls import TlsFiles
@@ -68,6 +69,7 @@ class ServiceSettings(BaseSettings, ABC):
     worker_metrics_socket: Path | None = None
     concurrency_limit: LimitKind = LimitKind.ADAPTIVE
     max_in_flight: Annotated[int, Field(ge=1, le=100_000)] = 512
+    cache_control: CacheControlPolicy = CacheControlPolicy.ADMIN
     log_level: LogLevel = LogLevel.INFO
     log_format: LogFormat = LogFormat.AUTO
 
@@ -104,7 +106,7 @@ class ServiceSettings(BaseSettings, ABC):
     def caching(self) -> CacheOptions:
         """How reads by id are cached."""
         near = NearOptions(self.near_entries, self.near_bytes, self.near_lease_ms / 1000)
-        return CacheOptions(self.cache, near, self.redis_timeout_ms / 1000)
+        return CacheOptions(self.cache, near, self.redis)
 
     @property
     @abstractmethod
@@ -125,7 +127,10 @@ class ServiceSettings(BaseSettings, ABC):
     def chain(self) -> ChainOptions:
         """Return how calls are handled."""
         return ChainOptions(
-            self.concurrency_limit, self.max_in_flight, self.log_level is LogLevel.DEBUG
+            self.concurrency_limit,
+            self.max_in_flight,
+            log_every_call=self.log_level is LogLevel.DEBUG,
+            cache_control=self.cache_control,
         )
 
 

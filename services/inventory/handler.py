@@ -6,10 +6,12 @@ from shop.inventory.v1 import inventory_pb2 as pb
 from shop.inventory.v1 import inventory_pb2_grpc as pb_grpc
 
 from services.common.rpc.messages import (
+    joined,
     masked_fields,
     moment,
     money,
     money_message,
+    prepared,
     timestamp,
 )
 from services.common.rpc.methods import Context
@@ -43,15 +45,17 @@ class InventoryHandler(pb_grpc.InventoryServiceServicer):
     ) -> pb.GetProductResponse:
         """Return one product."""
         product = await self.usecases.get_product(request.product_id)
-        return pb.GetProductResponse(product=_product(product.value))
+        return prepared(product, _one_product)
 
     async def BatchGetProducts(
         self, request: pb.BatchGetProductsRequest, context: Context
     ) -> pb.BatchGetProductsResponse:
         """Return several products at once."""
         products, missing = await self.usecases.batch_get_products(request.product_ids)
-        return pb.BatchGetProductsResponse(
-            products=[_product(product.value) for product in products], missing_ids=missing
+        # The field of the one product has the number of the field of the many.
+        return joined(
+            (prepared(product, _one_product) for product in products),
+            pb.BatchGetProductsResponse(missing_ids=missing),
         )
 
     async def ListProducts(
@@ -132,6 +136,10 @@ def _draft(message: pb.Product) -> ProductDraft:
         stock=message.stock,
         tags=tuple(message.tags),
     )
+
+
+def _one_product(product: Product) -> pb.GetProductResponse:
+    return pb.GetProductResponse(product=_product(product))
 
 
 def _product(product: Product) -> pb.Product:

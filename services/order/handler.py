@@ -8,7 +8,7 @@ from shop.order.v1 import order_pb2_grpc as pb_grpc
 
 from services.common.call import current_call
 from services.common.paging import Page
-from services.common.rpc.messages import money_message, timestamp
+from services.common.rpc.messages import money_message, prepared, timestamp
 from services.common.rpc.methods import Context
 from services.order.model import Order, OrderItem, OrderLine, OrderStatus
 from services.order.usecases import OrderUseCases
@@ -52,7 +52,7 @@ class OrderHandler(pb_grpc.OrderServiceServicer):
         page = await self.usecases.list_user_orders(
             request.user_id, request.page_size, request.page_token
         )
-        return _page(page.value)
+        return prepared(page, _page)
 
     async def CancelOrder(
         self, request: pb.CancelOrderRequest, context: Context

@@ -4,22 +4,26 @@ from contextlib import AsyncExitStack
 from typing import Final
 
 from pydantic import SecretStr
-from shop.user.v1 import user_pb2, user_pb2_grpc
+from shop.user.v1 import user_pb2
 
 from services.common.auth.keys import load_signing_key, load_trusted_keys
 from services.common.auth.tokens import USER_ISSUER, TokenSigner, TokenVerifier
-from services.common.cache.metrics import CacheMetrics
-from services.common.cache.wiring import CacheMode, open_cache
+from services.common.cache.wiring import open_cache
 from services.common.hosting import host
 from services.common.mongo import Mongo, open_mongo
-from services.common.redis import open_redis
 from services.common.rpc.service import Service
 from services.user.access import ACCESS
 from services.user.cached import USER_PROFILE, CachedUsers
 from services.user.handler import UserHandler
 from services.user.passwords import open_passwords
 from services.user.ports import Users
-from services.user.repository import MongoSessions, MongoThrottle, MongoUsers, prepare_schema
+from services.user.repository import (
+    USER_CHANGES,
+    MongoSessions,
+    MongoThrottle,
+    MongoUsers,
+    prepare_schema,
+)
 from services.user.settings import Settings
 from services.user.tokens import SignedAccessTokens
 from services.user.usecases import UserUseCases
@@ -27,6 +31,7 @@ from services.user.usecases import UserUseCases
 # How many passwords are hashed at once has a limit of its own.
 HASHING_METHODS: Final = ("RegisterUser", "AuthenticateUser", "ChangePassword")
 MAX_S: Final = {"GetUserProfile": 2.5}
+CACHED: Final = ("GetUserProfile",)
 
 
 async def run(settings: Settings) -> None:
@@ -36,15 +41,11 @@ async def run(settings: Settings) -> None:
         signer = TokenSigner(load_signing_key(settings.user_signing_key_file), USER_ISSUER)
         mongo = await stack.enter_async_context(open_mongo(settings.mongo, settings.user_database))
         users: Users = MongoUsers(mongo)
-        metrics = CacheMetrics()
-        optional = {}
-        if settings.cache is not CacheMode.OFF:
-            redis = await stack.enter_async_context(open_redis(settings.redis))
-            cache = await stack.enter_async_context(
-                open_cache(redis, USER_PROFILE, users.get_many, settings.caching, metrics)
-            )
-            users = CachedUsers(users, cache)
-            optional = {"redis": redis.ping}
+        cache = await stack.enter_async_context(
+            open_cache(USER_PROFILE, users.get_many, mongo, USER_CHANGES, settings.caching)
+        )
+        if cache is not None:
+            users = CachedUsers(users, cache.values)
         usecases = UserUseCases(
             users=users,
             sessions=MongoSessions(mongo, settings.refresh_token_lifetime_s),
@@ -59,17 +60,16 @@ async def run(settings: Settings) -> None:
             Service(
                 descriptor=user_pb2.DESCRIPTOR.services_by_name["UserService"],
                 servicer=UserHandler(usecases),
-                register=user_pb2_grpc.add_UserServiceServicer_to_server,
                 access=ACCESS,
                 max_s=MAX_S,
                 unlimited=HASHING_METHODS,
+                cached=CACHED,
             ),
             settings,
             verifier=verifier,
             mongo=mongo,
+            cache=cache,
             prepare=lambda: _prepare(mongo, usecases, settings.admin_password),
-            optional=optional,
-            collectors=[metrics],
         )
 
 

@@ -8,7 +8,7 @@ from shop.user.v1 import user_pb2_grpc as pb_grpc
 
 from services.common.auth.principal import Role
 from services.common.call import current_call
-from services.common.rpc.messages import masked_fields, timestamp
+from services.common.rpc.messages import masked_fields, prepared, timestamp
 from services.common.rpc.methods import Context
 from services.user.model import PROFILE_FIELDS, ProfileDraft, Registration, User
 from services.user.usecases import UserUseCases
@@ -67,7 +67,7 @@ class UserHandler(pb_grpc.UserServiceServicer):
     ) -> pb.GetUserProfileResponse:
         """Return one user."""
         user = await self.usecases.get_user_profile(request.user_id)
-        return pb.GetUserProfileResponse(user=_user(user.value))
+        return prepared(user, _profile)
 
     async def UpdateUserProfile(
         self, request: pb.UpdateUserProfileRequest, context: Context
@@ -98,6 +98,10 @@ def _draft(message: pb.User) -> ProfileDraft:
         role=_ROLE_OF.get(message.role, Role.ANONYMOUS),
         active=message.active,
     )
+
+
+def _profile(user: User) -> pb.GetUserProfileResponse:
+    return pb.GetUserProfileResponse(user=_user(user))
 
 
 def _user(user: User) -> pb.User:

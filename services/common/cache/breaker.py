@@ -28,11 +28,18 @@ class Breaker:
     """Opens after three failures in a row, or two timeouts, which cost more.
 
     Once ``recovered`` is called it settles, for ``settle_s``, and closes; a failure opens it again.
+    ``on_open`` is called whenever it opens.
     """
 
-    def __init__(self, settle_s: float = SETTLE_S, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(
+        self,
+        settle_s: float = SETTLE_S,
+        clock: Callable[[], float] = monotonic,
+        on_open: Callable[[], object] = lambda: None,
+    ) -> None:
         self._settle_s = settle_s
         self._clock = clock
+        self._on_open = on_open
         self._weight = 0
         self._state = BreakerState.CLOSED
         self._settled_at = 0.0
@@ -65,6 +72,7 @@ class Breaker:
         if self._state is not BreakerState.OPEN:
             self._state = BreakerState.OPEN
             self.opened += 1
+            self._on_open()
 
     def recovered(self) -> None:
         """Note that Redis answers again, and has been told all that it missed."""

@@ -15,9 +15,10 @@ import structlog
 from redis.asyncio import Connection
 from redis.exceptions import RedisError
 
+from services.common.cache.breaker import Breaker
 from services.common.cache.figures import CacheFigures
 from services.common.cache.near import Near
-from services.common.cache.shared import ALL
+from services.common.cache.shared import ALL, channel
 from services.common.redis import RedisServers
 from services.common.snapshot import Value
 
@@ -39,14 +40,15 @@ class InvalidationLink(Generic[Value]):
         self,
         redis: RedisServers,
         near: Near[Value],
-        channel: str,
+        breaker: Breaker,
         prefix: str,
         lease_s: float,
         figures: CacheFigures,
     ) -> None:
         self._redis = redis
         self._near = near
-        self._channel = channel
+        self._breaker = breaker
+        self._channel = channel(prefix)
         self._skip = len(prefix) + 1
         self._lease_s = lease_s
         self._figures = figures
@@ -106,7 +108,8 @@ class InvalidationLink(Generic[Value]):
 
     def _prove(self, proven: list[float], number: int, at: float) -> None:
         proven[number] = at
-        self._near.valid_until = min(proven) + self._lease_s
+        if self._breaker.closed:  # else writers may be unable to publish what we would hear
+            self._near.valid_until = min(proven) + self._lease_s
 
     def _invalidated(self, message: str) -> None:
         sent_ms, *keys = message.split("\n")

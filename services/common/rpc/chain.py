@@ -11,6 +11,10 @@ from services.common.auth.tokens import TokenVerifier
 from services.common.rpc.adaptive_limit import AdaptiveLimit
 from services.common.rpc.interceptors.authorization import AuthorizationInterceptor
 from services.common.rpc.interceptors.base import MethodInterceptor
+from services.common.rpc.interceptors.cache_control import (
+    CacheControlInterceptor,
+    CacheControlPolicy,
+)
 from services.common.rpc.interceptors.concurrency_limit import ConcurrencyLimitInterceptor
 from services.common.rpc.interceptors.deadline import DeadlineInterceptor
 from services.common.rpc.interceptors.drain import DrainInterceptor
@@ -43,6 +47,7 @@ class ChainOptions:
     limit: LimitKind
     max_in_flight: int
     log_every_call: bool
+    cache_control: CacheControlPolicy = CacheControlPolicy.ADMIN
 
 
 class Chain:
@@ -67,6 +72,7 @@ class Chain:
             *(() if self._limiter is None else (self._limiter,)),
             DeadlineInterceptor(service.max_s, Watchdog(self._load.notice)),
             AuthorizationInterceptor(service.access, verifier),
+            CacheControlInterceptor(options.cache_control, verifier, service.cached),
         )
 
     @property

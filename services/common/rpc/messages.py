@@ -1,7 +1,9 @@
 """Between messages of the contracts and plain values."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from datetime import UTC, datetime
+from functools import lru_cache
+from typing import TypeVar, cast
 
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
@@ -10,6 +12,38 @@ from shop.common.v1 import money_pb2
 
 from services.common.errors import FieldViolation, InvalidArgument
 from services.common.money import Money
+from services.common.snapshot import Snapshot
+
+Value = TypeVar("Value")
+AnyMessage = TypeVar("AnyMessage", bound=Message)
+
+
+def prepared(snapshot: Snapshot[Value], build: Callable[[Value], AnyMessage]) -> AnyMessage:
+    """Return the serialized message that ``build`` makes of the value, made once per snapshot.
+
+    What comes back is bytes: a handler may answer with them, and nothing else can be done with
+    them. They are typed as the message so that the type checker goes on comparing a handler with
+    its contract. ``build`` must be one and the same function every time, one of a module say:
+    the snapshot keeps what it made by who made it, and for a new lambda all is made again.
+    """
+    return cast("AnyMessage", snapshot.shown(_serializing(build)))
+
+
+def joined(parts: Iterable[Message], rest: AnyMessage) -> AnyMessage:
+    """Return the serialized message of several prepared ones and the rest of its fields.
+
+    Serialized messages one after another are one message, in which repeated fields have the
+    items of all (Protocol Buffers, *Encoding*). So a prepared answer with one item is also that
+    item of a list, if the field has the same number in both. Typed as ``prepared`` is.
+    """
+    serialized = cast("Iterable[bytes]", parts)
+    return cast("AnyMessage", b"".join((*serialized, rest.SerializeToString())))
+
+
+@lru_cache(maxsize=64)  # as many as there are functions; what is more was made for one call
+def _serializing(build: Callable[[Value], Message]) -> Callable[[Value], bytes]:
+    """Return the function that serializes what ``build`` makes, the same one every time."""
+    return lambda value: build(value).SerializeToString()
 
 
 def timestamp(moment: datetime) -> Timestamp:

@@ -16,6 +16,7 @@ from services.common.rpc.chain import Chain
 from services.common.rpc.compose import compose
 from services.common.rpc.health import HealthReporter
 from services.common.rpc.reflection import enable_reflection
+from services.common.rpc.registration import register
 from services.common.rpc.service import Service
 from services.common.rpc.transport import Endpoint, Transport, chosen_transport, open_server
 
@@ -85,9 +86,8 @@ class RpcServer:
 
     def _add_services(self, server: aio.Server) -> None:
         descriptor = self.service.descriptor
-        self.service.register(
-            compose(self.service.servicer, descriptor, self.chain.interceptors), server
-        )
+        composed = compose(self.service.servicer, descriptor, self.chain.interceptors)
+        register(composed, descriptor, server)
         health_pb2_grpc.add_HealthServicer_to_server(self.health.servicer, server)
         if self.options.reflection:
             names = (

@@ -1,8 +1,7 @@
 """What a gRPC service is made of."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from google.protobuf.descriptor import ServiceDescriptor
 
@@ -16,11 +15,12 @@ class Service:
     ``max_s`` gives the longest that methods may take, in seconds, where it is not the default.
     ``unlimited`` names the methods that are let in however much there is to do: those with a limit
     of their own, and those that are steps of work which another service has already let in.
+    ``cached`` names those that read through a cache.
     """
 
     descriptor: ServiceDescriptor
     servicer: object
-    register: Callable[[Any, Any], None]
     access: AccessTable
     max_s: Mapping[str, float]
     unlimited: Collection[str] = ()
+    cached: Collection[str] = ()

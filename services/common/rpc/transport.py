@@ -5,6 +5,7 @@ GIL; it serves one plaintext port, and takes the same servicers.
 """
 
 import importlib.util
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
@@ -85,6 +86,18 @@ def _make(transport: Transport, options: tuple[tuple[str, Any], ...]) -> aio.Ser
     from services.common.rpc.native import NativeServer  # of an optional package
 
     return NativeServer(options=options)
+
+
+def raw_metadata(carrier: Any) -> Iterable[tuple[str, Any]]:
+    """Return what the client sent beside its request, in pairs, as cheaply as it can be had.
+
+    pygrpc-native has it as it arrived, and makes named tuples of it whenever it is asked.
+    """
+    try:
+        metadata: Iterable[tuple[str, Any]] = carrier._call.metadata  # noqa: SLF001
+    except AttributeError:
+        return carrier.invocation_metadata() or ()
+    return metadata
 
 
 def sendable(

@@ -12,7 +12,7 @@ import uvloop
 from shop.inventory.v1 import inventory_pb2 as pb
 from shop.inventory.v1 import inventory_pb2_grpc as pb_grpc
 
-from bench.empty_server import serve
+from bench.empty_server import INVENTORY, serve
 from services.common.auth.tokens import TokenVerifier
 from services.common.mongo import Mongo, MongoDriver, MongoOptions, as_domain_error, open_mongo
 from services.common.rpc.chain import Chain, ChainOptions, LimitKind
@@ -22,7 +22,6 @@ from services.inventory.access import ACCESS
 
 MAX_S = 0.4
 SLEEP_MS = 4_000
-_DESCRIPTOR = pb.DESCRIPTOR.services_by_name["InventoryService"]
 
 
 class SlowHandler:
@@ -48,16 +47,10 @@ class SlowHandler:
 async def _serve(transport: str, driver: str, uri: str, database: str) -> None:
     async with open_mongo(MongoOptions(uri, MongoDriver(driver), 3_000), database) as mongo:
         handler = SlowHandler(mongo)
-        service = Service(
-            _DESCRIPTOR, handler, _register, ACCESS, {"GetProduct": MAX_S, "ListProducts": MAX_S}
-        )
+        service = Service(INVENTORY, handler, ACCESS, {"GetProduct": MAX_S, "ListProducts": MAX_S})
         options = ChainOptions(LimitKind.ADAPTIVE, max_in_flight=64, log_every_call=False)
         chain = Chain(service, TokenVerifier({}), as_domain_error, options)
-        await serve(compose(handler, _DESCRIPTOR, chain.interceptors), transport)
-
-
-def _register(servicer: Any, server: Any) -> None:
-    pb_grpc.add_InventoryServiceServicer_to_server(servicer, server)
+        await serve(compose(handler, INVENTORY, chain.interceptors), transport)
 
 
 if __name__ == "__main__":

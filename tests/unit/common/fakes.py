@@ -54,6 +54,12 @@ class FakeContext:
     def time_remaining(self) -> float | None:
         return self.time_left_s
 
+    def trailing_metadata(self) -> tuple[tuple[str, str | bytes], ...]:
+        return self.trailing
+
+    def set_trailing_metadata(self, metadata: tuple[tuple[str, str | bytes], ...]) -> None:
+        self.trailing = metadata
+
     def code(self) -> int:
         return 0 if self.aborted_with is None else self.aborted_with.value[0]
 

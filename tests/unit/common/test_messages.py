@@ -7,7 +7,15 @@ from shop.inventory.v1 import inventory_pb2 as pb
 
 from services.common.errors import InvalidArgument
 from services.common.money import Money
-from services.common.rpc.messages import masked_fields, moment, money, money_message, timestamp
+from services.common.rpc.messages import (
+    masked_fields,
+    moment,
+    money,
+    money_message,
+    prepared,
+    timestamp,
+)
+from services.common.snapshot import Snapshot
 
 UPDATABLE = ("sku", "name", "price", "tags")
 
@@ -62,3 +70,35 @@ def test_a_moment_beyond_all_calendars_is_refused_by_name(seconds: int) -> None:
     with pytest.raises(InvalidArgument) as refused:
         moment(Timestamp(seconds=seconds), "before")
     assert [v.field for v in refused.value.violations] == ["before"]
+
+
+def lamp(name: str) -> pb.GetProductResponse:
+    return pb.GetProductResponse(product=pb.Product(name=name))
+
+
+def lamp_list(name: str) -> pb.ListProductsResponse:
+    return pb.ListProductsResponse(products=[pb.Product(name=name)])
+
+
+def test_a_prepared_answer_is_the_serialized_message() -> None:
+    assert prepared(Snapshot("Lamp"), lamp) == lamp("Lamp").SerializeToString()
+
+
+def test_an_answer_is_prepared_once_per_snapshot() -> None:
+    built: list[str] = []
+
+    def counted(name: str) -> pb.GetProductResponse:
+        built.append(name)
+        return lamp(name)
+
+    snapshot = Snapshot("Lamp")
+    assert prepared(snapshot, counted) is prepared(snapshot, counted)
+    assert built == ["Lamp"]
+    prepared(Snapshot("Desk"), counted)
+    assert built == ["Lamp", "Desk"]
+
+
+def test_another_function_prepares_another_answer() -> None:
+    snapshot = Snapshot("Lamp")
+    for build in (lamp, lamp_list, lamp):
+        assert prepared(snapshot, build) == build("Lamp").SerializeToString()

@@ -35,8 +35,7 @@ class Unserved:
 
 async def started(transport: Transport, *, reflects: bool) -> tuple[aio.Server, str]:
     endpoint = Endpoint("127.0.0.1:0", transport)
-    add = pb_grpc.add_InventoryServiceServicer_to_server
-    service = Service(SERVICE, Unserved(), add, {}, {})
+    service = Service(SERVICE, Unserved(), {}, {})
     health = HealthReporter(SERVICE.full_name, {}, {})
     server, port = open_server(endpoint)
     options = ChainOptions(LimitKind.OFF, max_in_flight=1, log_every_call=False)
@@ -87,9 +86,7 @@ async def test_reflection_may_be_left_out(transport: Transport) -> None:
 
 
 async def test_once_told_to_drain_a_chain_refuses_new_calls_and_finishes_the_others() -> None:
-    service = Service(
-        SERVICE, Unserved(), lambda _servicer, _server: None, {"GetProduct": PUBLIC}, {}
-    )
+    service = Service(SERVICE, Unserved(), {"GetProduct": PUBLIC}, {})
     options = ChainOptions(LimitKind.OFF, max_in_flight=1, log_every_call=False)
     chain = Chain(service, TokenVerifier({}), lambda _error: None, options)
     door = asyncio.Event()

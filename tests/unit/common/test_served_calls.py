@@ -22,6 +22,7 @@ from services.common.rpc.chain import Chain, ChainOptions, LimitKind
 from services.common.rpc.channel import PeerCaller, PeerUnavailable, open_channel
 from services.common.rpc.compose import compose
 from services.common.rpc.methods import Context
+from services.common.rpc.registration import register
 from services.common.rpc.service import Service
 from services.inventory.access import ACCESS
 from tests.unit.common.fakes import new_signing_key, trusting
@@ -69,7 +70,6 @@ async def shop() -> AsyncIterator[Shop]:
     service = Service(
         pb.DESCRIPTOR.services_by_name["InventoryService"],
         inventory,
-        pb_grpc.add_InventoryServiceServicer_to_server,
         ACCESS,
         {"GetProduct": 2.0},
     )
@@ -77,7 +77,7 @@ async def shop() -> AsyncIterator[Shop]:
     options = ChainOptions(LimitKind.ADAPTIVE, max_in_flight=100, log_every_call=False)
     chain = Chain(service, verifier, lambda _error: None, options).interceptors
     server = aio.server()
-    service.register(compose(inventory, service.descriptor, chain), server)
+    register(compose(inventory, service.descriptor, chain), service.descriptor, server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     with capture_logs():

@@ -5,6 +5,7 @@ import pytest
 
 from services.common.mongo import MongoDriver
 from services.common.rpc.chain import ChainOptions, LimitKind
+from services.common.rpc.interceptors.cache_control import CacheControlPolicy
 from services.common.settings import PREFIX, Ports, UnusableSettingsError, read_settings
 from services.common.tls import TlsFiles
 from services.inventory.settings import Settings as InventorySettings
@@ -66,6 +67,7 @@ def test_every_missing_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
         ("SHOP_ORDER_METRICS_PORT", "-1"),
         ("SHOP_CONCURRENCY_LIMIT", "some"),
         ("SHOP_MAX_IN_FLIGHT", "0"),
+        ("SHOP_CACHE_CONTROL", "everybody"),
         ("SHOP_WORKERS", "many"),
         ("SHOP_DRAIN_TIMEOUT_S", "inf"),
     ],
@@ -157,10 +159,21 @@ def test_figures_are_read_at_a_port_of_each_service_and_0_is_none(
 
 
 def test_how_calls_are_handled_follows_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    usual = ChainOptions(LimitKind.ADAPTIVE, max_in_flight=512, log_every_call=False)
+    usual = ChainOptions(
+        LimitKind.ADAPTIVE,
+        max_in_flight=512,
+        log_every_call=False,
+        cache_control=CacheControlPolicy.ADMIN,
+    )
     assert read_settings(InventorySettings).chain() == usual
     monkeypatch.setenv("SHOP_CONCURRENCY_LIMIT", "fixed")
     monkeypatch.setenv("SHOP_MAX_IN_FLIGHT", "20")
     monkeypatch.setenv("SHOP_LOG_LEVEL", "debug")
-    chosen = ChainOptions(LimitKind.FIXED, max_in_flight=20, log_every_call=True)
+    monkeypatch.setenv("SHOP_CACHE_CONTROL", "any")
+    chosen = ChainOptions(
+        LimitKind.FIXED,
+        max_in_flight=20,
+        log_every_call=True,
+        cache_control=CacheControlPolicy.ANY,
+    )
     assert read_settings(InventorySettings).chain() == chosen

@@ -3,7 +3,9 @@ import socket
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
+from grpc import aio
 from grpc_health.v1 import health, health_pb2_grpc
 
 from services.common.rpc.transport import (
@@ -13,6 +15,7 @@ from services.common.rpc.transport import (
     Transport,
     chosen_transport,
     open_server,
+    raw_metadata,
 )
 from services.common.tls import TlsFiles
 
@@ -91,6 +94,33 @@ async def test_a_port_is_shared_only_with_those_that_share_it(transport: Transpo
     assert same == port
     await shared.stop(None)
     await another.stop(None)
+
+
+@pytest.mark.parametrize("transport", transports())
+async def test_the_raw_metadata_is_what_the_client_sent(transport: Transport) -> None:
+    sent = (("x-one", "1"), ("x-two", "2"), ("x-two", "3"), ("raw-bin", b"\0\xff"))
+    seen: list[list[tuple[str, Any]]] = []
+    at_hand: list[bool] = []
+
+    async def look(_request: Any, context: Any) -> bytes:
+        at_hand.append(raw_metadata(context) is raw_metadata(context))
+        seen.extend(
+            [tuple(pair) for pair in metadata if pair[0] != "user-agent"]
+            for metadata in (raw_metadata(context), context.invocation_metadata())
+        )
+        return b""
+
+    server, port = open_server(Endpoint("127.0.0.1:0", transport))
+    handlers: Any = {"Look": grpc.unary_unary_rpc_method_handler(look)}
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("Test", handlers),))
+    server.add_registered_method_handlers("Test", handlers)
+    await server.start()
+    async with aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        method: Any = channel.unary_unary("/Test/Look")
+        await method(b"", metadata=sent, timeout=10)
+    await server.stop(None)
+    assert seen == [list(sent), list(sent)]
+    assert at_hand == [True] or transport is GRPCIO
 
 
 @pytest.mark.skipif(not NATIVE_INSTALLED, reason="it is about pygrpc-native alone")

@@ -2,15 +2,13 @@
 
 from typing import Any
 
-from services.common.auth.principal import Principal
 from services.common.auth.tokens import TokenVerifier
-from services.common.call import Call, own_call
-from services.common.errors import PermissionDenied, Unauthenticated
+from services.common.call import own_call
+from services.common.errors import PermissionDenied
 from services.common.rpc.access import AccessTable
+from services.common.rpc.bearer import proven_caller
 from services.common.rpc.interceptors.base import MethodInterceptor
 from services.common.rpc.methods import Context, Method
-
-_SCHEME = "bearer "
 
 
 class AuthorizationInterceptor(MethodInterceptor):
@@ -29,27 +27,19 @@ class AuthorizationInterceptor(MethodInterceptor):
         rule = self._access.get(method_name.rpartition("/")[2])
         if rule is None:
             return _refuse
-        permits = rule.permits
+        permits, verifier = rule.permits, self._verifier
         if permits is None:
             return method
 
         async def call(request: Any, context: Context) -> Any:
             this = own_call(context)
-            principal = self._authenticate(this)
+            principal = proven_caller(this, verifier)
             if not permits(principal, request):
                 raise PermissionDenied("the caller may not do this")
             this.principal = principal
             return await method(request, context)
 
         return call
-
-    def _authenticate(self, call: Call) -> Principal:
-        for key, value in call.metadata:
-            if key == "authorization" and isinstance(value, str):
-                if value[: len(_SCHEME)].lower() != _SCHEME:
-                    raise Unauthenticated("authorization must be 'Bearer <access token>'")
-                return self._verifier.verify(value[len(_SCHEME) :])
-        raise Unauthenticated("an access token is needed: 'authorization: Bearer <token>'")
 
 
 async def _refuse(_request: Any, _context: Context) -> Any:

@@ -42,7 +42,8 @@ class ErrorMappingInterceptor(MethodInterceptor):
                 raise
             except Exception as error:  # noqa: BLE001 (whatever it is, the client gets a status)
                 status = self._status_of(error, method_name)
-            trailing = sendable(context, status.trailing_metadata)
+            told = (*context.trailing_metadata(), *status.trailing_metadata)
+            trailing = sendable(context, told)
             await context.abort(status.code, status.details, trailing)
             return None
 
