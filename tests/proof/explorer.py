@@ -83,15 +83,15 @@ class _Trail:
         return reached.index(False) if False in reached else None
 
 
-def explore(system: System[State]) -> Exploration:
-    """Visit all states, the nearest first."""
+def explore(system: System[State], sought: str = "") -> Exploration:
+    """Visit all states, the nearest first, or as many as break the promise that is sought."""
     trail = _Trail()
     numbers = {system.key(system.start): 0}
     waiting = deque([system.start])
     broken: dict[str, list[str]] = {}
     finished: list[int] = []
     steps = visited = 0
-    while waiting:
+    while waiting and sought not in broken:
         state = waiting.popleft()
         number = visited
         visited += 1
