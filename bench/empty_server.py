@@ -12,6 +12,7 @@ import uvloop
 from shop.common.v1.money_pb2 import Money
 from shop.inventory.v1 import inventory_pb2
 
+from bench import lamp
 from services.common.rpc.registration import register
 from services.common.rpc.transport import Endpoint, Transport, open_server
 
@@ -21,12 +22,12 @@ _ANSWER: Final = inventory_pb2.GetProductResponse(
     product=inventory_pb2.Product(
         product_id=PRODUCT_ID,
         sku="LMP-0001",
-        name="Desk lamp",
-        description="A lamp for a desk, with an arm that stays where it is put. " * 3,
-        category="lighting",
-        price=Money(currency_code="EUR", minor_units=4_900),
-        stock=120,
-        tags=["lamp", "desk"],
+        name=lamp.NAME,
+        description=lamp.DESCRIPTION,
+        category=lamp.CATEGORY,
+        price=Money(currency_code=lamp.CURRENCY, minor_units=lamp.CENTS),
+        stock=lamp.STOCK,
+        tags=lamp.TAGS,
         version=1,
     )
 )
@@ -50,11 +51,12 @@ async def serve(servicer: Any, transport: str) -> None:
     await server.start()
     sys.stdout.write(f"{port}\n")
     sys.stdout.flush()
-    await _until_input_ends()
+    await until_input_ends()
     await server.stop(0)
 
 
-async def _until_input_ends() -> None:
+async def until_input_ends() -> None:
+    """Wait until whoever started the process closes its standard input."""
     reader = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(
         lambda: asyncio.StreamReaderProtocol(reader), sys.stdin

@@ -1,7 +1,7 @@
 """Which grpcio release is the cheapest: ``make bench-grpcio``.
 
 Each release is installed into a temporary folder and put before the locked one on the path. The
-server's figure is an empty call over ``grpc.aio.server`` (driven by h2load, where present); the
+server's figure is an empty call over ``grpc.aio.server``; the
 client's is an empty call from ``grpc.aio`` to the native server. Rounds are interleaved.
 """
 
@@ -17,11 +17,16 @@ from pathlib import Path
 from statistics import median
 from typing import Final
 
+from shop.inventory.v1.inventory_pb2 import GetProductRequest
+
 from bench.cpu import cpu_seconds
-from bench.load import Target, client_name, drive
-from bench.rpc import started
+from bench.load import AT_ONCE, Target, driving
+from bench.rpc import METHOD
+from bench.seeds import nth_id
+from bench.servers import Server, started
 
 RELEASES: Final = ("1.76.0", "1.78.2", "1.80.1", "1.82.3", "1.85.1")
+MESSAGE: Final = GetProductRequest(product_id=nth_id(0)).SerializeToString()
 _OLD_ENGINE: Final = "-event_engine_listener,-event_engine_client"
 _FIRST_WITH_EVENT_ENGINE: Final = (1, 80)
 
@@ -80,14 +85,13 @@ def _before(path: Path) -> str:
     return os.pathsep.join(filter(None, [str(path), os.environ.get("PYTHONPATH")]))
 
 
-def client_cpu_us(target: Target, calls: int) -> float:
+def client_cpu_us(server: Server, calls: int) -> float:
     """Return what a call costs a grpc.aio client process, in microseconds of CPU."""
-    command = [sys.executable, "-m", "bench.load", target.address, target.method, str(calls)]
-    with subprocess.Popen(  # noqa: S603
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as process:
-        output, _ = process.communicate(target.message, timeout=60)
-    return float(output.split()[1]) / calls * 1e6
+    command = [sys.executable, "-m", "bench.aio_client", server.address, METHOD, str(calls)]
+    done = subprocess.run(  # noqa: S603
+        command, input=MESSAGE, stdout=subprocess.PIPE, check=True, timeout=60
+    )
+    return float(done.stdout) / calls * 1e6
 
 
 def measure(compared: list[Variant], rounds: int, calls: int) -> None:
@@ -95,7 +99,7 @@ def measure(compared: list[Variant], rounds: int, calls: int) -> None:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         paths = {release: install(release, folder) for release in RELEASES}
-        _, native = stack.enter_context(started("bench.empty_server", ["native"]))
+        native = stack.enter_context(started("bench.empty_server", ["native"]))
         settings = {
             v.name: {"PYTHONPATH": _before(paths[v.release]), "GRPC_EXPERIMENTS": v.experiments}
             for v in compared
@@ -104,12 +108,13 @@ def measure(compared: list[Variant], rounds: int, calls: int) -> None:
         for v in compared:
             with environment(settings[v.name]):
                 server = stack.enter_context(started("bench.empty_server", ["grpcio"]))
-            running.append((v, *server))
+            driver = stack.enter_context(driving(Target(server.address, METHOD, [MESSAGE])))
+            running.append((v, server.pid, driver))
         for number in range(rounds):
             sys.stderr.write(f"\rround {number + 1} of {rounds}")
-            for v, pid, target in running:
+            for v, pid, driver in running:
                 before = cpu_seconds(pid)
-                drive(target, calls)
+                driver.make(calls)
                 v.server_us.append((cpu_seconds(pid) - before) / calls * 1e6)
                 with environment(settings[v.name]):
                     v.client_us.append(client_cpu_us(native, calls))
@@ -141,6 +146,6 @@ if __name__ == "__main__":
     all_variants = list(variants())
     measure(all_variants, arguments.rounds, arguments.calls)
     sys.stdout.write(
-        f"{arguments.rounds} rounds of {arguments.calls:,} calls each, 64 at a time; "
-        f"servers driven by {client_name()}\n\n{table(all_variants)}\n"
+        f"{arguments.rounds} rounds of {arguments.calls:,} calls each, {AT_ONCE} at a time\n\n"
+        f"{table(all_variants)}\n"
     )

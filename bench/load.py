@@ -1,94 +1,87 @@
-"""A closed loop of unary calls from another process.
+"""Calls to a server from another process."""
 
-With ``h2load`` (nghttp2-client) the client is a C program that hardly limits the server;
-without it, a grpc.aio process stands in, and throughput says more about the client.
-"""
-
-import asyncio
-import re
-import shutil
 import subprocess
 import sys
-import tempfile
-import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import uvloop
-from grpc import aio
+import orjson
 
-CONNECTIONS: Final = 4
-CALLS_PER_CONNECTION: Final = 16
-_LIMIT_S: Final = 60.0
+from bench.h2 import CONNECTIONS
+from bench.hpack import Metadata
+
+AT_ONCE: Final = 64
+
+
+class CallsFailedError(RuntimeError):
+    """Not every call of a run brought its answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Which method of which server to call, and with what message."""
+    """Which method of which server to call, with what messages and what metadata, in turn."""
 
     address: str
     method: str
-    message: bytes
+    messages: Sequence[bytes]
+    metadata: Sequence[Metadata] = ((),)
 
 
-def client_name() -> str:
-    """Return what makes the calls."""
-    return "h2load" if shutil.which("h2load") else "grpc.aio"
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the calls of a run took in all, in seconds, and where their answers came from.
 
-
-def drive(target: Target, calls: int) -> float:
-    """Make so many calls, 64 at a time, and return how long they took, in seconds.
-
-    Raises ``RuntimeError`` if any of them failed.
+    ``client_cpu_s`` is what they cost the process that made them; ``sources`` counts what they
+    said in ``x-cache``, the ages left out, and ``none`` for nothing.
     """
-    if shutil.which("h2load"):
-        return _drive_h2load(target, calls)
-    command = [sys.executable, "-m", "bench.load", target.address, target.method, str(calls)]
-    done = subprocess.run(  # noqa: S603
-        command, input=target.message, capture_output=True, check=True, timeout=_LIMIT_S
-    )
-    return float(done.stdout.split()[0])
+
+    calls: int
+    seconds: float
+    client_cpu_s: float
+    sources: Counter[str]
 
 
-def _drive_h2load(target: Target, calls: int) -> float:
-    frame = b"\0" + len(target.message).to_bytes(4, "big") + target.message
-    with tempfile.NamedTemporaryFile() as body:
-        Path(body.name).write_bytes(frame)
-        command = [
-            "h2load",
-            *("-n", str(calls), "-c", str(CONNECTIONS), "-m", str(CALLS_PER_CONNECTION)),
-            *("-d", body.name, "-H", "content-type: application/grpc", "-H", "te: trailers"),
-            f"http://{target.address}{target.method}",
-        ]
-        started = time.perf_counter()
-        done = subprocess.run(  # noqa: S603
-            command, capture_output=True, text=True, check=True, timeout=_LIMIT_S
-        )
-        elapsed = time.perf_counter() - started
-    if not re.search(rf"\b{calls} succeeded, 0 failed", done.stdout):
-        raise RuntimeError(f"calls failed:\n{done.stdout}")
-    return elapsed
+class Driver:
+    """A process that makes the calls of one target, from where the last run ended."""
+
+    def __init__(self, process: subprocess.Popen[bytes], target: Target) -> None:
+        if process.stdin is None or process.stdout is None:
+            raise RuntimeError("no pipes")
+        self._said, self._heard = process.stdin, process.stdout
+        self._say(orjson.dumps(_plan(target)))
+
+    def make(self, calls: int, at_once: int = AT_ONCE) -> Outcome:
+        """Make so many calls, over four connections. ``at_once`` is a multiple of that.
+
+        Raises ``CallsFailedError`` unless each brings its answer.
+        """
+        self._say(b"%d %d" % (calls, at_once // CONNECTIONS))
+        answer = orjson.loads(self._heard.readline() or b'{"error": "the client has ended"}')
+        if "error" in answer:
+            raise CallsFailedError(answer["error"])
+        return Outcome(calls, answer["seconds"], answer["cpu_s"], Counter(answer["sources"]))
+
+    def _say(self, line: bytes) -> None:
+        self._said.write(line + b"\n")
+        self._said.flush()
 
 
-async def _drive_aio(target: Target, calls: int) -> tuple[float, float]:
-    """Make the calls and return how long they took and the CPU time they cost, in seconds."""
-    async with aio.insecure_channel(target.address) as channel:
-        method: Any = channel.unary_unary(target.method)
-        left = iter(range(calls))
-
-        async def caller() -> None:
-            for _ in left:
-                await method(target.message, timeout=_LIMIT_S)
-
-        await asyncio.gather(*(method(target.message) for _ in range(CALLS_PER_CONNECTION)))
-        started, begun = time.perf_counter(), time.process_time()
-        await asyncio.gather(*(caller() for _ in range(CONNECTIONS * CALLS_PER_CONNECTION)))
-        return time.perf_counter() - started, time.process_time() - begun
+@contextmanager
+def driving(target: Target) -> Iterator[Driver]:
+    """Run a process that calls the target."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "bench.h2"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        yield Driver(process, target)
 
 
-if __name__ == "__main__":
-    _, address, method, number = sys.argv
-    goal = Target(address, method, sys.stdin.buffer.read())
-    elapsed_s, cpu_s = uvloop.run(_drive_aio(goal, int(number)))
-    sys.stdout.write(f"{elapsed_s} {cpu_s}")
+def _plan(target: Target) -> dict[str, object]:
+    return {
+        "address": target.address,
+        "method": target.method,
+        "messages": [message.hex() for message in target.messages],
+        "metadata": target.metadata,
+    }

@@ -7,11 +7,9 @@ and its ratio the median of the ratios to the empty handler on the same transpor
 
 import argparse
 import asyncio
-import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -20,14 +18,13 @@ from typing import Final
 from shop.inventory.v1.inventory_pb2 import GetProductRequest
 
 from bench.cpu import cpu_seconds
-from bench.empty_server import PRODUCT_ID
-from bench.load import CALLS_PER_CONNECTION, CONNECTIONS, Target, client_name, drive
-from services.common.clock import utc_now
-from services.common.mongo import MongoDriver, MongoOptions, open_mongo
-from services.inventory.repository import prepare_schema
+from bench.load import AT_ONCE, Target, driving
+from bench.seeds import nth_id, seed_products
+from bench.servers import Server, started
 from services.stack.folder import DataFolder
 from services.stack.stores import running_mongod, running_redis
 
+DATABASE: Final = "bench_inventory"
 METHOD: Final = "/shop.inventory.v1.InventoryService/GetProduct"
 INTERCEPTORS: Final = (
     "MetricsInterceptor",
@@ -69,44 +66,29 @@ def variants() -> list[Variant]:
     return ends + [Variant("empty", "native", name) for name in INTERCEPTORS]
 
 
-@contextmanager
-def served(variant: Variant, stores: list[str]) -> Iterator[tuple[int, Target]]:
-    """Run a variant's server and yield its process id and where to call it."""
-    arguments = [variant.handler, variant.transport, variant.layers, *stores]
-    with started("bench.rpc_server", arguments) as server:
-        yield server
-
-
-@contextmanager
-def started(module: str, arguments: Sequence[str]) -> Iterator[tuple[int, Target]]:
-    """Run a server module and yield its process id and where to call it."""
-    with subprocess.Popen(  # noqa: S603
-        [sys.executable, "-m", module, *arguments],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        if process.stdin is None or process.stdout is None:
-            raise RuntimeError("no pipes")
-        port = int(process.stdout.readline())
-        message = GetProductRequest(product_id=PRODUCT_ID).SerializeToString()
-        yield process.pid, Target(f"127.0.0.1:{port}", METHOD, message)
-        process.stdin.close()
+def served(variant: Variant, stores: list[str]) -> AbstractContextManager[Server]:
+    """Run a variant's server until the end of the block."""
+    arguments = [variant.handler, variant.transport, variant.layers, DATABASE, *stores]
+    return started("bench.rpc_server", arguments)
 
 
 def measure(compared: list[Variant], stores: list[str], rounds: int, calls: int) -> None:
     """Fill in what each variant costs."""
+    message = GetProductRequest(product_id=nth_id(0)).SerializeToString()
     with ExitStack() as stack:
-        running = [(v, *stack.enter_context(served(v, stores))) for v in compared]
-        for _, _, target in running:
-            drive(target, calls // 4)
+        servers = [stack.enter_context(served(v, stores)) for v in compared]
+        running = []
+        for v, server in zip(compared, servers, strict=True):
+            driver = stack.enter_context(driving(Target(server.address, METHOD, [message])))
+            driver.make(calls // 4)
+            running.append((v, server.pid, driver))
         for number in range(rounds):
             sys.stderr.write(f"\rround {number + 1} of {rounds}")
-            for variant, pid, target in running:
+            for v, pid, driver in running:
                 before = cpu_seconds(pid)
-                elapsed = drive(target, calls)
-                variant.cpu_us.append((cpu_seconds(pid) - before) / calls * 1e6)
-                variant.rate.append(calls / elapsed)
+                outcome = driver.make(calls)
+                v.cpu_us.append((cpu_seconds(pid) - before) / calls * 1e6)
+                v.rate.append(calls / outcome.seconds)
         sys.stderr.write("\n")
 
 
@@ -126,41 +108,16 @@ def table(compared: list[Variant]) -> str:
     return "\n".join(lines)
 
 
-async def _seed(mongo_uri: str) -> None:
-    async with open_mongo(
-        MongoOptions(mongo_uri, MongoDriver.PYMONGO, 10_000), "bench_inventory"
-    ) as mongo:
-        await prepare_schema(mongo)
-        await mongo.collection("products").insert_one(
-            {
-                "_id": PRODUCT_ID,
-                "sku": "LMP-0001",
-                "name": "Desk lamp",
-                "category": "lighting",
-                "description": "A lamp for a desk, with an arm that stays where it is put. " * 3,
-                "price": {"currency_code": "EUR", "minor_units": 4_900},
-                "stock": 120,
-                "reserved": 0,
-                "sold": 0,
-                "version": 1,
-                "tags": ["lamp", "desk"],
-                "create_time": utc_now(),
-                "update_time": utc_now(),
-            }
-        )
-
-
 async def _main(rounds: int, calls: int, *, empty_only: bool) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = DataFolder(Path(name))
         folder.prepare()
         async with running_mongod(folder) as mongo, running_redis(folder) as redis:
-            await _seed(mongo.uri)
+            await seed_products(mongo.uri, DATABASE, 1)
             compared = [v for v in variants() if v.handler == "empty" or not empty_only]
             await asyncio.to_thread(measure, compared, [mongo.uri, redis.uri], rounds, calls)
     sys.stdout.write(
-        f"{rounds} rounds of {calls:,} calls each, {CONNECTIONS * CALLS_PER_CONNECTION} at a time, "
-        f"made by {client_name()}\n\n{table(compared)}\n"
+        f"{rounds} rounds of {calls:,} calls each, {AT_ONCE} at a time\n\n{table(compared)}\n"
     )
 
 

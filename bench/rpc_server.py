@@ -1,25 +1,23 @@
 """One server to be measured: ``python -m bench.rpc_server <handler> <transport> <layers>``.
 
-Handlers: ``empty`` answers with a prepared message, ``product`` reads through Redis. Layers:
-``none``, ``full``, or the name of a single interceptor. It writes its port and serves until
-its standard input ends.
+Handlers: ``empty`` answers with a prepared message, ``product`` reads through Redis from a database
+whose name and stores are the further arguments. Layers: ``none``, ``full``, or the name of a single
+interceptor. It writes its port and serves until its standard input ends.
 """
 
 import sys
 from contextlib import AsyncExitStack
-from typing import Final
 
 import uvloop
 from prometheus_client import CollectorRegistry
 
 from bench.empty_server import INVENTORY, EmptyHandler, serve
 from services.common.auth.tokens import TokenVerifier
-from services.common.cache.metrics import CacheMetrics
 from services.common.cache.near import NearOptions
 from services.common.cache.wiring import CacheMode, CacheOptions, open_cache
 from services.common.logs import LogFormat, LogLevel, configure_logs
 from services.common.mongo import MongoDriver, MongoOptions, as_domain_error, open_mongo
-from services.common.redis import RedisOptions, open_redis
+from services.common.redis import RedisOptions
 from services.common.rpc.chain import Chain, ChainOptions, LimitKind
 from services.common.rpc.compose import compose
 from services.common.rpc.service import Service
@@ -27,25 +25,29 @@ from services.inventory.access import ACCESS
 from services.inventory.bootstrap import CACHED, MAX_S
 from services.inventory.cached import PRODUCT, CachedProducts, CachedReservations
 from services.inventory.handler import InventoryHandler
-from services.inventory.repository import MongoProducts, MongoReservations
+from services.inventory.repository import PRODUCT_CHANGES, MongoProducts, MongoReservations
 from services.inventory.usecases import InventoryUseCases
 
-_CACHE: Final = CacheOptions(CacheMode.REDIS, NearOptions(1, 1, 1.0), timeout_s=1.0)
 
-
-async def _product_handler(stack: AsyncExitStack, mongo_uri: str, redis_url: str) -> object:
+async def _product_handler(
+    stack: AsyncExitStack, database: str, mongo_uri: str, redis_url: str
+) -> object:
     mongo = await stack.enter_async_context(
-        open_mongo(MongoOptions(mongo_uri, MongoDriver.MOTOR, 2_000), "bench_inventory")
+        open_mongo(MongoOptions(mongo_uri, MongoDriver.MOTOR, 2_000), database)
     )
-    redis = await stack.enter_async_context(open_redis(RedisOptions(redis_url, 1_000)))
     products = MongoProducts(mongo)
-    cache = await stack.enter_async_context(
-        open_cache(redis, PRODUCT, products.get_many, _CACHE, CacheMetrics())
+    options = CacheOptions(
+        CacheMode.REDIS, NearOptions(1, 1, 1.0), RedisOptions(redis_url, timeout_ms=1_000)
     )
+    cache = await stack.enter_async_context(
+        open_cache(PRODUCT, products.get_many, mongo, PRODUCT_CHANGES, options)
+    )
+    if cache is None:
+        raise RuntimeError("caching is off")
     return InventoryHandler(
         InventoryUseCases(
-            CachedProducts(products, cache),
-            CachedReservations(MongoReservations(mongo), cache),
+            CachedProducts(products, cache.values),
+            CachedReservations(MongoReservations(mongo), cache.values),
         )
     )
 
@@ -54,7 +56,7 @@ async def _serve(handler: str, transport: str, layers: str, *stores: str) -> Non
     async with AsyncExitStack() as stack:
         servicer = EmptyHandler() if handler == "empty" else await _product_handler(stack, *stores)
         service = Service(INVENTORY, servicer, access=ACCESS, max_s=MAX_S, cached=CACHED)
-        options = ChainOptions(LimitKind.FIXED, max_in_flight=512, log_every_call=False)
+        options = ChainOptions(LimitKind.ADAPTIVE, max_in_flight=512, log_every_call=False)
         chain = Chain(service, TokenVerifier({}), as_domain_error, options)
         registry = CollectorRegistry()
         for collector in chain.collectors():

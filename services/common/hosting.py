@@ -1,17 +1,19 @@
 """What every service does alike: serve behind the interceptors, with health from its stores."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from types import MappingProxyType
+from dataclasses import dataclass, replace
+from typing import Any
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.registry import Collector
 
 from services.common.auth.tokens import TokenVerifier
+from services.common.cache.hold import prepare_backstop
+from services.common.cache.wiring import OpenCache
 from services.common.mongo import Mongo, as_domain_error
 from services.common.rpc.chain import Chain
-from services.common.rpc.health import HealthReporter, Probe
+from services.common.rpc.health import HealthReporter
 from services.common.rpc.server import RpcServer
 from services.common.rpc.service import Service
 from services.common.settings import ServiceSettings
@@ -28,11 +30,14 @@ class _Readiness:
 
     mongo: Mongo
     prepare: Callable[[], Awaitable[None]]
+    caching: bool
     prepared: bool = False
 
     async def probe(self) -> None:
         if not self.prepared:
             await self.prepare()
+            if self.caching:
+                await prepare_backstop(self.mongo)
             self.prepared = True
         await self.mongo.ping()
 
@@ -43,8 +48,8 @@ async def host(
     *,
     verifier: TokenVerifier,
     mongo: Mongo,
+    cache: OpenCache[Any] | None,
     prepare: Callable[[], Awaitable[None]],
-    optional: Mapping[str, Probe] = MappingProxyType({}),
     collectors: Iterable[Collector] = (),
 ) -> None:
     """Serve until told to stop.
@@ -52,17 +57,19 @@ async def host(
     The service's figures are exposed with those of ``collectors``.
 
     ``prepare`` runs once, as soon as MongoDB answers; until it has succeeded, and whenever
-    MongoDB does not answer, the service is NOT_SERVING. Without what is ``optional`` it goes on
-    serving, and says so.
+    MongoDB does not answer, the service is NOT_SERVING. Without Redis it goes on serving.
     """
+    if cache is None:
+        service = replace(service, cached=())
     health = HealthReporter(
         service.descriptor.full_name,
-        vital={"mongodb": _Readiness(mongo, prepare).probe},
-        optional=optional,
+        vital={"mongodb": _Readiness(mongo, prepare, caching=cache is not None).probe},
+        optional={} if cache is None else {"redis": cache.redis.ping},
     )
     chain = Chain(service, verifier, as_domain_error, settings.chain())
     registry = new_registry()
-    for collector in (*chain.collectors(), *collectors):
+    cache_metrics = [] if cache is None else [cache.metrics]
+    for collector in (*chain.collectors(), *cache_metrics, *collectors):
         registry.register(collector)
     server = RpcServer(service, chain, health, settings.server)
     async with _exposed(registry, settings):

@@ -5,7 +5,7 @@ written against the protocols here runs on both.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC
 from enum import StrEnum
@@ -13,6 +13,7 @@ from time import monotonic
 from typing import Any, Final, Protocol, TypeVar, cast
 
 import pymongo
+from bson import Timestamp
 from bson.codec_options import CodecOptions
 from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo import AsyncMongoClient, IndexModel, UpdateOne
@@ -28,6 +29,7 @@ from pymongo.results import BulkWriteResult, DeleteResult, InsertOneResult, Upda
 from pymongo.write_concern import WriteConcern
 
 from services.common.call import current_call, remaining_s
+from services.common.changes import ChangesRefused, ChangeStream, Position, open_changes
 from services.common.errors import DeadlineExceeded, DomainError, Unavailable
 from services.common.transaction import Session, Transactions, settled
 
@@ -39,6 +41,7 @@ Result = TypeVar("Result")
 _NAMESPACE_EXISTS: Final = 48
 _ANSWER_MARGIN_S: Final = 0.01
 _POOL_SIZE: Final = 64
+_SILENCE_MS: Final = 10_000  # of a socket, for the few commands without a bound of their own
 _MAJORITY: Final = WriteConcern("majority")
 _GIVES_UP_BEFORE_S: Final = 0.05  # drivers leave room for the way to the server
 
@@ -254,6 +257,23 @@ class Mongo:
         """
         return await self._transactions.run(work, remaining_s(self._timeout_s, _ANSWER_MARGIN_S))
 
+    async def operation_time(self) -> Timestamp:
+        """Return MongoDB's logical time: of all changes so far, none is later.
+
+        Raises ``ChangesRefused`` where there is none.
+        """
+        with pymongo.timeout(self._timeout_s):
+            answer = await self._client.admin.command("ping")
+        if "operationTime" not in answer:
+            raise ChangesRefused("a MongoDB that is no replica set has no logical time")
+        return cast("Timestamp", answer["operationTime"])
+
+    def changes(
+        self, stages: Sequence[Document], position: Position
+    ) -> AbstractAsyncContextManager[ChangeStream]:
+        """Ask for the changes since a position, passed through more stages of a pipeline."""
+        return open_changes(self._client, self._database, stages, position, self._timeout_s)
+
     async def close(self) -> None:
         """Close all connections."""
         await self._transactions.drain()
@@ -272,6 +292,7 @@ async def open_mongo(options: MongoOptions, database: str) -> AsyncIterator[Mong
         serverSelectionTimeoutMS=timeout_ms,
         connectTimeoutMS=timeout_ms,
         waitQueueTimeoutMS=timeout_ms,
+        socketTimeoutMS=_SILENCE_MS,
         maxPoolSize=_POOL_SIZE,
     )
     mongo = Mongo(client, database, timeout_ms / 1000)

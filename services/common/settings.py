@@ -106,7 +106,7 @@ class ServiceSettings(BaseSettings, ABC):
     def caching(self) -> CacheOptions:
         """How reads by id are cached."""
         near = NearOptions(self.near_entries, self.near_bytes, self.near_lease_ms / 1000)
-        return CacheOptions(self.cache, near, self.redis_timeout_ms / 1000)
+        return CacheOptions(self.cache, near, self.redis)
 
     @property
     @abstractmethod

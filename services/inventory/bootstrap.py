@@ -1,6 +1,5 @@
 """The composition root of the Inventory service."""
 
-from collections.abc import Collection
 from contextlib import AsyncExitStack
 from typing import Final
 
@@ -8,17 +7,20 @@ from shop.inventory.v1 import inventory_pb2
 
 from services.common.auth.keys import load_trusted_keys
 from services.common.auth.tokens import TokenVerifier
-from services.common.cache.metrics import CacheMetrics
-from services.common.cache.wiring import CacheMode, open_cache
+from services.common.cache.wiring import open_cache
 from services.common.hosting import host
 from services.common.mongo import open_mongo
-from services.common.redis import open_redis
 from services.common.rpc.service import Service
 from services.inventory.access import ACCESS
 from services.inventory.cached import PRODUCT, CachedProducts, CachedReservations
 from services.inventory.handler import InventoryHandler
 from services.inventory.ports import Products, Reservations
-from services.inventory.repository import MongoProducts, MongoReservations, prepare_schema
+from services.inventory.repository import (
+    PRODUCT_CHANGES,
+    MongoProducts,
+    MongoReservations,
+    prepare_schema,
+)
 from services.inventory.settings import Settings
 from services.inventory.usecases import InventoryUseCases
 
@@ -36,18 +38,12 @@ async def run(settings: Settings) -> None:
         )
         products: Products = MongoProducts(mongo)
         reservations: Reservations = MongoReservations(mongo)
-        metrics = CacheMetrics()
-        optional = {}
-        cached: Collection[str] = ()
-        if settings.cache is not CacheMode.OFF:
-            redis = await stack.enter_async_context(open_redis(settings.redis))
-            cache = await stack.enter_async_context(
-                open_cache(redis, PRODUCT, products.get_many, settings.caching, metrics)
-            )
-            products = CachedProducts(products, cache)
-            reservations = CachedReservations(reservations, cache)
-            optional = {"redis": redis.ping}
-            cached = CACHED
+        cache = await stack.enter_async_context(
+            open_cache(PRODUCT, products.get_many, mongo, PRODUCT_CHANGES, settings.caching)
+        )
+        if cache is not None:
+            products = CachedProducts(products, cache.values)
+            reservations = CachedReservations(reservations, cache.values)
         await host(
             Service(
                 descriptor=inventory_pb2.DESCRIPTOR.services_by_name["InventoryService"],
@@ -55,12 +51,11 @@ async def run(settings: Settings) -> None:
                 access=ACCESS,
                 max_s=MAX_S,
                 unlimited=CHECKOUT_STEPS,
-                cached=cached,
+                cached=CACHED,
             ),
             settings,
             verifier=verifier,
             mongo=mongo,
+            cache=cache,
             prepare=lambda: prepare_schema(mongo),
-            optional=optional,
-            collectors=[metrics],
         )

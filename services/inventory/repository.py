@@ -12,6 +12,7 @@ from pymongo import ASCENDING, TEXT, IndexModel, UpdateOne
 from pymongo.errors import DuplicateKeyError
 
 from services.common.batching import Batcher
+from services.common.cache.watched import Changes
 from services.common.clock import utc_now
 from services.common.ids import new_id
 from services.common.money import Money
@@ -45,6 +46,10 @@ from services.inventory.model import (
 _PRODUCTS: Final = "products"
 _RESERVATIONS: Final = "reservations"
 _MOST_AT_ONCE: Final = 500
+
+PRODUCT_CHANGES: Final = Changes(_PRODUCTS, shown=("version",))
+"""The version counts the changes that a product shows."""
+
 _COUNT: Final = {"bsonType": ["int", "long"], "minimum": 0}
 _PRODUCT_SCHEMA: Final[Document] = {
     "bsonType": "object",

@@ -1,6 +1,5 @@
 """The composition root of the Order service."""
 
-from collections.abc import Collection
 from contextlib import AsyncExitStack
 from typing import Final
 
@@ -11,11 +10,9 @@ from shop.user.v1.user_pb2_grpc import UserServiceStub
 from services.common.auth.keys import load_signing_key, load_trusted_keys
 from services.common.auth.tokens import ServiceIdentity, TokenVerifier
 from services.common.background import BackgroundTasks, repeating
-from services.common.cache.metrics import CacheMetrics
-from services.common.cache.wiring import CacheMode, open_cache
+from services.common.cache.wiring import open_cache
 from services.common.hosting import host
 from services.common.mongo import open_mongo
-from services.common.redis import open_redis
 from services.common.rpc.channel import PeerCaller, open_channel
 from services.common.rpc.service import Service
 from services.common.telemetry.peers import PeerMetrics
@@ -25,7 +22,7 @@ from services.order.handler import OrderHandler
 from services.order.peers import InventoryPeer, UserPeer
 from services.order.ports import Orders
 from services.order.reconciler import Reconciler
-from services.order.repository import MongoOrders, prepare_schema
+from services.order.repository import ORDER_CHANGES, MongoOrders, prepare_schema
 from services.order.settings import Settings
 from services.order.settlement import BackgroundAftermath, Settlement
 from services.order.usecases import OrderUseCases
@@ -68,19 +65,13 @@ async def run(settings: Settings) -> None:
             PeerCaller(INVENTORY_SERVICE, identity, timeout_s, peer_metrics),
         )
         orders: Orders = MongoOrders(mongo)
-        cache_metrics = CacheMetrics()
-        optional = {}
-        cached: Collection[str] = ()
-        if settings.cache is not CacheMode.OFF:
-            redis = await stack.enter_async_context(open_redis(settings.redis))
-            cache = await stack.enter_async_context(
-                open_cache(
-                    redis, NEWEST_ORDERS, orders.newest_of_users, settings.caching, cache_metrics
-                )
+        cache = await stack.enter_async_context(
+            open_cache(
+                NEWEST_ORDERS, orders.newest_of_users, mongo, ORDER_CHANGES, settings.caching
             )
-            orders = CachedOrders(orders, cache)
-            optional = {"redis": redis.ping}
-            cached = CACHED
+        )
+        if cache is not None:
+            orders = CachedOrders(orders, cache.values)
         settlement = Settlement(orders, stock)
         background = BackgroundTasks(_MAX_BACKGROUND_TASKS)
         stack.push_async_callback(background.drain, _BACKGROUND_DRAIN_S)
@@ -102,12 +93,12 @@ async def run(settings: Settings) -> None:
                 servicer=OrderHandler(usecases),
                 access=ACCESS,
                 max_s=MAX_S,
-                cached=cached,
+                cached=CACHED,
             ),
             settings,
             verifier=verifier,
             mongo=mongo,
+            cache=cache,
             prepare=lambda: prepare_schema(mongo),
-            optional=optional,
-            collectors=[peer_metrics, cache_metrics],
+            collectors=[peer_metrics],
         )

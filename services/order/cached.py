@@ -7,6 +7,8 @@ from typing import Any, Final
 
 from services.common.cache.lookup import Lookup
 from services.common.cache.read_through import ReadThroughCache
+from services.common.call import current_call
+from services.common.freshness import Source
 from services.common.money import Money
 from services.common.paging import DEFAULT_PAGE_SIZE, Page
 from services.common.snapshot import Snapshot
@@ -82,6 +84,7 @@ class CachedOrders:
     async def page_of_user(self, user_id: str, size: int, token: str) -> Snapshot[Page[Order]]:
         """Return a page of a user's orders, the first of up to the default size from the cache."""
         if token or size > DEFAULT_PAGE_SIZE:
+            current_call().answered_from(Source.BYPASS)
             return await self.orders.page_of_user(user_id, size, token)
         newest = (await self.cache.get_many([user_id]))[user_id]
         if size == DEFAULT_PAGE_SIZE:

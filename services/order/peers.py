@@ -29,6 +29,8 @@ _REJECTIONS: Final = {
     "INSUFFICIENT_STOCK": RejectReason.INSUFFICIENT_STOCK,
     "PRODUCT_NOT_FOUND": RejectReason.PRODUCT_NOT_FOUND,
 }
+# Who was deactivated a moment ago must not order any more.
+_NO_NEAR: Final = ("cache-control", "no-near")
 _HELD_PAGE: Final = 100
 
 
@@ -92,7 +94,7 @@ class UserPeer:
         """Raise ``RejectedError`` unless this user exists and may order."""
         try:
             response = await self.peer.call(
-                self.stub.GetUserProfile, user_pb2.GetUserProfileRequest(user_id=user_id)
+                self.stub.GetUserProfile, user_pb2.GetUserProfileRequest(user_id=user_id), _NO_NEAR
             )
         except AioRpcError as error:
             if error.code() is grpc.StatusCode.NOT_FOUND:

@@ -8,6 +8,7 @@ from pymongo import ASCENDING, DESCENDING, IndexModel
 from pymongo.errors import DuplicateKeyError
 
 from services.common.batching import Batcher
+from services.common.cache.watched import Changes
 from services.common.clock import utc_now
 from services.common.money import Money
 from services.common.mongo import Document, Mongo
@@ -25,6 +26,14 @@ from services.order.model import (
 
 _ORDERS: Final = "orders"
 _MOST_AT_ONCE: Final = 100
+
+ORDER_CHANGES: Final = Changes(
+    _ORDERS,
+    owner="user_id",
+    shown=("status", "lines", "total", "reject_reason", "reject_message", "update_time"),
+)
+"""How far the stock has followed an order is not shown."""
+
 _NEWEST_FIRST: Final = [("create_time", DESCENDING), ("_id", DESCENDING)]
 _SCHEMA: Final[Document] = {
     "bsonType": "object",

@@ -1,6 +1,5 @@
 """The composition root of the User service."""
 
-from collections.abc import Collection
 from contextlib import AsyncExitStack
 from typing import Final
 
@@ -9,18 +8,22 @@ from shop.user.v1 import user_pb2
 
 from services.common.auth.keys import load_signing_key, load_trusted_keys
 from services.common.auth.tokens import USER_ISSUER, TokenSigner, TokenVerifier
-from services.common.cache.metrics import CacheMetrics
-from services.common.cache.wiring import CacheMode, open_cache
+from services.common.cache.wiring import open_cache
 from services.common.hosting import host
 from services.common.mongo import Mongo, open_mongo
-from services.common.redis import open_redis
 from services.common.rpc.service import Service
 from services.user.access import ACCESS
 from services.user.cached import USER_PROFILE, CachedUsers
 from services.user.handler import UserHandler
 from services.user.passwords import open_passwords
 from services.user.ports import Users
-from services.user.repository import MongoSessions, MongoThrottle, MongoUsers, prepare_schema
+from services.user.repository import (
+    USER_CHANGES,
+    MongoSessions,
+    MongoThrottle,
+    MongoUsers,
+    prepare_schema,
+)
 from services.user.settings import Settings
 from services.user.tokens import SignedAccessTokens
 from services.user.usecases import UserUseCases
@@ -38,17 +41,11 @@ async def run(settings: Settings) -> None:
         signer = TokenSigner(load_signing_key(settings.user_signing_key_file), USER_ISSUER)
         mongo = await stack.enter_async_context(open_mongo(settings.mongo, settings.user_database))
         users: Users = MongoUsers(mongo)
-        metrics = CacheMetrics()
-        optional = {}
-        cached: Collection[str] = ()
-        if settings.cache is not CacheMode.OFF:
-            redis = await stack.enter_async_context(open_redis(settings.redis))
-            cache = await stack.enter_async_context(
-                open_cache(redis, USER_PROFILE, users.get_many, settings.caching, metrics)
-            )
-            users = CachedUsers(users, cache)
-            optional = {"redis": redis.ping}
-            cached = CACHED
+        cache = await stack.enter_async_context(
+            open_cache(USER_PROFILE, users.get_many, mongo, USER_CHANGES, settings.caching)
+        )
+        if cache is not None:
+            users = CachedUsers(users, cache.values)
         usecases = UserUseCases(
             users=users,
             sessions=MongoSessions(mongo, settings.refresh_token_lifetime_s),
@@ -66,14 +63,13 @@ async def run(settings: Settings) -> None:
                 access=ACCESS,
                 max_s=MAX_S,
                 unlimited=HASHING_METHODS,
-                cached=cached,
+                cached=CACHED,
             ),
             settings,
             verifier=verifier,
             mongo=mongo,
+            cache=cache,
             prepare=lambda: _prepare(mongo, usecases, settings.admin_password),
-            optional=optional,
-            collectors=[metrics],
         )
 
 

@@ -14,6 +14,7 @@ from pymongo.errors import DuplicateKeyError
 
 from services.common.auth.principal import Role
 from services.common.batching import Batcher
+from services.common.cache.watched import Changes
 from services.common.clock import utc_now
 from services.common.ids import new_id
 from services.common.mongo import Document, Mongo
@@ -37,6 +38,12 @@ _USERS: Final = "users"
 _SESSIONS: Final = "sessions"
 _ATTEMPTS: Final = "login_attempts"
 _MOST_AT_ONCE: Final = 500
+
+USER_CHANGES: Final = Changes(
+    _USERS, shown=("username", "email", "full_name", "role", "active", "update_time")
+)
+"""Neither the password nor the logins are shown."""
+
 _TEXT: Final = {"bsonType": "string"}
 _TIME: Final = {"bsonType": "date"}
 _COUNT: Final = {"bsonType": ["int", "long"], "minimum": 0}

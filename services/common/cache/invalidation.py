@@ -6,6 +6,7 @@ from typing import Final
 
 import structlog
 from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from services.common.batching import Batcher
 from services.common.cache.breaker import Breaker, BreakerState
@@ -13,6 +14,7 @@ from services.common.cache.figures import CacheFigures
 from services.common.cache.shared import ALL, SharedValues
 
 FAILURES: Final = (RedisError, OSError, TimeoutError)
+TIMEOUTS: Final = (TimeoutError, RedisTimeoutError)
 _BATCH: Final = 200
 _MOST_OWED: Final = 100_000
 _ALL_TIMEOUT_S: Final = 30.0
@@ -95,10 +97,13 @@ class Invalidations:
         self.due.set()
 
     async def _send(self, value_ids: Collection[str]) -> Mapping[str, None]:
+        if self._breaker.state is BreakerState.OPEN:  # it opened while these waited
+            self._owe(value_ids)
+            return {}
         try:
             await self.deliver(value_ids)
         except FAILURES as error:
-            self._breaker.failed(timed_out=isinstance(error, TimeoutError))
+            self._breaker.failed(timed_out=isinstance(error, TIMEOUTS))
             self._owe(value_ids)
             log.warning("invalidations are owed", count=len(value_ids), error=repr(error))
         else:

@@ -1,8 +1,7 @@
 """The figures of caches, for Prometheus."""
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Iterable
+from typing import Any
 
 from prometheus_client.core import (
     CounterMetricFamily,
@@ -12,56 +11,45 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from services.common.cache.backstop import BackstopFigures
 from services.common.cache.breaker import Breaker, BreakerState
 from services.common.cache.figures import CacheFigures
 from services.common.cache.near import Near
 from services.common.telemetry.histogram import Histogram
 
-_CACHE: Final = ("cache",)
-
-
-@dataclass(frozen=True, slots=True)
-class _Measured:
-    name: str
-    figures: CacheFigures
-    breaker: Breaker
-    near: Near[Any]
-
 
 class CacheMetrics(Collector):
-    """What the caches of a process did, each under the name of its lookup."""
+    """What the cache of one lookup did in this process, under the lookup's name."""
 
-    def __init__(self) -> None:
-        self._caches: list[_Measured] = []
-
-    def add(self, name: str, figures: CacheFigures, breaker: Breaker, near: Near[Any]) -> None:
-        """Include a cache."""
-        self._caches.append(_Measured(name, figures, breaker, near))
+    def __init__(
+        self,
+        name: str,
+        figures: CacheFigures,
+        breaker: Breaker,
+        near: Near[Any],
+        backstop: BackstopFigures,
+    ) -> None:
+        self._name = name
+        self._figures = figures
+        self._breaker = breaker
+        self._near = near
+        self._backstop = backstop
 
     def collect(self) -> Iterable[Metric]:
         """Return the samples of this moment."""
+        figures = self._figures
         yield self._requests()
         yield self._invalidations()
-        yield self._breakers()
-        yield from self._nears()
+        yield self._state()
+        yield from self._memory()
         yield self._histogram(
-            "shop_cache_load_seconds", "How long loads from MongoDB took.", lambda f: f.load_s
+            "shop_cache_load_seconds", "How long loads from MongoDB took.", figures.load_s
         )
         yield self._histogram(
-            "shop_cache_near_lag_seconds",
-            "How long invalidations were under way.",
-            lambda f: f.lag_s,
+            "shop_cache_near_lag_seconds", "How long invalidations were under way.", figures.lag_s
         )
-        batches = HistogramMetricFamily(
-            "shop_cache_batch_keys", "Keys per round trip.", labels=("cache", "store")
-        )
-        for cache in self._caches:
-            for store, keys in (
-                ("redis", cache.figures.redis_keys),
-                ("mongo", cache.figures.mongo_keys),
-            ):
-                batches.add_metric((cache.name, store), keys.cumulative(), keys.total)
-        yield batches
+        yield self._batches()
+        yield from self._changes()
 
     def _requests(self) -> Metric:
         family = CounterMetricFamily(
@@ -69,76 +57,107 @@ class CacheMetrics(Collector):
             "Values asked for, by the layer that was asked and what it had.",
             labels=("cache", "layer", "result"),
         )
-        for cache in self._caches:
-            f = cache.figures
-            for layer, result, count in (
-                ("near", "hit", f.near_hit),
-                ("near", "absent", f.near_absent),
-                ("near", "miss", f.near_miss),
-                ("redis", "hit", f.redis_hit),
-                ("redis", "absent", f.redis_absent),
-                ("redis", "miss", f.redis_miss),
-                ("redis", "waited", f.redis_waited),
-                ("redis", "unreadable", f.redis_unreadable),
-                ("redis", "error", f.redis_error),
-                ("mongo", "hit", f.mongo_hit),
-                ("mongo", "absent", f.mongo_absent),
-                ("mongo", "error", f.mongo_error),
-                ("bypass", "hit", f.bypassed),
-            ):
-                family.add_metric((cache.name, layer, result), count)
+        f = self._figures
+        for layer, result, count in (
+            ("near", "hit", f.near_hit),
+            ("near", "absent", f.near_absent),
+            ("near", "miss", f.near_miss),
+            ("redis", "hit", f.redis_hit),
+            ("redis", "absent", f.redis_absent),
+            ("redis", "miss", f.redis_miss),
+            ("redis", "waited", f.redis_waited),
+            ("redis", "unreadable", f.redis_unreadable),
+            ("redis", "error", f.redis_error),
+            ("mongo", "hit", f.mongo_hit),
+            ("mongo", "absent", f.mongo_absent),
+            ("mongo", "error", f.mongo_error),
+            ("bypass", "hit", f.bypassed),
+        ):
+            family.add_metric((self._name, layer, result), count)
         return family
 
     def _invalidations(self) -> Metric:
         family = CounterMetricFamily(
             "shop_cache_invalidations",
-            "Values that had to be forgotten: sent at once, or lost and delivered later.",
+            "Values that had to be forgotten: sent at once, lost and sent later, and replayed.",
             labels=("cache", "result"),
         )
-        for cache in self._caches:
-            family.add_metric((cache.name, "sent"), cache.figures.invalidations_sent)
-            family.add_metric((cache.name, "lost"), cache.figures.invalidations_lost)
+        family.add_metric((self._name, "sent"), self._figures.invalidations_sent)
+        family.add_metric((self._name, "lost"), self._figures.invalidations_lost)
+        family.add_metric((self._name, "replayed"), self._backstop.keys)
         return family
 
-    def _breakers(self) -> Metric:
+    def _state(self) -> Metric:
         family = GaugeMetricFamily(
             "shop_cache_breaker_state",
             "1 for the state that the breaker before Redis is in.",
             labels=("cache", "state"),
         )
-        for cache in self._caches:
-            for state in BreakerState:
-                family.add_metric((cache.name, state.value), int(cache.breaker.state is state))
+        for state in BreakerState:
+            family.add_metric((self._name, state.value), int(self._breaker.state is state))
         return family
 
-    def _nears(self) -> Iterable[Metric]:
-        entries = GaugeMetricFamily(
-            "shop_cache_near_entries", "Values in the memory of the process.", labels=_CACHE
+    def _memory(self) -> Iterable[Metric]:
+        yield self._gauge(
+            "shop_cache_near_entries", "Values in the memory of the process.", len(self._near)
         )
-        size = GaugeMetricFamily(
-            "shop_cache_near_bytes", "The most memory that they take.", labels=_CACHE
+        yield self._gauge(
+            "shop_cache_near_bytes", "The most memory that they take.", self._near.bytes
         )
-        evicted = CounterMetricFamily(
-            "shop_cache_near_evicted", "Values that made room for others.", labels=_CACHE
+        yield self._counter(
+            "shop_cache_near_evicted", "Values that made room for others.", self._near.evicted
         )
-        dropped = CounterMetricFamily(
+        yield self._counter(
             "shop_cache_near_dropped",
-            "Times that all were dropped in doubt.",
-            labels=_CACHE,
+            "Times that all were dropped.",
+            self._figures.dropped,
         )
-        for cache in self._caches:
-            name = (cache.name,)
-            entries.add_metric(name, len(cache.near))
-            size.add_metric(name, cache.near.bytes)
-            evicted.add_metric(name, cache.near.evicted)
-            dropped.add_metric(name, cache.figures.dropped)
-        return entries, size, evicted, dropped
 
-    def _histogram(
-        self, name: str, documentation: str, of: Callable[[CacheFigures], Histogram]
-    ) -> Metric:
-        family = HistogramMetricFamily(name, documentation, labels=_CACHE)
-        for cache in self._caches:
-            histogram = of(cache.figures)
-            family.add_metric((cache.name,), histogram.cumulative(), histogram.total)
+    def _batches(self) -> Metric:
+        family = HistogramMetricFamily(
+            "shop_cache_batch_keys", "Keys per round trip.", labels=("cache", "store")
+        )
+        for store, keys in (
+            ("redis", self._figures.redis_keys),
+            ("mongo", self._figures.mongo_keys),
+        ):
+            family.add_metric((self._name, store), keys.cumulative(), keys.total)
+        return family
+
+    def _changes(self) -> Iterable[Metric]:
+        backstop = self._backstop
+        yield self._gauge(
+            "shop_cache_backstop_holding",
+            "1 in the process that watches the changes in MongoDB.",
+            int(backstop.holding),
+        )
+        yield self._gauge(
+            "shop_cache_backstop_lag_seconds",
+            "Age of the last change seen.",
+            backstop.lag_s,
+        )
+        yield self._counter(
+            "shop_cache_backstop_rewinds",
+            "Times that the changes of the last minutes were repeated.",
+            backstop.rewinds,
+        )
+        yield self._counter(
+            "shop_cache_backstop_forgotten",
+            "Times that all values were forgotten, since changes were unknown.",
+            backstop.forgotten,
+        )
+
+    def _gauge(self, name: str, documentation: str, value: float) -> Metric:
+        family = GaugeMetricFamily(name, documentation, labels=("cache",))
+        family.add_metric((self._name,), value)
+        return family
+
+    def _counter(self, name: str, documentation: str, value: float) -> Metric:
+        family = CounterMetricFamily(name, documentation, labels=("cache",))
+        family.add_metric((self._name,), value)
+        return family
+
+    def _histogram(self, name: str, documentation: str, histogram: Histogram) -> Metric:
+        family = HistogramMetricFamily(name, documentation, labels=("cache",))
+        family.add_metric((self._name,), histogram.cumulative(), histogram.total)
         return family

@@ -15,7 +15,7 @@ from services.common.batching import Batch, Batcher
 from services.common.cache.breaker import Breaker
 from services.common.cache.envelope import UnreadableValueError
 from services.common.cache.figures import CacheFigures
-from services.common.cache.invalidation import FAILURES, Invalidations
+from services.common.cache.invalidation import FAILURES, TIMEOUTS, Invalidations
 from services.common.cache.lookup import Entry, Lookup
 from services.common.cache.near import Near
 from services.common.cache.shared import LEASE_S, Fill, Lease, SharedValues
@@ -198,6 +198,8 @@ class ReadThroughCache(Generic[Value]):
 
     async def _look(self, value_ids: Collection[str]) -> Mapping[str, _Seen[Value]]:
         """Ask Redis, and begin to load what leases were granted for."""
+        if not self._breaker.closed:
+            raise ConnectionError("Redis has not answered those who asked before")
         token = f"{self._process}-{next(self._numbers)}"
         with self._near.flight() as flight:
             try:
@@ -205,6 +207,8 @@ class ReadThroughCache(Generic[Value]):
                     answers = await self._shared.look(value_ids, token)
             except FAILURES as error:
                 self._failed(value_ids, error)
+                # It may have been done all the same, and nobody else would load for 1 s.
+                self._fills.join([_Filling(Fill(value_id, token), None) for value_id in value_ids])
                 raise
             self._breaker.succeeded()
             self._figures.redis_keys.add(len(value_ids))
@@ -278,6 +282,9 @@ class ReadThroughCache(Generic[Value]):
 
     async def _fill(self, fillings: Collection[_Filling[Value]]) -> Mapping[_Filling[Value], None]:
         fills = [filling.fill for filling in fillings]
+        if not self._breaker.closed:
+            self._turns.come(fill.value_id for fill in fills)
+            return {}
         try:
             with self._near.flight() as flight:
                 async with asyncio.timeout(self._timeout_s):
@@ -298,7 +305,7 @@ class ReadThroughCache(Generic[Value]):
 
     def _failed(self, asked: Collection[object], error: BaseException) -> None:
         self._figures.redis_error += len(asked)
-        self._breaker.failed(timed_out=isinstance(error, TimeoutError))
+        self._breaker.failed(timed_out=isinstance(error, TIMEOUTS))
 
 
 def _of(

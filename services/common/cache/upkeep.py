@@ -1,35 +1,47 @@
 """What a cache does beside the calls: find out whether Redis answers, and pay what is owed."""
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
 import structlog
 
 from services.common.cache.breaker import Breaker, BreakerState
-from services.common.cache.invalidation import FAILURES, Invalidations
+from services.common.cache.invalidation import FAILURES, TIMEOUTS, Invalidations
 from services.common.cache.shared import Fill, SharedValues
+from services.common.redis import RedisServers
 
 INTERVAL_S: Final = 0.25
+_SHORTEST_S: Final = 0.025
 _PROBE: Final = Fill("", token="probe")  # noqa: S106 (no lease has this token: nothing happens)
 
 log = structlog.get_logger()
 
 
 class Upkeep:
-    """Probes Redis at least every quarter of a second, as a fill would use it."""
+    """Probes Redis four times a second, as a fill would use it.
+
+    ``on_replaced`` is called when other servers answer than before: they may hold values that were
+    forgotten, from a snapshot or because they were replicas that lagged behind.
+    """
 
     def __init__(
         self,
+        redis: RedisServers,
         shared: SharedValues,
         breaker: Breaker,
         invalidations: Invalidations,
         timeout_s: float,
+        on_replaced: Callable[[], object],
     ) -> None:
+        self._redis = redis
         self._shared = shared
         self._breaker = breaker
         self._invalidations = invalidations
         self._timeout_s = timeout_s
+        self._on_replaced = on_replaced
+        self._servers: frozenset[str] = frozenset()
         self._reported = BreakerState.CLOSED
 
     async def run(self) -> None:
@@ -37,20 +49,25 @@ class Upkeep:
         while True:
             await self._round()
             self._report()
+            await asyncio.sleep(_SHORTEST_S)
             with suppress(TimeoutError):
                 async with asyncio.timeout(INTERVAL_S):
                     await self._invalidations.due.wait()
-            await asyncio.sleep(0.1 * INTERVAL_S)
 
     async def _round(self) -> None:
         try:
             async with asyncio.timeout(self._timeout_s):
                 await self._shared.fill([_PROBE])
+                servers = await self._redis.identity()
             await self._invalidations.pay()
         except FAILURES as error:
-            self._breaker.failed(timed_out=isinstance(error, TimeoutError))
-        else:
-            self._breaker.recovered()
+            self._breaker.failed(timed_out=isinstance(error, TIMEOUTS))
+            return
+        if self._servers and self._servers != servers:
+            log.warning("redis was replaced", was=sorted(self._servers), now=sorted(servers))
+            self._on_replaced()
+        self._servers = servers
+        self._breaker.recovered()
 
     def _report(self) -> None:
         state = self._breaker.state

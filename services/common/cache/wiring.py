@@ -5,8 +5,9 @@ from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, Generic
 
+from services.common.cache.backstop import Backstop
 from services.common.cache.breaker import Breaker
 from services.common.cache.figures import CacheFigures
 from services.common.cache.invalidation import Invalidations
@@ -17,7 +18,9 @@ from services.common.cache.near import Near, NearOptions
 from services.common.cache.read_through import Load, ReadThroughCache
 from services.common.cache.shared import RedisValues
 from services.common.cache.upkeep import Upkeep
-from services.common.redis import RedisServers
+from services.common.cache.watched import Changes, Watched
+from services.common.mongo import Mongo
+from services.common.redis import RedisOptions, RedisServers, open_redis
 from services.common.snapshot import Value
 
 _DRAIN_S: Final = 2.0
@@ -33,44 +36,71 @@ class CacheMode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CacheOptions:
-    """How values are cached. ``timeout_s`` bounds each round trip to Redis."""
+    """How values are cached, and where."""
 
     mode: CacheMode
     near: NearOptions
-    timeout_s: float
+    redis: RedisOptions
+
+
+@dataclass(frozen=True, slots=True)
+class OpenCache(Generic[Value]):
+    """A cache at work."""
+
+    values: ReadThroughCache[Value]
+    metrics: CacheMetrics
+    redis: RedisServers
 
 
 @asynccontextmanager
 async def open_cache(
+    lookup: Lookup[Value], load: Load[Value], mongo: Mongo, changes: Changes, options: CacheOptions
+) -> AsyncIterator[OpenCache[Value] | None]:
+    """Open the cache of one lookup, with what it does beside the calls, and close it at the end.
+
+    There is none where caching is off.
+    """
+    if options.mode is CacheMode.OFF:
+        yield None
+        return
+    async with open_redis(options.redis) as redis:
+        cache, works = _assemble(redis, lookup, load, mongo, changes, options)
+        tasks = [asyncio.create_task(work) for work in works]
+        try:
+            yield cache
+        finally:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_DRAIN_S):
+                    await cache.values.drain()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _assemble(
     redis: RedisServers,
     lookup: Lookup[Value],
     load: Load[Value],
+    mongo: Mongo,
+    changes: Changes,
     options: CacheOptions,
-    metrics: CacheMetrics,
-) -> AsyncIterator[ReadThroughCache[Value]]:
-    """Open the cache of one lookup, with what it does beside the calls, and close it at the end."""
+) -> tuple[OpenCache[Value], list[Coroutine[Any, Any, None]]]:
+    """Return a cache and what has to run beside it."""
+    timeout_s = options.redis.timeout_s
     figures = CacheFigures()
     shared = RedisValues(redis, lookup)
     near: Near[Value] = Near(options.near)
     breaker = Breaker(on_open=near.drop)
-    invalidations = Invalidations(shared, breaker, figures, options.timeout_s)
-    cache = ReadThroughCache(
-        lookup, load, shared, near, breaker, invalidations, figures, options.timeout_s
-    )
-    metrics.add(lookup.prefix, figures, breaker, near)
-    works: list[Coroutine[Any, Any, None]] = [
-        Upkeep(shared, breaker, invalidations, options.timeout_s).run()
-    ]
+    invalidations = Invalidations(shared, breaker, figures, timeout_s)
+    watched = {changes.collection: Watched.of(changes, invalidations.deliver)}
+    backstop = Backstop(mongo, watched, invalidations.deliver_all)
+    upkeep = Upkeep(redis, shared, breaker, invalidations, timeout_s, backstop.request_rewind)
+    works = [upkeep.run(), backstop.run()]
     if options.mode is CacheMode.NEAR:
         link = InvalidationLink(redis, near, breaker, lookup.prefix, options.near.lease_s, figures)
         works.append(link.run())
-    tasks = [asyncio.create_task(work) for work in works]
-    try:
-        yield cache
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_DRAIN_S):
-                await cache.drain()
+    metrics = CacheMetrics(lookup.prefix, figures, breaker, near, backstop.figures)
+    values = ReadThroughCache(
+        lookup, load, shared, near, breaker, invalidations, figures, timeout_s
+    )
+    return OpenCache(values, metrics, redis), works

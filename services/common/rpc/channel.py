@@ -117,20 +117,26 @@ class PeerCaller:
     timeout_s: float
     metrics: PeerMetrics = field(default_factory=PeerMetrics)
 
-    async def call(self, method: UnaryMethod[Request, Response], request: Request) -> Response:
-        """Return the answer.
+    async def call(
+        self,
+        method: UnaryMethod[Request, Response],
+        request: Request,
+        *metadata: tuple[str, str],
+    ) -> Response:
+        """Return the answer. What ``metadata`` says goes with the request.
 
         Raises ``PeerUnavailable`` when the peer is down or overloaded, ``DeadlineExceeded``
         when no time is left, and ``grpc.aio.AioRpcError`` for what the peer refuses.
         """
         timeout_s = remaining_s(self.timeout_s, _ANSWER_MARGIN_S)
-        metadata = (
+        all_metadata = (
+            *metadata,
             ("authorization", f"Bearer {self.identity.token()}"),
             (REQUEST_ID_KEY, current_call().request_id),
         )
         started, code = time.perf_counter(), grpc.StatusCode.CANCELLED
         try:
-            response = await method(request, timeout=timeout_s, metadata=metadata)
+            response = await method(request, timeout=timeout_s, metadata=all_metadata)
         except aio.AioRpcError as error:
             code = error.code()
             if code in _DOWN:

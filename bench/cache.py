@@ -1,0 +1,210 @@
+"""What a read costs the server, from each layer of the cache and naively: ``make bench-cache``.
+
+MongoDB, Redis and the services are real ones, started for the measurement, with 1,000 products and
+300 users of 20 orders with three lines each. 64 callers read keys in a shuffled order, each equally
+often; orders that are not near are read by 16, because 64 may keep the event loop busy for longer
+than the service puts up with before it sheds load. The arms:
+
+- ``echo``: the native server with the whole chain of interceptors and a handler that does nothing
+  but answer with a product. It is what every other arm is compared with.
+- ``near``, ``redis``, ``uncached``: the real service process, ``python -m services.<name>``, the
+  same one for all three. The metadata of a request decides: none, ``cache-control: no-near``, or
+  ``cache-control: no-cache``. Orders and profiles are read with a token of each user's own.
+- ``naive cached``, ``naive uncached``: the service as tutorials write it, ``bench.naive_server``.
+
+What is measured is the CPU time of the server process per call, threads included, and the calls per
+second; the client is a process of its own that is cheaper than any server. Each round goes through
+all arms in an order of its own, so that what the machine does beside hits them alike; a figure is
+the median of the rounds, a ratio the median of the ratios round by round.
+
+Nothing is taken for granted: every answer must be OK and have content, ``x-cache`` of every answer
+must say what the arm claims (nearer never, farther for at most 2 %), and the counters of Redis and
+MongoDB must bear it out, before the first round and after the last. Otherwise there are no figures.
+
+With ``--keys`` it measures what a hit costs by the number of keys instead, with a near cache that
+is large enough. Before each round the products that it reads are visited once, since nothing stays
+in a cache for longer than 300 s. Then it fills a near cache of the usual size with the most keys,
+and tells how much memory the service took.
+"""
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Final
+
+from bench.arms import (
+    ECHO,
+    NAIVE_CACHED,
+    NAIVE_UNCACHED,
+    NEAR,
+    REDIS,
+    UNCACHED,
+    Arm,
+    NotWhatItClaimsError,
+)
+from bench.cache_keys import Bench, measure_keys
+from bench.cache_report import ECHO_ARM, origins, table, verdicts
+from bench.cache_shop import (
+    FRESHNESS,
+    INVENTORY_DATABASE,
+    ORDER_DATABASE,
+    USER_DATABASE,
+    Stores,
+    listing_orders,
+    reading_products,
+    reading_profiles,
+    running_stores,
+    shop_on,
+    shuffled,
+)
+from bench.hpack import Metadata
+from bench.load import AT_ONCE, CallsFailedError, Target
+from bench.racing import Entry, entered, race, warm
+from bench.seeds import seed_orders, seed_products, seed_users
+from bench.servers import started
+from bench.stores import counted
+from services.stack.services import Shop, running_services
+
+_CLAIMS: Final = {"near": NEAR, "redis": REDIS, "uncached": UNCACHED}
+_NAIVE: Final = {
+    "near": "naive cached",
+    "redis": "naive cached",
+    "uncached": "naive uncached",
+}
+_NAIVE_CLAIMS: Final = {"cached": NAIVE_CACHED, "uncached": NAIVE_UNCACHED}
+_DEAR_SHARE: Final = 0.25
+_DEAR: Final = {"ListUserOrders redis", "ListUserOrders uncached"}
+_FEW: Final = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """How much is measured."""
+
+    products: int
+    users: int
+    rounds: int
+    calls: int
+    callers: int
+
+
+async def measure_arms(extent: Extent) -> str:
+    """Return what each arm costs, where it was answered from and which goals are met."""
+    async with running_stores() as own:
+        await seed_products(own.mongo.uri, INVENTORY_DATABASE, extent.products)
+        await seed_users(own.mongo.uri, USER_DATABASE, extent.users)
+        await seed_orders(own.mongo.uri, ORDER_DATABASE, extent.users, extent.products)
+        with shop_on(own, {}) as shop:
+            async with running_services(own.folder, shop) as children:
+                pids = {name: child.process.pid for name, child in children.items()}
+                arms = await asyncio.to_thread(_race, extent, own, shop, pids)
+    return f"{table(arms)}\n\n{origins(arms)}\n\n{verdicts(arms)}\n"
+
+
+def _race(extent: Extent, own: Stores, shop: Shop, pids: Mapping[str, int]) -> list[Arm]:
+    with ExitStack() as stack:
+        counts = stack.enter_context(counted(own.mongo.uri, own.redis.uri))
+        entries = [
+            _echo(stack, extent),
+            *_of_service(
+                stack,
+                extent,
+                "GetProduct",
+                pids["inventory"],
+                lambda metadata: reading_products(
+                    shop.inventory, shuffled(extent.products), metadata
+                ),
+            ),
+            *_naive(stack, own, extent),
+            *_of_service(
+                stack,
+                extent,
+                "ListUserOrders",
+                pids["order"],
+                lambda metadata: listing_orders(shop, extent.users, metadata),
+            ),
+            *_of_service(
+                stack,
+                extent,
+                "GetUserProfile",
+                pids["user"],
+                lambda metadata: reading_profiles(shop, extent.users, metadata),
+            ),
+        ]
+        warm(entries, counts, max(extent.products, extent.users))
+        race(entries, counts, extent.rounds, extent.calls, visiting=False)
+    return [entry.arm for entry in entries]
+
+
+def _echo(stack: ExitStack, extent: Extent) -> Entry:
+    server = stack.enter_context(started("bench.rpc_server", ["empty", "native", "full"]))
+    arm = Arm(ECHO_ARM, ECHO, at_once=extent.callers)
+    return entered(stack, arm, server.pid, reading_products(server.address, [0]))
+
+
+def _of_service(
+    stack: ExitStack, extent: Extent, method: str, pid: int, target: Callable[[Metadata], Target]
+) -> list[Entry]:
+    """Return the three arms of one method of a real service."""
+    entries = []
+    for layer, claim in _CLAIMS.items():
+        arm = Arm(f"{method} {layer}", claim, at_once=extent.callers)
+        if method == "GetProduct":
+            arm.naive = _NAIVE[layer]
+        if arm.name in _DEAR:
+            arm.share = _DEAR_SHARE
+            arm.at_once = min(_FEW, extent.callers)
+        entries.append(entered(stack, arm, pid, target(FRESHNESS[layer])))
+    return entries
+
+
+def _naive(stack: ExitStack, own: Stores, extent: Extent) -> list[Entry]:
+    entries = []
+    for mode, claim in _NAIVE_CLAIMS.items():
+        arguments = [mode, INVENTORY_DATABASE, own.mongo.uri, own.redis.uri]
+        server = stack.enter_context(started("bench.naive_server", arguments))
+        target = reading_products(server.address, shuffled(extent.products))
+        arm = Arm(f"naive {mode}", claim, share=_DEAR_SHARE, at_once=extent.callers)
+        entries.append(entered(stack, arm, server.pid, target))
+    return entries
+
+
+async def measure_sizes(extent: Extent, sizes: Sequence[int]) -> str:
+    """Return what a hit costs by the number of keys."""
+    async with running_stores() as own:
+        await seed_products(own.mongo.uri, INVENTORY_DATABASE, max(sizes))
+        with started("bench.rpc_server", ["empty", "native", "full"]) as echo:
+            bench = Bench(own, echo, extent.rounds, extent.calls)
+            return await measure_keys(bench, sizes)
+
+
+def _numbers(text: str) -> list[int]:
+    return [int(number) for number in text.split(",")]
+
+
+def _main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.cache")
+    parser.add_argument("--rounds", type=int, default=11)
+    parser.add_argument("--calls", type=int, default=6_000, help="per arm and round")
+    parser.add_argument("--products", type=int, default=1_000)
+    parser.add_argument("--users", type=int, default=300)
+    parser.add_argument("--callers", type=int, default=AT_ONCE, help="at a time, a multiple of 4")
+    parser.add_argument("--keys", type=_numbers, help="numbers of keys, by commas, to compare")
+    given = parser.parse_args()
+    extent = Extent(given.products, given.users, given.rounds, given.calls, given.callers)
+    try:
+        found = asyncio.run(
+            measure_sizes(extent, given.keys) if given.keys else measure_arms(extent)
+        )
+    except (NotWhatItClaimsError, CallsFailedError) as error:
+        sys.exit(f"\nno figures: {error}")
+    sys.stdout.write(
+        f"{extent.rounds} rounds of {extent.calls:,} calls, {extent.callers} at a time\n\n{found}"
+    )
+
+
+if __name__ == "__main__":
+    _main()

@@ -1,0 +1,38 @@
+"""Servers to be measured, each a process of its own."""
+
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+
+
+class Server:
+    """A server process."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+
+    @property
+    def pid(self) -> int:
+        """The number of the process."""
+        return self._process.pid
+
+    @cached_property
+    def address(self) -> str:
+        """Where to call it; it is waited for when this is first asked."""
+        if self._process.stdout is None:
+            raise RuntimeError("no pipe")
+        return f"127.0.0.1:{int(self._process.stdout.readline())}"
+
+
+@contextmanager
+def started(module: str, arguments: Sequence[str]) -> Iterator[Server]:
+    """Run a module that writes its port, and serves until its standard input ends."""
+    with subprocess.Popen(  # noqa: S603
+        [sys.executable, "-m", module, *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        yield Server(process)

@@ -1,0 +1,99 @@
+"""A backstop over collections of its own, and a cache that notes what it is told to forget."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import pytest
+
+from services.common.cache.backstop import Backstop
+from services.common.cache.hold import prepare_backstop
+from services.common.cache.watched import Watched
+from services.common.mongo import Document, Mongo
+from services.common.transaction import settled
+
+PATIENCE_S = 30.0
+SHOWN = frozenset({"name", "price", "tags"})
+
+
+@dataclass
+class NotedCache:
+    """Notes which ids were forgotten, in which order; when ``refusing``, it forgets nothing."""
+
+    ids: list[str] = field(default_factory=list)
+    all_forgotten: int = 0
+    refusing: bool = False
+
+    async def invalidate(self, ids: Collection[str]) -> None:
+        if self.refusing:
+            raise ConnectionError("no Redis")
+        self.ids += ids
+
+    async def forget_all(self) -> None:
+        if self.refusing:
+            raise ConnectionError("no Redis")
+        self.all_forgotten += 1
+
+    async def has(self, *ids: str) -> None:
+        """Wait until exactly these ids are forgotten, in this order."""
+        await eventually(lambda: len(self.ids) >= len(ids))
+        assert self.ids == list(ids)
+
+
+async def eventually(condition: Callable[[], bool | Awaitable[bool]]) -> None:
+    """Wait until the condition holds."""
+    end = time.monotonic() + PATIENCE_S
+    while not await settled(condition()):
+        assert time.monotonic() < end, "it never came to that"
+        await asyncio.sleep(0.02)
+
+
+def backstop_on(mongo: Mongo, cache: NotedCache) -> Backstop:
+    watched = {
+        "things": Watched(cache.invalidate),
+        "pages": Watched(cache.invalidate, shown=SHOWN),
+        "orders": Watched(cache.invalidate, owner="user_id"),
+    }
+    return Backstop(mongo, watched, cache.forget_all)
+
+
+@asynccontextmanager
+async def watching(mongo: Mongo, cache: NotedCache) -> AsyncIterator[Backstop]:
+    """Run a backstop that has got the watch."""
+    backstop = backstop_on(mongo, cache)
+    async with backstop.running():
+        await eventually(lambda: backstop.figures.holding)
+        yield backstop
+
+
+async def insert(mongo: Mongo, key: str, collection: str = "things", **fields: object) -> None:
+    await mongo.collection(collection).insert_one({"_id": key, **fields})
+
+
+async def update(mongo: Mongo, key: str, collection: str = "things", **fields: object) -> None:
+    await change(mongo, key, {"$set": fields}, collection)
+
+
+async def change(
+    mongo: Mongo, key: str, operators: Document | list[Document], collection: str = "things"
+) -> None:
+    result = await mongo._database[collection].update_one({"_id": key}, operators)
+    assert result.modified_count == 1
+
+
+@pytest.fixture
+def cache() -> NotedCache:
+    return NotedCache()
+
+
+@pytest.fixture
+def rival_cache() -> NotedCache:
+    return NotedCache()
+
+
+@pytest.fixture
+async def prepared(mongo: Mongo) -> Mongo:
+    await prepare_backstop(mongo)
+    return mongo
