@@ -73,7 +73,9 @@ def test_without_a_lost_deletion_nothing_is_ever_owed() -> None:
     assert not explored(NONE, replace(ALL, owed_is_paid=False, backstop=False)).broken
 
 
-def test_either_an_end_of_leases_or_an_end_of_waiting_frees_who_waits_for_a_crashed_reader() -> None:
+def test_either_an_end_of_leases_or_an_end_of_waiting_frees_who_waits_for_a_crashed_reader() -> (
+    None
+):
     crash = NONE._replace(crashes=1)
     for without in ("waiting_ends", "leases_expire"):
         assert explored(crash, replace(ALL, **{without: False})).stuck is None
