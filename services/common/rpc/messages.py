@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Iterable
 from datetime import UTC, datetime
 from functools import lru_cache
+from math import floor
 from typing import TypeVar, cast
 
 from google.protobuf.field_mask_pb2 import FieldMask
@@ -48,9 +49,8 @@ def _serializing(build: Callable[[Value], Message]) -> Callable[[Value], bytes]:
 
 def timestamp(moment: datetime) -> Timestamp:
     """Return a moment as a message."""
-    message = Timestamp()
-    message.FromDatetime(moment)
-    return message
+    # FromDatetime() takes ten times as long.
+    return Timestamp(seconds=floor(moment.timestamp()), nanos=moment.microsecond * 1000)
 
 
 def moment(message: Timestamp, field: str = "time") -> datetime:
