@@ -48,7 +48,7 @@ class Invalidations:
         )
 
     async def send(self, value_ids: Collection[str]) -> None:
-        """Forget the values now; if Redis does not take it, however often it is tried, they are owed.
+        """Forget the values now; if Redis does not take it, after some tries, they are owed.
 
         It is done to the end even if the caller goes away.
         """
