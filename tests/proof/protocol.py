@@ -49,6 +49,9 @@ class Accidents(NamedTuple):
     breaks: int = 1
 
 
+NONE: Final = Accidents(expiries=0, crashes=0, losses=0, breaks=0)
+
+
 class Process(NamedTuple):
     """One process.
 

@@ -6,6 +6,7 @@ import pytest
 
 from tests.proof.explorer import Exploration, explore
 from tests.proof.protocol import (
+    NONE,
     OLD_IN_REDIS,
     OLD_NEAR,
     STALE,
@@ -17,7 +18,6 @@ from tests.proof.protocol import (
 )
 
 ALL = Protections()
-NONE = Accidents(expiries=0, crashes=0, losses=0, breaks=0)
 
 
 def explored(

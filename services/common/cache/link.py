@@ -13,7 +13,6 @@ from typing import Any, Final, Generic
 
 import structlog
 from redis.asyncio import Connection
-from redis.exceptions import RedisError
 
 from services.common.cache.breaker import Breaker
 from services.common.cache.figures import CacheFigures
@@ -61,7 +60,7 @@ class InvalidationLink(Generic[Value]):
             try:
                 with lost_connections():
                     await self._listen()
-            except (RedisError, OSError, TimeoutError, ValueError) as error:
+            except Exception as error:  # noqa: BLE001 (whatever it is, it listens again)
                 log.warning("invalidations are not heard", channel=self._channel, error=repr(error))
             finally:
                 self._close()

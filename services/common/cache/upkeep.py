@@ -60,7 +60,9 @@ class Upkeep:
                 await self._shared.fill([_PROBE])
                 servers = await self._redis.identity()
             await self._invalidations.pay()
-        except FAILURES as error:
+        except Exception as error:
+            if not isinstance(error, FAILURES):  # if this ended, nothing would be paid any more
+                log.exception("upkeep failed")
             self._breaker.failed(timed_out=isinstance(error, TIMEOUTS))
             return
         if self._servers and self._servers != servers:

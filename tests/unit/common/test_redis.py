@@ -20,6 +20,10 @@ class Broken:
     def __init__(self, error: Exception) -> None:
         self._error = error
 
+    @property
+    def connection_pool(self) -> "Broken":
+        return self
+
     def __getattr__(self, name: str) -> Callable[..., Awaitable[None]]:
         async def fail(*_: object, **__: object) -> None:
             await asyncio.sleep(0)
@@ -29,7 +33,7 @@ class Broken:
 
 
 USES: dict[str, Callable[[RedisServers], Awaitable[Any]]] = {
-    "run": lambda redis: redis.run(SCRIPT, [Item(["key"])]),
+    "run": lambda redis: redis.run(SCRIPT, [Item(("key",))]),
     "identity": lambda redis: redis.identity(),
     "ping": lambda redis: redis.ping(),
 }
