@@ -16,7 +16,7 @@ from redis import Redis
 from bench.arms import ECHO, NEAR, REDIS, UNCACHED, Arm
 from bench.cache_report import ratio
 from bench.cache_shop import FRESHNESS, Stores, reading_products, shop_on, shuffled
-from bench.load import CallsFailedError, Driver, driving
+from bench.load import driving
 from bench.racing import GENTLE, entered, race
 from bench.servers import Server
 from bench.stores import counted
@@ -28,31 +28,15 @@ _UNLIMITED: Final = {"SHOP_CONCURRENCY_LIMIT": "off"}
 _AMPLE_BYTES_PER_KEY: Final = 8_192
 _REDIS_MEMORY: Final = "3gb"  # the stack's own limit is meant for a demonstration
 _WARMING_CALLS: Final = 20_000
-_PORTION: Final = 5_000
-
-
-@dataclass(frozen=True, slots=True)
-class Fill:
-    """What visiting all keys did: by how many bytes the service grew, and whether it shed load.
-
-    The keys are visited in portions; ``shed`` counts those in which calls were refused.
-    """
-
-    grown: int
-    portions: int
-    shed: int
-
-    def __str__(self) -> str:
-        return f"{self.grown / 2**20:,.0f} MiB | {self.shed} of {self.portions}"
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """What a number of keys has shown."""
+    """What a number of keys has shown; ``grown`` is the memory in bytes that their fill took."""
 
     keys: int
     arms: Sequence[Arm]
-    fill: Fill
+    grown: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,20 +55,20 @@ async def measure_keys(bench: Bench, sizes: Sequence[int]) -> str:
     full = await _filled(bench, max(sizes))
     return (
         f"{table(measured)}\n\nA near cache of SHOP_NEAR_BYTES={NEAR_BYTES:,} that is filled with "
-        f"{max(sizes):,} products: the service grew by {full.grown:,} bytes.\n"
+        f"{max(sizes):,} products: the service grew by {full:,} bytes.\n"
     )
 
 
 def table(sizes: Sequence[Size]) -> str:
     """Return what a hit costs by the number of keys: CPU, and the ratio to the empty call."""
     lines = [
-        "| keys | near | redis | uncached | memory taken | portions of the fill with calls shed |",
-        "|---:|---:|---:|---:|---:|---:|",
+        "| keys | near | redis | uncached | memory taken |",
+        "|---:|---:|---:|---:|---:|",
     ]
     for size in sizes:
         echo, *others = size.arms
         cells = [f"{median(arm.cpu_us):.1f} us ({ratio(arm, echo):.2f})" for arm in others]
-        lines.append(f"| {size.keys:,} | {' | '.join(cells)} | {size.fill} |")
+        lines.append(f"| {size.keys:,} | {' | '.join(cells)} | {size.grown / 2**20:,.0f} MiB |")
     return "\n".join(lines)
 
 
@@ -102,7 +86,7 @@ async def _measured(bench: Bench, keys: int) -> Size:
 
 
 def _race(bench: Bench, shop: Shop, pid: int, keys: int) -> Size:
-    fill = _fill(shop, pid, keys)
+    grown = _fill(shop, pid, keys)
     arms = [Arm("echo", ECHO), Arm("near", NEAR), Arm("redis", REDIS), Arm("uncached", UNCACHED)]
     slices = _each_slice_twice(shuffled(keys), bench.rounds, bench.calls)
     with ExitStack() as stack:
@@ -114,7 +98,7 @@ def _race(bench: Bench, shop: Shop, pid: int, keys: int) -> Size:
             target = reading_products(shop.inventory, slices, FRESHNESS[arm.name])
             entries.append(entered(stack, arm, pid, target))
         race(entries, counts, bench.rounds, bench.calls, visiting=True)
-    return Size(keys, arms, fill)
+    return Size(keys, arms, grown)
 
 
 def _each_slice_twice(numbers: Sequence[int], slices: int, size: int) -> list[int]:
@@ -126,34 +110,23 @@ def _each_slice_twice(numbers: Sequence[int], slices: int, size: int) -> list[in
     return found
 
 
-async def _filled(bench: Bench, keys: int) -> Fill:
-    """Visit the keys with a near cache of the usual size."""
+async def _filled(bench: Bench, keys: int) -> int:
+    """Return by how many bytes a service with a near cache of the usual size grows."""
     usual = {**_UNLIMITED, "SHOP_NEAR_ENTRIES": str(keys), "SHOP_NEAR_BYTES": str(NEAR_BYTES)}
     with shop_on(bench.stores, usual) as shop:
         async with running_service(bench.stores.folder, shop, "inventory") as child:
             return await asyncio.to_thread(_fill, shop, child.process.pid, keys)
 
 
-def _fill(shop: Shop, pid: int, keys: int) -> Fill:
-    """Visit all keys; those whose calls are shed are loaded when they are first measured."""
+def _fill(shop: Shop, pid: int, keys: int) -> int:
+    """Visit all keys and return by how many bytes the service has grown."""
     sys.stderr.write(f"visiting {keys:,} keys\n")
     with driving(reading_products(shop.inventory, [0], FRESHNESS["redis"])) as driver:
         driver.make(_WARMING_CALLS, GENTLE)
     before = _resident_bytes(pid)
-    portions = [min(_PORTION, keys - begun) for begun in range(0, keys, _PORTION)]
     with driving(reading_products(shop.inventory, shuffled(keys))) as driver:
-        shed = sum(not _visited(driver, portion) for portion in portions)
-    return Fill(_resident_bytes(pid) - before, len(portions), shed)
-
-
-def _visited(driver: Driver, portion: int) -> bool:
-    """Whether every call of a portion brought its answer."""
-    try:
-        driver.make(portion, GENTLE)
-    except CallsFailedError as error:
-        sys.stderr.write(f"{error}\n")
-        return False
-    return True
+        driver.make(keys, GENTLE)
+    return _resident_bytes(pid) - before
 
 
 def _empty(redis: Store) -> None:
