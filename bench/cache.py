@@ -25,8 +25,7 @@ With ``--keys`` it measures what a hit costs by the number of keys instead, with
 is large enough. Before each round the products that it reads are visited once, since nothing stays
 in a cache for longer than 300 s. These services run without a concurrency limit: among so many
 objects a full garbage collection of Python's may stop one for longer than the limit puts up with.
-Then it fills a near cache of the usual size with the most keys, and tells how much memory the service
-took.
+Then it fills a near cache of the usual size with the most keys, and tells what memory that took.
 """
 
 import argparse
