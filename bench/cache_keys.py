@@ -17,7 +17,7 @@ from bench.arms import ECHO, NEAR, REDIS, UNCACHED, Arm
 from bench.cache_report import ratio
 from bench.cache_shop import FRESHNESS, Stores, reading_products, shop_on, shuffled
 from bench.load import driving
-from bench.racing import entered, race
+from bench.racing import GENTLE, entered, race
 from bench.servers import Server
 from bench.stores import counted
 from services.stack.services import Shop, running_service
@@ -120,10 +120,10 @@ def _fill(shop: Shop, pid: int, keys: int) -> int:
     """Visit all keys and return by how many bytes the service has grown."""
     sys.stderr.write(f"visiting {keys:,} keys\n")
     with driving(reading_products(shop.inventory, [0], FRESHNESS["redis"])) as driver:
-        driver.make(_WARMING_CALLS)
+        driver.make(_WARMING_CALLS, GENTLE)
     before = _resident_bytes(pid)
     with driving(reading_products(shop.inventory, shuffled(keys))) as driver:
-        driver.make(keys)
+        driver.make(keys, GENTLE)
     return _resident_bytes(pid) - before
 
 

@@ -13,12 +13,11 @@ from prometheus_client import CollectorRegistry
 
 from bench.empty_server import INVENTORY, EmptyHandler, serve
 from services.common.auth.tokens import TokenVerifier
-from services.common.cache.metrics import CacheMetrics
 from services.common.cache.near import NearOptions
 from services.common.cache.wiring import CacheMode, CacheOptions, open_cache
 from services.common.logs import LogFormat, LogLevel, configure_logs
 from services.common.mongo import MongoDriver, MongoOptions, as_domain_error, open_mongo
-from services.common.redis import RedisOptions, open_redis
+from services.common.redis import RedisOptions
 from services.common.rpc.chain import Chain, ChainOptions, LimitKind
 from services.common.rpc.compose import compose
 from services.common.rpc.service import Service
@@ -26,7 +25,7 @@ from services.inventory.access import ACCESS
 from services.inventory.bootstrap import CACHED, MAX_S
 from services.inventory.cached import PRODUCT, CachedProducts, CachedReservations
 from services.inventory.handler import InventoryHandler
-from services.inventory.repository import MongoProducts, MongoReservations
+from services.inventory.repository import PRODUCT_CHANGES, MongoProducts, MongoReservations
 from services.inventory.usecases import InventoryUseCases
 
 
@@ -36,15 +35,19 @@ async def _product_handler(
     mongo = await stack.enter_async_context(
         open_mongo(MongoOptions(mongo_uri, MongoDriver.MOTOR, 2_000), database)
     )
-    redis = await stack.enter_async_context(open_redis(RedisOptions(redis_url, 1_000)))
     products = MongoProducts(mongo)
-    options = CacheOptions(CacheMode.REDIS, NearOptions(1, 1, 1.0), timeout_s=1.0)
-    cache = await stack.enter_async_context(
-        open_cache(redis, PRODUCT, products.get_many, options, CacheMetrics())
+    options = CacheOptions(
+        CacheMode.REDIS, NearOptions(1, 1, 1.0), RedisOptions(redis_url, timeout_ms=1_000)
     )
+    cache = await stack.enter_async_context(
+        open_cache(PRODUCT, products.get_many, mongo, PRODUCT_CHANGES, options)
+    )
+    if cache is None:
+        raise RuntimeError("caching is off")
     return InventoryHandler(
         InventoryUseCases(
-            CachedProducts(products, cache), CachedReservations(MongoReservations(mongo), cache)
+            CachedProducts(products, cache.values),
+            CachedReservations(MongoReservations(mongo), cache.values),
         )
     )
 

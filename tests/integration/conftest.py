@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 
 from services.common.ids import new_id
 from services.common.mongo import Mongo, MongoDriver, MongoOptions, open_mongo
-from services.common.redis import RedisOptions, open_redis
+from services.common.redis import RedisOptions, RedisServers, client_of, open_redis
 
 PATIENT_MS = 10_000
 
@@ -66,5 +66,19 @@ async def rival_mongo(mongo_uri: str, driver: MongoDriver, database: str) -> Asy
 
 @pytest.fixture
 async def redis(redis_url: str) -> AsyncIterator[Redis]:
+    """A plain client, to look into what the services see as ``servers``."""
+    async with client_of(RedisOptions(redis_url, PATIENT_MS)) as client:
+        yield client
+
+
+@pytest.fixture
+async def servers(redis_url: str) -> AsyncIterator[RedisServers]:
+    async with open_redis(RedisOptions(redis_url, PATIENT_MS)) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def rival_servers(redis_url: str) -> AsyncIterator[RedisServers]:
+    """Another client of the same Redis, as another process has."""
     async with open_redis(RedisOptions(redis_url, PATIENT_MS)) as opened:
         yield opened

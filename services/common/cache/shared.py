@@ -6,7 +6,8 @@ it was granted; a writer, once MongoDB holds the write, deletes value and lease.
 before a write is never filled after it, and only one loads.
 
 Each operation is a script, so that it happens at once and is refused as a whole by a server that
-could not take part in all of it: a replica, for example, does not even answer reads.
+could not take part in all of it: a replica, for example, does not even answer reads, nor does a
+server that has no memory left to take a fill. Only forgetting needs none.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -21,7 +22,7 @@ LEASE_S: Final = 1.0
 ALL: Final = "*"
 """In place of an id, it stands for all."""
 
-_LOOK: Final = """#!lua flags=allow-oom
+_LOOK: Final = """#!lua
 local answers = {}
 for i = 1, #KEYS, 2 do
   local raw = redis.call('GET', KEYS[i])

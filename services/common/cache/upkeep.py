@@ -8,7 +8,7 @@ from typing import Final
 import structlog
 
 from services.common.cache.breaker import Breaker, BreakerState
-from services.common.cache.invalidation import FAILURES, Invalidations
+from services.common.cache.invalidation import FAILURES, TIMEOUTS, Invalidations
 from services.common.cache.shared import Fill, SharedValues
 from services.common.redis import RedisServers
 
@@ -60,8 +60,10 @@ class Upkeep:
                 await self._shared.fill([_PROBE])
                 servers = await self._redis.identity()
             await self._invalidations.pay()
-        except FAILURES as error:
-            self._breaker.failed(timed_out=isinstance(error, TimeoutError))
+        except Exception as error:
+            if not isinstance(error, FAILURES):  # if this ended, nothing would be paid any more
+                log.exception("upkeep failed")
+            self._breaker.failed(timed_out=isinstance(error, TIMEOUTS))
             return
         if self._servers and self._servers != servers:
             log.warning("redis was replaced", was=sorted(self._servers), now=sorted(servers))

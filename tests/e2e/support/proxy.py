@@ -1,4 +1,4 @@
-"""A TCP proxy between a service and its store, which a test can cut or hold."""
+"""A TCP proxy between a service and its store, which a test can cut, hold, slow or lead astray."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -17,6 +17,10 @@ class Proxy:
         self._flowing.set()
         self._cut = False
         self._links: set[asyncio.Task[None]] = set()
+        self.delay_s = 0.0
+        """How long each part of an answer is kept back, in seconds."""
+        self.break_after: int | None = None
+        """After how many bytes of answers a connection breaks; None for never."""
 
     @property
     def port(self) -> int:
@@ -33,9 +37,17 @@ class Proxy:
         """Let flow again."""
         self._flowing.set()
 
+    async def lead_to(self, host: str, port: int) -> None:
+        """Break all connections, and lead new ones to another server."""
+        self._upstream = (host, port)
+        await self._break()
+
     async def cut(self) -> None:
         """Break all connections, and each new one at once."""
         self._cut = True
+        await self._break()
+
+    async def _break(self) -> None:
         links = list(self._links)
         for link in links:
             link.cancel()
@@ -71,7 +83,7 @@ class Proxy:
             return
         ways = [
             asyncio.create_task(self._pass(reader, up_writer)),
-            asyncio.create_task(self._pass(up_reader, writer)),
+            asyncio.create_task(self._pass_answers(up_reader, writer)),
         ]
         try:
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
@@ -86,6 +98,22 @@ class Proxy:
         with suppress(OSError):
             while data := await reader.read(_CHUNK):
                 await self._flowing.wait()
+                writer.write(data)
+                await writer.drain()
+
+    async def _pass_answers(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        passed = 0
+        with suppress(OSError):
+            while data := await reader.read(_CHUNK):
+                await asyncio.sleep(self.delay_s)
+                await self._flowing.wait()
+                if self.break_after is not None and passed + len(data) > self.break_after:
+                    writer.write(data[: max(self.break_after - passed, 0)])
+                    await writer.drain()
+                    return
+                passed += len(data)
                 writer.write(data)
                 await writer.drain()
 

@@ -195,7 +195,7 @@ async def opened_shop(
     folder = DataFolder(path)
     folder.prepare()
     names = databases or _new_databases()
-    with claimed_ports(3) as ports:
+    with claimed_ports(6) as ports:
         settings = Shop(
             mongo_uri=mongo_uri,
             redis_url=redis_url,

@@ -1,18 +1,20 @@
 """The Inventory's repositories, and a look at what they store."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 
 import pytest
-from redis.asyncio import Redis
 
-from services.common.cache.lookup import ReadThroughCache
 from services.common.ids import new_id
 from services.common.money import Money
 from services.common.mongo import Mongo
+from services.common.redis import RedisServers
 from services.inventory.cached import PRODUCT, CachedProducts, CachedReservations
 from services.inventory.model import Product, ProductDraft, ReservationItem
 from services.inventory.ports import Products, Reservations
 from services.inventory.repository import MongoProducts, MongoReservations, prepare_schema
+from tests.integration.caches import opened_cache
 from tests.integration.conftest import Wiring, emptied, new_database
 
 LAMP = ProductDraft(
@@ -54,14 +56,18 @@ class Inventory:
         return Counts(document["stock"], document["reserved"], document["sold"])
 
 
-def inventory_on(mongo: Mongo, redis: Redis, wiring: Wiring) -> Inventory:
+@asynccontextmanager
+async def inventory_on(
+    mongo: Mongo, redis: RedisServers, wiring: Wiring
+) -> AsyncIterator[Inventory]:
     products, reservations = MongoProducts(mongo), MongoReservations(mongo)
     if wiring is Wiring.PLAIN:
-        return Inventory(products, reservations, mongo)
-    cache = ReadThroughCache(redis, PRODUCT)
-    return Inventory(
-        CachedProducts(products, cache), CachedReservations(reservations, cache), mongo
-    )
+        yield Inventory(products, reservations, mongo)
+        return
+    async with opened_cache(redis, PRODUCT, products.get_many) as cache:
+        yield Inventory(
+            CachedProducts(products, cache), CachedReservations(reservations, cache), mongo
+        )
 
 
 def items(*wanted: tuple[Product, int]) -> list[ReservationItem]:
@@ -74,16 +80,22 @@ def database() -> str:
 
 
 @pytest.fixture
-async def inventory(mongo: Mongo, redis: Redis, wiring: Wiring) -> Inventory:
+async def inventory(
+    mongo: Mongo, servers: RedisServers, wiring: Wiring
+) -> AsyncIterator[Inventory]:
     await prepare_schema(mongo)
     await emptied(mongo, "products", "reservations")
-    return inventory_on(mongo, redis, wiring)
+    async with inventory_on(mongo, servers, wiring) as opened:
+        yield opened
 
 
 @pytest.fixture
-def rival(inventory: Inventory, rival_mongo: Mongo, redis: Redis, wiring: Wiring) -> Inventory:
+async def rival(
+    inventory: Inventory, rival_mongo: Mongo, rival_servers: RedisServers, wiring: Wiring
+) -> AsyncIterator[Inventory]:
     """The same inventory in another process."""
-    return inventory_on(rival_mongo, redis, wiring)
+    async with inventory_on(rival_mongo, rival_servers, wiring) as opened:
+        yield opened
 
 
 @pytest.fixture

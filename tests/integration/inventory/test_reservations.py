@@ -71,7 +71,7 @@ async def test_a_product_shows_what_was_reserved_and_given_back_and_not_what_was
     seen = []
 
     async def look() -> None:
-        product = await inventory.products.get(lamp.product_id)
+        product = (await inventory.products.get(lamp.product_id)).value
         seen.append((product.stock, product.version))
 
     await look()
@@ -321,7 +321,7 @@ async def test_two_hundred_random_steps_at_once_neither_make_nor_lose_a_piece(
         assert min(counts.stock, counts.reserved, counts.sold) >= 0
         assert counts.reserved == moved[product.product_id, ReservationState.HELD]
         assert counts.sold == moved[product.product_id, ReservationState.COMMITTED]
-        assert (await inventory.products.get(product.product_id)).stock == counts.stock
+        assert (await inventory.products.get(product.product_id)).value.stock == counts.stock
 
 
 async def test_a_reservation_in_opposite_orders_at_once_ends_in_time(
@@ -346,7 +346,7 @@ async def test_an_update_of_the_stock_and_reservations_at_once_lose_nothing(
         *(rename(n) for n in range(10)),
     )
     assert await inventory.counts(lamp) == Counts(0, 10, 0)
-    assert (await inventory.products.get(lamp.product_id)).version == 21
+    assert (await inventory.products.get(lamp.product_id)).value.version == 21
 
 
 async def held_names(inventory: Inventory, size: int = 2) -> list[list[str]]:

@@ -1,20 +1,22 @@
 """The Order's repository."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
 import pytest
-from redis.asyncio import Redis
 
-from services.common.cache.lookup import ReadThroughCache
 from services.common.clock import utc_now
 from services.common.ids import new_id
 from services.common.money import Money
 from services.common.mongo import Mongo
+from services.common.redis import RedisServers
 from services.order.cached import NEWEST_ORDERS, CachedOrders
 from services.order.model import Checkout, Order, OrderItem, OrderLine
 from services.order.ports import Orders
 from services.order.repository import MongoOrders, prepare_schema
+from tests.integration.caches import opened_cache
 from tests.integration.conftest import Wiring, emptied, new_database
 
 ITEMS = (OrderItem("a" * 24, 2), OrderItem("b" * 24, 1))
@@ -47,18 +49,23 @@ class Shelf:
         pages = []
         token = ""
         while True:
-            page = await self.orders.page_of_user(self.user_id, size, token)
+            page = (await self.orders.page_of_user(self.user_id, size, token)).value
             pages.append(list(page.items))
             token = page.next_page_token
             if not token:
                 return pages
 
 
-def shelf_on(mongo: Mongo, redis: Redis, wiring: Wiring, user_id: str) -> Shelf:
+@asynccontextmanager
+async def shelf_on(
+    mongo: Mongo, redis: RedisServers, wiring: Wiring, user_id: str
+) -> AsyncIterator[Shelf]:
     orders = MongoOrders(mongo)
     if wiring is Wiring.PLAIN:
-        return Shelf(orders, mongo, user_id)
-    return Shelf(CachedOrders(orders, ReadThroughCache(redis, NEWEST_ORDERS)), mongo, user_id)
+        yield Shelf(orders, mongo, user_id)
+        return
+    async with opened_cache(redis, NEWEST_ORDERS, orders.newest_of_users) as cache:
+        yield Shelf(CachedOrders(orders, cache), mongo, user_id)
 
 
 @pytest.fixture(scope="package")
@@ -67,13 +74,17 @@ def database() -> str:
 
 
 @pytest.fixture
-async def shelf(mongo: Mongo, redis: Redis, wiring: Wiring) -> Shelf:
+async def shelf(mongo: Mongo, servers: RedisServers, wiring: Wiring) -> AsyncIterator[Shelf]:
     await prepare_schema(mongo)
     await emptied(mongo, "orders")
-    return shelf_on(mongo, redis, wiring, new_id())
+    async with shelf_on(mongo, servers, wiring, new_id()) as opened:
+        yield opened
 
 
 @pytest.fixture
-def rival(shelf: Shelf, rival_mongo: Mongo, redis: Redis, wiring: Wiring) -> Shelf:
+async def rival(
+    shelf: Shelf, rival_mongo: Mongo, rival_servers: RedisServers, wiring: Wiring
+) -> AsyncIterator[Shelf]:
     """The same orders in another process."""
-    return shelf_on(rival_mongo, redis, wiring, shelf.user_id)
+    async with shelf_on(rival_mongo, rival_servers, wiring, shelf.user_id) as opened:
+        yield opened

@@ -143,7 +143,7 @@ async def test_nobody_sees_the_orders_of_others(shelf: Shelf) -> None:
     others = await other.ordered(2)
     assert await shelf.walk(5) == [mine[::-1]]
     assert await other.walk(5) == [others[::-1]]
-    token = (await other.orders.page_of_user(other.user_id, 1, "")).next_page_token
+    token = (await other.orders.page_of_user(other.user_id, 1, "")).value.next_page_token
     with pytest.raises(InvalidArgument, match="page_token"):
         await shelf.orders.page_of_user(shelf.user_id, 1, token)
 

@@ -1,18 +1,20 @@
 """The User's repositories."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import pytest
-from redis.asyncio import Redis
 
 from services.common.auth.principal import Role
-from services.common.cache.lookup import ReadThroughCache
 from services.common.ids import new_id
 from services.common.mongo import Mongo
+from services.common.redis import RedisServers
 from services.user.cached import USER_PROFILE, CachedUsers
 from services.user.model import Account, Registration, User
 from services.user.ports import Users
 from services.user.repository import MongoUsers, prepare_schema
+from tests.integration.caches import opened_cache
 from tests.integration.conftest import Wiring, emptied, new_database
 
 ADA = Registration("Ada.L", "Ada@Example.com", "Ada Lovelace")
@@ -38,11 +40,14 @@ class People:
         return account
 
 
-def people_on(mongo: Mongo, redis: Redis, wiring: Wiring) -> People:
+@asynccontextmanager
+async def people_on(mongo: Mongo, redis: RedisServers, wiring: Wiring) -> AsyncIterator[People]:
     users = MongoUsers(mongo)
     if wiring is Wiring.PLAIN:
-        return People(users, mongo)
-    return People(CachedUsers(users, ReadThroughCache(redis, USER_PROFILE)), mongo)
+        yield People(users, mongo)
+        return
+    async with opened_cache(redis, USER_PROFILE, users.get_many) as cache:
+        yield People(CachedUsers(users, cache), mongo)
 
 
 @pytest.fixture(scope="package")
@@ -57,14 +62,18 @@ async def prepared(mongo: Mongo) -> Mongo:
 
 
 @pytest.fixture
-def people(prepared: Mongo, redis: Redis, wiring: Wiring) -> People:
-    return people_on(prepared, redis, wiring)
+async def people(prepared: Mongo, servers: RedisServers, wiring: Wiring) -> AsyncIterator[People]:
+    async with people_on(prepared, servers, wiring) as opened:
+        yield opened
 
 
 @pytest.fixture
-def rival(people: People, rival_mongo: Mongo, redis: Redis, wiring: Wiring) -> People:
+async def rival(
+    people: People, rival_mongo: Mongo, rival_servers: RedisServers, wiring: Wiring
+) -> AsyncIterator[People]:
     """The same people in another process."""
-    return people_on(rival_mongo, redis, wiring)
+    async with people_on(rival_mongo, rival_servers, wiring) as opened:
+        yield opened
 
 
 @pytest.fixture

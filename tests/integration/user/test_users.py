@@ -29,7 +29,7 @@ async def test_a_new_user_is_found_by_id_username_and_address_in_any_case(
     assert (ada.username, ada.email, ada.full_name) == ("Ada.L", "Ada@Example.com", "Ada Lovelace")
     assert (ada.role, ada.active) == (Role.CUSTOMER, True)
     for _ in range(2):
-        assert await people.users.get(ada.user_id) == ada
+        assert (await people.users.get(ada.user_id)).value == ada
     account = await people.account(ada)
     assert (account.user, account.password_hash, account.login_epoch) == (ada, "hash-1", 0)
     for name in (*SPELLINGS, "ada@example.com", "ADA@EXAMPLE.COM"):
@@ -85,7 +85,7 @@ async def test_an_update_changes_the_named_field_only(
     expected = replace(ada, **{field: getattr(DRAFT, field)}, update_time=updated.update_time)
     assert updated == expected
     assert updated.update_time >= ada.update_time
-    assert await people.users.get(ada.user_id) == expected
+    assert (await people.users.get(ada.user_id)).value == expected
     assert (await people.account(ada)).login_epoch == 0
 
 
@@ -104,7 +104,7 @@ async def test_an_address_of_somebody_else_cannot_be_taken_in_any_case(
     other = await people.registered(someone())
     with pytest.raises(EmailTaken):
         await people.users.update(other.user_id, replace(DRAFT, email="ADA@example.COM"), ["email"])
-    assert await people.users.get(other.user_id) == other
+    assert (await people.users.get(other.user_id)).value == other
     respelled = replace(DRAFT, email="ADA@example.COM")
     assert (await people.users.update(ada.user_id, respelled, ["email"])).email == respelled.email
 
@@ -154,7 +154,7 @@ async def test_another_hash_of_the_same_password_ends_no_login(people: People, a
 
 async def test_the_schema_may_be_prepared_again(people: People, ada: User) -> None:
     await asyncio.gather(*(prepare_schema(people.mongo) for _ in range(3)))
-    assert await people.users.get(ada.user_id) == ada
+    assert (await people.users.get(ada.user_id)).value == ada
     with pytest.raises(UsernameTaken):
         await people.registered(Registration("ADA.l", "other@example.com", "Other"))
 
@@ -170,4 +170,4 @@ async def test_mongodb_itself_refuses_what_is_no_user(people: People, ada: User)
     ):
         with pytest.raises(WriteError, match="Document failed validation"):
             await users.update_one({"_id": ada.user_id}, change)
-    assert await people.users.get(ada.user_id) == ada
+    assert (await people.users.get(ada.user_id)).value == ada

@@ -1,14 +1,12 @@
 """Stand-ins for what surrounds the code of ``services.common``."""
 
 from collections.abc import Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from typing import Any, cast
+from dataclasses import dataclass
+from typing import cast
 
 import grpc
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from grpc.aio import AbortError
-from redis.asyncio import Redis
 
 from services.common.auth.keys import SigningKey, TrustedKey, key_id
 from services.common.rpc.methods import Context
@@ -75,47 +73,3 @@ class FakeContext:
     @property
     def context(self) -> Context:
         return cast("Context", self)
-
-
-@dataclass
-class FakeRedis:
-    """As much of Redis as the cache uses. With ``error`` set, every command raises it."""
-
-    values: dict[str, bytes] = field(default_factory=dict)
-    ttl_s: dict[str, int] = field(default_factory=dict)
-    error: Exception | None = None
-
-    async def mget(self, keys: Sequence[str]) -> list[bytes | None]:
-        self._answer()
-        return [self.values.get(key) for key in keys]
-
-    async def delete(self, *keys: str) -> int:
-        self._answer()
-        return sum(self.values.pop(key, None) is not None for key in keys)
-
-    @asynccontextmanager
-    async def pipeline(self, *, transaction: bool) -> Any:
-        assert not transaction
-        yield _FakePipeline(self)
-
-    def _answer(self) -> None:
-        if self.error is not None:
-            raise self.error
-
-    @property
-    def client(self) -> Redis:
-        return cast("Redis", self)
-
-
-class _FakePipeline:
-    def __init__(self, redis: FakeRedis) -> None:
-        self._redis = redis
-        self._sets: list[tuple[str, bytes, int]] = []
-
-    def set(self, key: str, value: bytes, *, ex: int) -> None:
-        self._sets.append((key, value, ex))
-
-    async def execute(self) -> None:
-        self._redis._answer()
-        for key, value, ttl_s in self._sets:
-            self._redis.values[key], self._redis.ttl_s[key] = value, ttl_s

@@ -1,12 +1,13 @@
 """The ports of Inventory, in memory."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from services.common.ids import new_id
 from services.common.money import Money
 from services.common.paging import Page
+from services.common.snapshot import Snapshot
 from services.inventory.model import (
     Product,
     ProductDraft,
@@ -53,14 +54,18 @@ class FakeProducts:
     known: dict[str, Product] = field(default_factory=dict)
     sizes: list[int] = field(default_factory=list)
 
-    async def get(self, product_id: str) -> Product:
+    async def get(self, product_id: str) -> Snapshot[Product]:
         if product_id not in self.known:
             raise ProductNotFound(product_id)
-        return self.known[product_id]
+        return Snapshot(self.known[product_id])
 
-    async def get_many(self, product_ids: Sequence[str]) -> Sequence[Product]:
+    async def get_many(self, product_ids: Collection[str]) -> Mapping[str, Snapshot[Product]]:
         assert len(set(product_ids)) == len(product_ids)
-        return [self.known[product_id] for product_id in product_ids if product_id in self.known]
+        return {
+            product_id: Snapshot(self.known[product_id])
+            for product_id in product_ids
+            if product_id in self.known
+        }
 
     async def page(self, wanted: ProductFilter, size: int, token: str) -> Page[Product]:
         self.sizes.append(size)
@@ -75,7 +80,7 @@ class FakeProducts:
     async def update(
         self, product_id: str, draft: ProductDraft, fields: Collection[str], version: int
     ) -> Product:
-        changed = await self.get(product_id)
+        changed = (await self.get(product_id)).value
         for name in fields:
             changed = replace(changed, **{name: getattr(draft, name)})
         self.known[product_id] = replace(changed, version=changed.version + 1)

@@ -32,7 +32,7 @@ def fields_of(error: InvalidArgument) -> list[str]:
 
 async def test_a_created_product_can_be_got(inventory: InventoryUseCases) -> None:
     created = await inventory.create_product(LAMP)
-    assert await inventory.get_product(created.product_id) == created
+    assert (await inventory.get_product(created.product_id)).value == created
 
 
 async def test_a_product_that_breaks_a_rule_is_not_created(
@@ -52,7 +52,7 @@ async def test_a_batch_is_answered_in_its_order_each_product_once(
     inventory: InventoryUseCases,
 ) -> None:
     found, missing = await inventory.batch_get_products([B, C, A, B, "d" * 24, C])
-    assert [p.product_id for p in found] == [B, A]
+    assert [p.value.product_id for p in found] == [B, A]
     assert missing == [C, "d" * 24]
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict, deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -12,7 +12,8 @@ from typing import Final, TypeVar
 from services.common.auth.principal import Principal, Role
 from services.common.errors import DomainError, Unavailable
 from services.common.money import Money
-from services.common.paging import Page, decode_page_token
+from services.common.paging import DEFAULT_PAGE_SIZE, Page, decode_time_token
+from services.common.snapshot import Snapshot
 from services.order.model import (
     AttemptGivenUpError,
     Checkout,
@@ -158,14 +159,20 @@ class FakeOrders:
     async def note(self, progress: Checkout) -> bool:
         return await self.save(progress)
 
-    async def page_of_user(self, user_id: str, size: int, token: str) -> Page[Order]:
+    async def page_of_user(self, user_id: str, size: int, token: str) -> Snapshot[Page[Order]]:
         orders = [known.order for known in self.known.values() if known.order.user_id == user_id]
         orders.sort(key=_age, reverse=True)
         if token:
-            time, last_id = decode_page_token(token, page_scope(user_id), parts=2)
-            last = (datetime.fromisoformat(time), last_id)
+            last = decode_time_token(token, page_scope(user_id))
             orders = [order for order in orders if _age(order) < last]
-        return first_orders(user_id, orders, size, more=False)
+        return Snapshot(first_orders(user_id, orders, size))
+
+    async def newest_of_users(
+        self, user_ids: Collection[str]
+    ) -> Mapping[str, Snapshot[Page[Order]]]:
+        return {
+            user_id: await self.page_of_user(user_id, DEFAULT_PAGE_SIZE, "") for user_id in user_ids
+        }
 
     async def unsettled(self, before: datetime, limit: int) -> Sequence[Checkout]:
         def effect() -> Sequence[Checkout]:

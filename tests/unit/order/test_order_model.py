@@ -18,6 +18,7 @@ from services.order.model import (
     check_items,
     first_orders,
     order_id_of,
+    shortened,
 )
 
 THEN, LATER = datetime(2026, 5, 1, tzinfo=UTC), datetime(2026, 5, 2, tzinfo=UTC)
@@ -36,6 +37,10 @@ ALLOWED = {
 
 def begun() -> Checkout:
     return Checkout.begin(ORDER_ID, USER_ID, "r-1", ITEMS, THEN)
+
+
+def orders(count: int) -> list[Order]:
+    return [order_in(OrderStatus.CONFIRMED, f"{n:024x}") for n in range(count)]
 
 
 def order_in(status: OrderStatus, order_id: str = ORDER_ID) -> Order:
@@ -173,19 +178,20 @@ def test_a_request_may_reach_its_bounds() -> None:
 
 
 @pytest.mark.parametrize(
-    ("known", "size", "more", "given", "next_page"),
-    [
-        (0, 2, False, 0, False),
-        (1, 2, False, 1, False),
-        (2, 2, False, 2, False),
-        (3, 2, False, 2, True),
-        (2, 2, True, 2, True),
-    ],
+    ("known", "given", "next_page"),
+    [(0, 0, False), (1, 1, False), (2, 2, False), (3, 2, True)],
 )
 def test_a_page_has_a_next_one_exactly_when_orders_follow(
-    known: int, size: int, *, more: bool, given: int, next_page: bool
+    known: int, given: int, *, next_page: bool
 ) -> None:
-    orders = [order_in(OrderStatus.CONFIRMED, f"{n:024x}") for n in range(known)]
-    page = first_orders(USER_ID, orders, size, more=more)
+    page = first_orders(USER_ID, orders(known), 2)
     assert len(page.items) == given
     assert bool(page.next_page_token) is next_page
+
+
+@pytest.mark.parametrize("known", [3, 4, 5])
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 5])
+def test_a_page_shortened_is_the_page_that_would_have_been_asked_for(known: int, size: int) -> None:
+    page = first_orders(USER_ID, orders(known), 4)
+    expected = first_orders(USER_ID, orders(known), min(size, 4))
+    assert shortened(USER_ID, page, size) == expected

@@ -63,7 +63,7 @@ async def test_orders_are_listed_newest_first_page_by_page(shop: Shop) -> None:
     await shop.buy(buyer=BERT)
     listed, token = list[str](), ""
     for _ in range(3):
-        page = await shop.usecases.list_user_orders(ANNA.subject, 2, token)
+        page = (await shop.usecases.list_user_orders(ANNA.subject, 2, token)).value
         listed, token = listed + [order.order_id for order in page.items], page.next_page_token
     assert listed == bought[::-1]
     assert token == ""
@@ -72,7 +72,8 @@ async def test_orders_are_listed_newest_first_page_by_page(shop: Shop) -> None:
 async def test_a_list_is_asked_for_with_a_good_user_size_and_token(shop: Shop) -> None:
     for _ in range(2):
         await shop.buy(request_id=f"r-{_}")
-    token = (await shop.usecases.list_user_orders(ANNA.subject, 1, "")).next_page_token
+    first = await shop.usecases.list_user_orders(ANNA.subject, 1, "")
+    token = first.value.next_page_token
     for call, field in [
         (shop.usecases.list_user_orders("x", 0, ""), "user_id"),
         (shop.usecases.list_user_orders(ANNA.subject, -1, ""), "page_size"),

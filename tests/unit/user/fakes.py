@@ -1,12 +1,13 @@
 """The ports of the User service, in memory."""
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from services.common.auth.principal import Role
 from services.common.ids import new_id
+from services.common.snapshot import Snapshot
 from services.user.model import (
     AccessToken,
     Account,
@@ -32,10 +33,17 @@ class FakeUsers:
     def __init__(self) -> None:
         self.accounts: dict[str, Account] = {}
 
-    async def get(self, user_id: str) -> User:
+    async def get(self, user_id: str) -> Snapshot[User]:
         if user_id not in self.accounts:
             raise UserNotFound(user_id)
-        return self.accounts[user_id].user
+        return Snapshot(self.accounts[user_id].user)
+
+    async def get_many(self, user_ids: Collection[str]) -> Mapping[str, Snapshot[User]]:
+        return {
+            user_id: Snapshot(self.accounts[user_id].user)
+            for user_id in user_ids
+            if user_id in self.accounts
+        }
 
     async def find_account(self, user_id: str) -> Account | None:
         return self.accounts.get(user_id)

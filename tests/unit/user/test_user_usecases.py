@@ -301,7 +301,7 @@ async def test_an_unknown_profile_is_not_found(shop: UserUseCases) -> None:
 async def test_users_change_their_own_address_and_name(shop: UserUseCases, ada: User) -> None:
     wanted = draft(email="ada@new.example", full_name="Ada King")
     user = await shop.update_user_profile(owner(ada), ada.user_id, wanted, ["email", "full_name"])
-    assert user == await shop.get_user_profile(ada.user_id)
+    assert user == (await shop.get_user_profile(ada.user_id)).value
     assert (user.email, user.full_name) == ("ada@new.example", "Ada King")
 
 

@@ -39,8 +39,8 @@ class CacheControlInterceptor(MethodInterceptor):
     not trusted. In the trailing metadata, of refusals too, ``x-cache`` names what answered, with
     its age if it was a cache: ``near; age_ms=12``, ``redis; age_ms=250``, ``mongo``, ``bypass``.
 
-    This is for the methods named ``cached``; inside the authorization, which proves the caller.
-    Of a public method the caller is proven here, if there is something to trust them with.
+    It concerns the methods named ``cached``, and belongs inside the authorization, which proves
+    the caller. The caller of a public method is proven here, and only when they ask for something.
     """
 
     def __init__(
@@ -91,12 +91,16 @@ class CacheControlInterceptor(MethodInterceptor):
 
 def _wanted(metadata: Iterable[tuple[str, Any]]) -> Freshness | None:
     """Return the strictest freshness that the metadata asks for."""
-    directives = {
-        directive.strip().lower()
-        for key, value in metadata
-        if key == CACHE_CONTROL_KEY and isinstance(value, str)
-        for directive in value.split(",")
-    }
+    return _strictest(
+        tuple(
+            value for key, value in metadata if key == CACHE_CONTROL_KEY and isinstance(value, str)
+        )
+    )
+
+
+@lru_cache(maxsize=256)  # callers say the same again and again
+def _strictest(values: tuple[str, ...]) -> Freshness | None:
+    directives = {directive.strip().lower() for value in values for directive in value.split(",")}
     return next((wanted for wanted in _STRICTEST_FIRST if wanted.value in directives), None)
 
 

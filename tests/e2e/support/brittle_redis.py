@@ -1,0 +1,144 @@
+"""A Redis of a test's own, and a way to it, to be broken and mended."""
+
+import signal
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from redis.asyncio import Redis
+
+from services.stack.folder import DataFolder
+from services.stack.ports import LOOPBACK, claimed_ports
+from services.stack.stores import Store, running_redis
+from tests.e2e.support.loading_server import loading_server
+from tests.e2e.support.proxy import Proxy, opened_proxy
+
+
+@dataclass(slots=True)
+class BrittleRedis:
+    """A server that is reached through a proxy. Each way to break it lasts for a block."""
+
+    folder: DataFolder
+    port: int
+    proxy: Proxy
+    life: AsyncExitStack
+    store: Store
+
+    @property
+    def url(self) -> str:
+        """Where the shop finds it."""
+        return f"redis://{LOOPBACK}:{self.proxy.port}/0"
+
+    @asynccontextmanager
+    async def client(self) -> AsyncIterator[Redis]:
+        """Reach the server past the proxy."""
+        async with Redis(host=LOOPBACK, port=self.port, decode_responses=True) as client:
+            yield client
+
+    async def kill(self) -> None:
+        """End the server without a word."""
+        self.store.child.process.kill()
+        await self.store.child.process.wait()
+        await self.life.aclose()
+
+    async def start(self) -> None:
+        """Start it again, empty."""
+        self.store = await self.life.enter_async_context(running_redis(self.folder, self.port))
+
+    @asynccontextmanager
+    async def killed(self) -> AsyncIterator[None]:
+        """Nothing listens."""
+        await self.kill()
+        try:
+            yield
+        finally:
+            await self.start()
+
+    @asynccontextmanager
+    async def frozen(self) -> AsyncIterator[None]:
+        """It takes connections and answers nothing."""
+        process = self.store.child.process
+        process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            process.send_signal(signal.SIGCONT)
+
+    @asynccontextmanager
+    async def slow(self) -> AsyncIterator[None]:
+        """Each answer comes 200 ms later."""
+        self.proxy.delay_s = 0.2
+        try:
+            yield
+        finally:
+            self.proxy.delay_s = 0.0
+
+    @asynccontextmanager
+    async def cut_off(self) -> AsyncIterator[None]:
+        """Connections break within the first answer, which commands get that were obeyed."""
+        self.proxy.break_after = 16  # the answers to what the client says about itself take 10
+        try:
+            yield
+        finally:
+            self.proxy.break_after = None
+
+    @asynccontextmanager
+    async def loading(self) -> AsyncIterator[None]:
+        """It has just been started, and reads what it had saved."""
+        async with loading_server() as port:
+            await self.proxy.lead_to(LOOPBACK, port)
+            try:
+                yield
+            finally:
+                await self.proxy.lead_to(LOOPBACK, self.port)
+
+    @asynccontextmanager
+    async def replica(self) -> AsyncIterator[None]:
+        """It has become the replica of a server that is gone."""
+        with claimed_ports(1) as (nowhere,):
+            async with self.client() as client:
+                await client.replicaof(LOOPBACK, nowhere)
+                try:
+                    yield
+                finally:
+                    await client.replicaof("NO", "ONE")
+
+    @asynccontextmanager
+    async def orphaned(self) -> AsyncIterator[None]:
+        """The same, and it does not show what may be stale."""
+        async with self._configured({"replica-serve-stale-data": "no"}), self.replica():
+            yield
+
+    @asynccontextmanager
+    async def full(self) -> AsyncIterator[None]:
+        """It has no memory left and evicts nothing."""
+        settings = {"maxmemory-policy": "noeviction", "maxmemory": "1"}
+        async with self._configured(settings):
+            yield
+
+    @asynccontextmanager
+    async def _configured(self, settings: Mapping[str, str]) -> AsyncIterator[None]:
+        async with self.client() as client:
+            before: Any = await client.config_get(*settings)
+            await _configure(client, settings)
+            try:
+                yield
+            finally:
+                await _configure(client, before)
+
+
+async def _configure(client: Redis, settings: Mapping[str, str]) -> None:
+    for name, value in settings.items():
+        await client.config_set(name, value)
+
+
+@asynccontextmanager
+async def brittle_redis(folder: DataFolder) -> AsyncIterator[BrittleRedis]:
+    """Run a server that a test may break."""
+    async with AsyncExitStack() as outer:
+        (port,) = outer.enter_context(claimed_ports(1))
+        proxy = await outer.enter_async_context(opened_proxy(LOOPBACK, port))
+        life = await outer.enter_async_context(AsyncExitStack())
+        store = await life.enter_async_context(running_redis(folder, port))
+        yield BrittleRedis(folder, port, proxy, life, store)

@@ -1,0 +1,58 @@
+"""What a client of Redis raises when it cannot do what it was asked."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, cast
+
+import pytest
+from redis.asyncio import Redis, RedisCluster
+from redis.exceptions import RedisClusterException
+
+from services.common.redis import ClusteredRedis, Item, OneRedis, RedisServers
+
+SCRIPT = "return {1}"
+
+
+class Broken:
+    """A client of which everything raises the same."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    @property
+    def connection_pool(self) -> "Broken":
+        return self
+
+    def __getattr__(self, name: str) -> Callable[..., Awaitable[None]]:
+        async def fail(*_: object, **__: object) -> None:
+            await asyncio.sleep(0)
+            raise self._error
+
+        return fail
+
+
+USES: dict[str, Callable[[RedisServers], Awaitable[Any]]] = {
+    "run": lambda redis: redis.run(SCRIPT, [Item(("key",))]),
+    "identity": lambda redis: redis.identity(),
+    "ping": lambda redis: redis.ping(),
+}
+
+
+@pytest.mark.parametrize("use", USES.values(), ids=USES)
+async def test_a_connection_lost_under_a_write_is_a_connection_error(
+    use: Callable[[RedisServers], Awaitable[Any]],
+) -> None:
+    broken = Broken(RuntimeError("the handler is closed"))
+    with pytest.raises(ConnectionError, match="the handler is closed"):
+        await use(OneRedis(cast("Redis", broken)))
+    with pytest.raises(ConnectionError, match="the handler is closed"):
+        await use(ClusteredRedis(cast("RedisCluster", broken)))
+
+
+@pytest.mark.parametrize("use", USES.values(), ids=USES)
+async def test_a_cluster_that_cannot_be_used_is_a_connection_error(
+    use: Callable[[RedisServers], Awaitable[Any]],
+) -> None:
+    broken = Broken(RedisClusterException("no node answers"))
+    with pytest.raises(ConnectionError, match="no node answers"):
+        await use(ClusteredRedis(cast("RedisCluster", broken)))
