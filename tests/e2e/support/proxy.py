@@ -76,16 +76,14 @@ class Proxy:
         link = asyncio.create_task(self._link(reader, writer))
         self._links.add(link)
         link.add_done_callback(self._links.discard)
+        link.add_done_callback(lambda _: writer.transport.abort())
 
     async def _link(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             up_reader, up_writer = await asyncio.open_connection(*self._upstream)
         except OSError:
             return
-        else:
-            await self._both_ways((reader, writer), (up_reader, up_writer))
-        finally:
-            writer.transport.abort()
+        await self._both_ways((reader, writer), (up_reader, up_writer))
 
     async def _both_ways(self, client: _Streams, server: _Streams) -> None:
         ways = [
