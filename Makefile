@@ -7,7 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint proto lock clean bench-rpc bench-grpcio bench-cache
+.PHONY: help run test lint proto lock clean bench-rpc bench-grpcio bench-cache prove-cache
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -40,6 +40,9 @@ bench-grpcio: $(VENV)/.dev-stamp ## measure which grpcio release is the cheapest
 
 bench-cache: $(VENV)/.dev-stamp ## measure what a cached read costs, beside an empty call and naively
 	@$(BIN)/python -m bench.cache $(ARGS)
+
+prove-cache: $(VENV)/.dev-stamp ## check read by read, under faults, that the cache shows nothing old
+	@$(BIN)/python -m bench.prove_cache $(ARGS)
 
 clean: ## remove the environment, all caches AND the shop's data (.data)
 	rm -rf $(VENV) .data .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -9,7 +9,7 @@ import argparse
 import asyncio
 import sys
 import tempfile
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -20,7 +20,7 @@ from shop.inventory.v1.inventory_pb2 import GetProductRequest
 from bench.cpu import cpu_seconds
 from bench.load import AT_ONCE, Target, driving
 from bench.seeds import nth_id, seed_products
-from bench.servers import started
+from bench.servers import Server, started
 from services.stack.folder import DataFolder
 from services.stack.stores import running_mongod, running_redis
 
@@ -66,14 +66,19 @@ def variants() -> list[Variant]:
     return ends + [Variant("empty", "native", name) for name in INTERCEPTORS]
 
 
+def served(variant: Variant, stores: list[str]) -> AbstractContextManager[Server]:
+    """Run a variant's server until the end of the block."""
+    arguments = [variant.handler, variant.transport, variant.layers, DATABASE, *stores]
+    return started("bench.rpc_server", arguments)
+
+
 def measure(compared: list[Variant], stores: list[str], rounds: int, calls: int) -> None:
     """Fill in what each variant costs."""
     message = GetProductRequest(product_id=nth_id(0)).SerializeToString()
     with ExitStack() as stack:
+        servers = [stack.enter_context(served(v, stores)) for v in compared]
         running = []
-        for v in compared:
-            arguments = [v.handler, v.transport, v.layers, DATABASE, *stores]
-            server = stack.enter_context(started("bench.rpc_server", arguments))
+        for v, server in zip(compared, servers, strict=True):
             driver = stack.enter_context(driving(Target(server.address, METHOD, [message])))
             driver.make(calls // 4)
             running.append((v, server.pid, driver))

@@ -37,15 +37,13 @@ async def _product_handler(
     )
     products = MongoProducts(mongo)
     options = CacheOptions(
-        CacheMode.REDIS,
-        NearOptions(entries=1, bytes=1, lease_s=1.0),
-        RedisOptions(redis_url, 1_000),
+        CacheMode.REDIS, NearOptions(1, 1, 1.0), RedisOptions(redis_url, timeout_ms=1_000)
     )
     cache = await stack.enter_async_context(
         open_cache(PRODUCT, products.get_many, mongo, PRODUCT_CHANGES, options)
     )
     if cache is None:
-        raise RuntimeError("the cache is on")
+        raise RuntimeError("caching is off")
     return InventoryHandler(
         InventoryUseCases(
             CachedProducts(products, cache.values),

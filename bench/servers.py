@@ -4,15 +4,26 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from functools import cached_property
 
 
-@dataclass(frozen=True, slots=True)
 class Server:
-    """A running server: its process and where to call it."""
+    """A server process."""
 
-    pid: int
-    address: str
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+
+    @property
+    def pid(self) -> int:
+        """The number of the process."""
+        return self._process.pid
+
+    @cached_property
+    def address(self) -> str:
+        """Where to call it; it is waited for when this is first asked."""
+        if self._process.stdout is None:
+            raise RuntimeError("no pipe")
+        return f"127.0.0.1:{int(self._process.stdout.readline())}"
 
 
 @contextmanager
@@ -24,8 +35,4 @@ def started(module: str, arguments: Sequence[str]) -> Iterator[Server]:
         stdout=subprocess.PIPE,
         text=True,
     ) as process:
-        if process.stdin is None or process.stdout is None:
-            raise RuntimeError("no pipes")
-        port = int(process.stdout.readline())
-        yield Server(process.pid, f"127.0.0.1:{port}")
-        process.stdin.close()
+        yield Server(process)

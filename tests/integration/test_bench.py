@@ -8,11 +8,10 @@ from asyncio.subprocess import PIPE
 from bench.rpc import variants
 
 
-async def test_the_cost_of_a_call_is_measured_for_every_variant() -> None:
+async def run(module: str, *arguments: str) -> str:
+    """What a measurement prints."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "bench.rpc", "--rounds", "1", "--calls", "200"),
-        stdout=PIPE,
-        stderr=PIPE,
+        *(sys.executable, "-m", module, *arguments), stdout=PIPE, stderr=PIPE
     )
     try:
         async with asyncio.timeout(110):
@@ -22,11 +21,42 @@ async def test_the_cost_of_a_call_is_measured_for_every_variant() -> None:
             process.terminate()
             await process.wait()
     assert process.returncode == 0, complaints.decode()
-    said = output.decode()
+    return output.decode()
+
+
+def figures(row: str, count: int) -> list[float]:
+    """The last figures of a line."""
+    return [float(n.replace(",", "")) for n in re.findall(r"[\d,]+\.?\d*", row)[-count:]]
+
+
+async def test_the_cost_of_a_call_is_measured_for_every_variant() -> None:
+    said = await run("bench.rpc", "--rounds", "1", "--calls", "200")
     assert "1 rounds of 200 calls each, 64 at a time" in said
     rows = [line for line in said.splitlines() if re.search(r"\d us \|", line)]
     assert len(rows) == len(variants())
     for row, variant in zip(rows, variants(), strict=True):
         assert variant.name in row
-        figures = [float(n.replace(",", "")) for n in re.findall(r"[\d,]+\.?\d*", row)[-3:]]
-        assert all(figure > 0 for figure in figures)
+        assert all(figure > 0 for figure in figures(row, 3))
+
+
+async def test_the_cost_of_a_cached_read_is_measured_in_every_arm() -> None:
+    said = await run(
+        "bench.cache",
+        *("--rounds", "2", "--calls", "400", "--callers", "8"),
+        *("--products", "40", "--users", "8"),
+    )
+    methods = ("GetProduct", "ListUserOrders", "GetUserProfile")
+    arms = {f"{method} {layer}" for method in methods for layer in ("near", "redis", "uncached")}
+    rows = [line for line in said.splitlines() if re.search(r"\d us \|", line)]
+    assert {row.split("|")[1].strip() for row in rows} == {
+        "echo", "naive cached", "naive uncached", *arms,
+    }  # fmt: skip
+    assert all(figure > 0 for row in rows for figure in figures(row, 2))
+    assert len(re.findall(r"^- (?:met|missed): GetProduct", said, re.MULTILINE)) == 6
+
+
+async def test_the_cost_of_a_cached_read_is_measured_by_the_number_of_keys() -> None:
+    said = await run("bench.cache", "--rounds", "1", "--calls", "100", "--keys", "30,60")
+    rows = [line for line in said.splitlines() if re.search(r"\d us \(", line)]
+    assert [row.split("|")[1].strip() for row in rows] == ["30", "60"]
+    assert "filled with 60 products" in said

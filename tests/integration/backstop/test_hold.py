@@ -84,9 +84,7 @@ async def test_one_that_has_lost_its_hold_stops_delivering_and_saves_nothing(
     prepared: Mongo, cache: NotedCache
 ) -> None:
     async with watching(prepared, cache) as backstop:
-        await set_watch(
-            prepared, holder=new_id(), expire_time={"$add": ["$$NOW", 3_600_000]}, kept="position"
-        )
+        await set_watch(prepared, holder=new_id(), expire_time={"$add": ["$$NOW", 3_600_000]})
         position = (await watch_of(prepared))["position"]
         await eventually(lambda: not backstop.figures.holding)
         await insert(prepared, "a")
@@ -161,3 +159,43 @@ async def test_a_process_has_the_watch_once_more_when_it_takes_it_again(prepared
     await hold.give_up(later)
     assert not await hold.keep(first)
     assert await Hold(prepared).take() == later
+
+
+async def test_no_change_is_lost_while_processes_come_and_go_and_the_cache_refuses_now_and_then(
+    prepared: Mongo, rival_mongo: Mongo, cache: NotedCache
+) -> None:
+    written: list[str] = []
+
+    async def write() -> None:
+        while True:
+            await insert(prepared, f"{len(written)}")
+            written.append(f"{len(written)}")
+
+    async def come_and_go(mongo: Mongo, seconds: float) -> None:
+        for _ in range(4):
+            async with backstop_on(mongo, cache).running():
+                await asyncio.sleep(seconds)
+                cache.refusing = not cache.refusing
+
+    writing = asyncio.create_task(write())
+    await asyncio.gather(come_and_go(prepared, 0.7), come_and_go(rival_mongo, 0.9))
+    writing.cancel()
+    await asyncio.gather(writing, return_exceptions=True)
+    cache.refusing = False
+    async with watching(prepared, cache):
+        await eventually(lambda: set(cache.ids) >= set(written))
+
+
+async def test_a_watch_that_has_ended_leaves_nothing_open_in_mongodb(
+    prepared: Mongo, cache: NotedCache
+) -> None:
+    async def open_cursors() -> int:
+        status = await prepared._client.admin.command("serverStatus")
+        return int(status["metrics"]["cursor"]["open"]["total"])
+
+    before = await open_cursors()
+    async with watching(prepared, cache):
+        await insert(prepared, "a")
+        await cache.has("a")
+        assert await open_cursors() > before
+    assert await open_cursors() <= before

@@ -36,11 +36,12 @@ from tests.unit.common.fakes import new_signing_key, trusting
 SERVICE = pb.DESCRIPTOR.services_by_name["InventoryService"]
 USER_KEY = new_signing_key()
 VERIFIER = TokenVerifier(trusting(user=USER_KEY))
+CACHED = ("GetProduct", "BatchGetProducts")
 TIMEOUT_S = 10.0
 
 
 class Inventory:
-    """Reads from where its call may; finds nothing, or takes too long, if the request says so."""
+    """Reads one product from where its call may, or finds nothing; reads many for far too long."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(pb_grpc.InventoryServiceServicer, name)
@@ -57,9 +58,14 @@ class Inventory:
             call.answered_from(Source.NEAR, 12)
         if request.product_id == "nothing":
             raise NotFound("nothing here")
-        if request.product_id == "slow":
-            await asyncio.sleep(60)
         return pb.GetProductResponse()
+
+    async def BatchGetProducts(
+        self, request: pb.BatchGetProductsRequest, context: Context
+    ) -> pb.BatchGetProductsResponse:
+        current_call().answered_from(Source.REDIS, 7)
+        await asyncio.sleep(60)
+        return pb.BatchGetProductsResponse()
 
     async def ListProducts(
         self, request: pb.ListProductsRequest, context: Context
@@ -84,7 +90,7 @@ async def served(transport: Transport, interceptors: Sequence[MethodInterceptor]
 
 @pytest.fixture
 async def stub(transport: Transport) -> AsyncIterator[Any]:
-    service = Service(SERVICE, Inventory(), ACCESS, {"GetProduct": 1.0}, cached=["GetProduct"])
+    service = Service(SERVICE, Inventory(), ACCESS, {"BatchGetProducts": 0.2}, cached=CACHED)
     options = ChainOptions(
         LimitKind.OFF, max_in_flight=1, log_every_call=False, cache_control=CacheControlPolicy.ADMIN
     )
@@ -140,9 +146,9 @@ async def test_a_refusal_tells_beside_its_details(stub: Any) -> None:
 
 
 async def test_a_call_that_took_too_long_is_refused_as_such_and_tells(stub: Any) -> None:
-    call = get(stub, product_id="slow")
+    call = stub.BatchGetProducts(pb.BatchGetProductsRequest(), timeout=TIMEOUT_S)
     assert await call.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-    assert await told(call) == "near; age_ms=12"
+    assert await told(call) == "redis; age_ms=7"
 
 
 async def test_a_method_without_a_cache_tells_nothing(stub: Any) -> None:
@@ -164,9 +170,9 @@ async def test_a_call_that_its_client_gives_up_ends_as_cancelled(transport: Tran
 
             return call
 
-    cache_control = CacheControlInterceptor(CacheControlPolicy.ADMIN, VERIFIER, ["GetProduct"])
+    cache_control = CacheControlInterceptor(CacheControlPolicy.ADMIN, VERIFIER, CACHED)
     async with served(transport, [Noting(), cache_control]) as stub, asyncio.timeout(TIMEOUT_S):
-        call = get(stub, product_id="slow")
+        call = stub.BatchGetProducts(pb.BatchGetProductsRequest(), timeout=TIMEOUT_S)
         await begun.wait()
         call.cancel()
         assert isinstance(await ends.get(), asyncio.CancelledError)

@@ -39,8 +39,8 @@ class CacheControlInterceptor(MethodInterceptor):
     not trusted. In the trailing metadata, of refusals too, ``x-cache`` names what answered, with
     its age if it was a cache: ``near; age_ms=12``, ``redis; age_ms=250``, ``mongo``, ``bypass``.
 
-    This is for the methods named ``cached``; inside the authorization, which proves the caller.
-    Of a public method the caller is proven here, if there is something to trust them with.
+    It concerns the methods named ``cached``, and belongs inside the authorization, which proves
+    the caller. The caller of a public method is proven here, and only when they ask for something.
     """
 
     def __init__(
