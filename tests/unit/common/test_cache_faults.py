@@ -1,9 +1,10 @@
 """A cache whose Redis fails: what readers and writers wait for, and what is left behind."""
 
 import asyncio
+import itertools
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from redis.exceptions import OutOfMemoryError
@@ -16,6 +17,8 @@ from services.common.cache.lookup import Lookup
 from services.common.cache.near import Near, NearOptions
 from services.common.cache.read_through import ReadThroughCache
 from services.common.cache.shared import Fill, Lease
+from services.common.cache.upkeep import Upkeep
+from services.common.redis import RedisServers
 from services.common.snapshot import Snapshot
 
 TIMEOUT_S = 0.2
@@ -152,3 +155,27 @@ async def test_a_refusal_counts_less_than_a_timeout() -> None:
         await parts.cache.invalidate([value_id])
         states.append(parts.breaker.state)
     assert states == [BreakerState.CLOSED, BreakerState.CLOSED, BreakerState.OPEN]
+
+
+class OneServerGone:
+    """Servers of which one does not say who it is."""
+
+    async def identity(self) -> frozenset[str]:
+        """Fail."""
+        raise ConnectionError("one is gone")
+
+
+async def test_probes_that_fail_open_the_breaker_though_reads_go_on_succeeding() -> None:
+    parts = a_cache(BrokenValues())
+    servers = cast("RedisServers", OneServerGone())
+    upkeep = Upkeep(servers, parts.values, parts.breaker, parts.invalidations, TIMEOUT_S, list)
+    work = asyncio.create_task(upkeep.run())
+    async with asyncio.timeout(30):
+        for number in itertools.count():
+            if not parts.breaker.closed:
+                break
+            await parts.cache.get_many([f"{number}"])
+            await asyncio.sleep(0.01)
+    work.cancel()
+    await asyncio.gather(work, return_exceptions=True)
+    await parts.cache.drain()
