@@ -4,9 +4,12 @@ import asyncio
 import heapq
 import itertools
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import Context
-from typing import Any
+from typing import Any, TypeVarTuple, Unpack
+
+Arguments = TypeVarTuple("Arguments")
 
 
 class StillLoop(asyncio.BaseEventLoop):
@@ -25,7 +28,10 @@ class StillLoop(asyncio.BaseEventLoop):
         return self._now
 
     def call_soon(
-        self, callback: Callable[..., object], *args: Any, context: Context | None = None
+        self,
+        callback: Callable[[Unpack[Arguments]], object],
+        *args: *Arguments,
+        context: Context | None = None,
     ) -> asyncio.Handle:
         handle = asyncio.Handle(callback, args, self, context)
         self._handles.append(handle)
@@ -34,8 +40,8 @@ class StillLoop(asyncio.BaseEventLoop):
     def call_at(
         self,
         when: float,
-        callback: Callable[..., object],
-        *args: Any,
+        callback: Callable[[Unpack[Arguments]], object],
+        *args: *Arguments,
         context: Context | None = None,
     ) -> asyncio.TimerHandle:
         timer = asyncio.TimerHandle(when, callback, args, self, context)
@@ -45,16 +51,29 @@ class StillLoop(asyncio.BaseEventLoop):
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         self.faults.append(context)
 
-    def settle(self) -> None:
-        """Run until nothing is ready."""
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Be the running loop of this thread."""
         asyncio._set_running_loop(self)
         try:
-            while self._handles:
-                handle = self._handles.popleft()
-                if not handle.cancelled():
-                    handle._run()
+            yield
         finally:
             asyncio._set_running_loop(None)
+            self.close()
+
+    def settle(self) -> None:
+        """Run until nothing is ready."""
+        while self._handles:
+            handle = self._handles.popleft()
+            if not handle.cancelled():
+                handle._run()
+
+    def begin_anew(self) -> None:
+        """Let everything end that was told to, forget the rest, and set the clock back."""
+        self.settle()
+        self.faults.clear()
+        self._timers.clear()
+        self._now = 0.0
 
     def move_on(self, seconds: float) -> None:
         """Let so much time pass, with all that happens meanwhile."""

@@ -8,6 +8,7 @@ batching; only ``SharedValues`` and the store are made up.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Collection, Coroutine, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -84,6 +85,7 @@ class Scene:
     accidents: Accidents = NONE
     guards: Guards = Guards()
     backstop: bool = True
+    near: bool = True
 
 
 Choice = Callable[[], object]
@@ -167,14 +169,15 @@ class Process:
             no_redis, self.near, self.breaker, VERSIONS.prefix, NEVER_S, figures
         )
         self.alive = True
-        self.hears = True
+        self.hears = False
         self.inbox: list[str] = []
         self.grants: list[str] = []
         self.untold = False
         self.told = 0
         self.wrote = 0
         self.owed: set[int] = set()
-        self.listen()
+        if stage.scene.near:
+            self.listen()
 
     def listen(self) -> None:
         """Hear every invalidation from now on."""
@@ -228,7 +231,9 @@ class Process:
         return version
 
     def hear(self) -> None:
-        self.link._invalidated(self.inbox.pop(0))
+        """Hear of all that was sent: they all say the same."""
+        while self.inbox:
+            self.link._invalidated(self.inbox.pop(0))
 
     def owes(self) -> bool:
         return self.invalidations.owes([ID])
@@ -244,14 +249,15 @@ class Process:
         return -1 if place is None else version_in(place.entry.raw)
 
     def at_rest(self) -> bool:
-        return self.hears and not self.inbox and not self.owes()
+        listens = self.hears or not self._stage.scene.near
+        return listens and not self.inbox and not self.owes()
 
     def state(self) -> Hashable:
         """Return all that its future depends on, but for what waits at gates."""
         if not self.alive:
             return "gone"
         return (
-            (self.hears, self.near.closed, self.near_version(), len(self.inbox)),
+            (self.hears, self.near.closed, self.near_version(), bool(self.inbox)),
             tuple((bool(flight.forgotten), flight.doubtful) for flight in self.near._flights),
             (self.owes(), self.pays(), self.waits(), self.breaker.state),
             (self.untold, self.told, self.wrote, tuple(sorted(self.owed))),
@@ -273,9 +279,9 @@ class Part:
 class Rehearsal:
     """One run of a scene."""
 
-    def __init__(self, scene: Scene) -> None:
-        self.loop = StillLoop()
-        self._scene = scene
+    def __init__(self, scene: Scene, loop: StillLoop) -> None:
+        self.loop = loop
+        self.scene = scene
         self._left = scene.accidents
         self._losing = False
         self._gates: list[Gate] = []
@@ -303,19 +309,24 @@ class Rehearsal:
         self._broken = ""
         self._possible()[choice]()
         self.loop.settle()
+        for task in [task for task in self._tasks if task.done()]:
+            task.result()
+            self._tasks.remove(task)
         return self._broken or self._broken_at_rest()
 
     def finished(self) -> bool:
         return all(part.done or not part.process.alive for part in self._parts)
 
     def close(self) -> None:
+        assert not self.loop.faults, self.loop.faults
         for task in self._tasks:
             task.cancel()
-        for gate in self._gates:
-            gate.opened.cancel()
-        self.loop.settle()
-        self.loop.close()
-        assert not self.loop.faults, self.loop.faults
+        while self._gates:
+            self._gates.pop().opened.cancel()
+            self.loop.settle()
+        self.loop.begin_anew()
+        for task in self._tasks:
+            task.cancelled() or task.exception()
 
     async def gate(self, process: Process, name: str, *about: object) -> None:
         """Wait until the answer is let through."""
@@ -346,22 +357,30 @@ class Rehearsal:
 
     def state(self) -> Hashable:
         lease = self.redis.held()
-        gates = sorted(
-            (gate.process.name, gate.name, *(_token_aside(part, lease) for part in gate.about))
-            for gate in self._gates
-            if gate.process.alive
-        )
+        states = Counter(self._state_of(process, lease) for process in self.processes)
         return (
             self.version,
             version_in(self.redis.value),
             lease != "",
-            tuple(process.state() for process in self.processes),
-            tuple(gates),
-            tuple((part.begun, part.done, part.floor) for part in self._parts),
+            frozenset(states.items()),
             self._left,
             self._acknowledged,
             self._untold,
         )
+
+    def _state_of(self, process: Process, lease: str) -> Hashable:
+        """Return everything about a process but its name."""
+        gates = sorted(
+            (gate.name, *(_token_aside(part, lease) for part in gate.about))
+            for gate in self._gates
+            if gate.process is process
+        )
+        parts = [
+            (part.actor.freshness, part.begun, part.done, 0 if part.done else part.floor)
+            for part in self._parts
+            if part.process is process
+        ]
+        return process.state(), *(() if process.state() == "gone" else (*gates, *parts))
 
     def _possible(self) -> dict[str, Choice]:
         possible: dict[str, Choice] = {}
@@ -389,11 +408,11 @@ class Rehearsal:
             yield f"{name} pays", partial(self._pay, process)
         if not process.hears and not process.near.closed:
             yield f"{name} notices that it is deaf", process.notice
-        if not process.hears and process.near.closed:
+        if self.scene.near and not process.hears and process.near.closed:
             yield f"{name} listens again", process.listen
         if process.hears and self._left.breaks:
             yield f"{name} becomes deaf", partial(self._deafen, process)
-        if self._untold and self._scene.backstop:
+        if self._untold and self.scene.backstop:
             yield f"{name} is the backstop", partial(self._repeat, process)
         if self._left.crashes:
             yield f"{name} crashes", partial(self._crash, process)
@@ -495,7 +514,7 @@ class Rehearsal:
         """Say whether nothing is under way and all that can be delivered was."""
         living = [process for process in self.processes if process.alive]
         return (
-            not (self._untold and self._scene.backstop)
+            not (self._untold and self.scene.backstop)
             and not any(gate.process.alive for gate in self._gates)
             and all(process.at_rest() for process in living)
             and all(part.done == part.begun for part in self._parts if part.process.alive)
@@ -508,23 +527,19 @@ def _token_aside(part: object, lease: str) -> object:
 
 
 @contextmanager
-def standing_clock() -> Iterator[None]:
-    """Make the modules of the cache read the clock of the loop they run in."""
-
-    def now() -> float:
-        return asyncio.get_running_loop().time()
-
+def clock_of(loop: StillLoop) -> Iterator[None]:
+    """Make the modules of the cache read the clock of this loop."""
     with (
-        patch.object(batching, "monotonic", now),
-        patch.object(near, "monotonic", now),
-        patch.object(read_through, "monotonic", now),
-        patch.object(lookup, "time", now),
-        capture_logs(),
+        patch.object(batching, "monotonic", loop.time),
+        patch.object(near, "monotonic", loop.time),
+        patch.object(read_through, "monotonic", loop.time),
+        patch.object(lookup, "time", loop.time),
     ):
         yield
 
 
 def rehearse(scene: Scene, sought: str = "") -> Played:
     """Play a scene in all orders, or until the promise that is sought is broken."""
-    with standing_clock():
-        return play_all(lambda: Rehearsal(scene), sought)
+    loop = StillLoop()
+    with capture_logs(), clock_of(loop), loop.running():
+        return play_all(lambda: Rehearsal(scene, loop), sought)
