@@ -4,6 +4,7 @@ One server and a cluster are used alike: through scripts on items, whose keys ha
 Needs Redis 7 or newer, or Valkey.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -185,9 +186,26 @@ def lost_connections() -> Iterator[None]:
     the client's errors of a cluster that cannot be used are no RedisError.
     """
     try:
-        yield
+        with kept_cancellations():
+            yield
     except (RuntimeError, RedisClusterException) as error:
         raise ConnectionError(str(error)) from error
+
+
+@contextmanager
+def kept_cancellations() -> Iterator[None]:
+    """Raise CancelledError at the end of a block that lost one.
+
+    The client writes through ``asyncio.wait_for``, which in Python 3.11 forgets a cancellation
+    that comes just when the write is done: a timeout would not end, nor a loop.
+    """
+    task = asyncio.current_task()
+    before = 0 if task is None else task.cancelling()
+    try:
+        yield
+    finally:
+        if task is not None and task.cancelling() > before:
+            raise asyncio.CancelledError
 
 
 def _evaluation(

@@ -18,7 +18,7 @@ from services.common.cache.breaker import Breaker
 from services.common.cache.figures import CacheFigures
 from services.common.cache.near import Near
 from services.common.cache.shared import ALL, channel
-from services.common.redis import RedisServers, lost_connections
+from services.common.redis import RedisServers, kept_cancellations, lost_connections
 from services.common.snapshot import Value
 
 _ECHOES_PER_LEASE: Final = 5
@@ -74,8 +74,9 @@ class InvalidationLink(Generic[Value]):
         try:
             async with asyncio.timeout(self._lease_s):
                 for connection in connections:
-                    await connection.connect()
-                    await connection.send_command("SUBSCRIBE", self._channel)
+                    with kept_cancellations():
+                        await connection.connect()
+                        await connection.send_command("SUBSCRIBE", self._channel)
                     await connection.read_response()
             self._open()
             proven = [monotonic()] * len(connections)
@@ -95,7 +96,8 @@ class InvalidationLink(Generic[Value]):
 
     async def _ask(self, connection: Connection) -> None:
         while True:
-            await connection.send_command("PING", repr(monotonic()))
+            with kept_cancellations():
+                await connection.send_command("PING", repr(monotonic()))
             await asyncio.sleep(self._lease_s / _ECHOES_PER_LEASE)
 
     async def _hear(self, connection: Connection, prove: Callable[[float], None]) -> None:

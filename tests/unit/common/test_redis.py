@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, cast
 
 import pytest
@@ -56,3 +57,30 @@ async def test_a_cluster_that_cannot_be_used_is_a_connection_error(
     broken = Broken(RedisClusterException("no node answers"))
     with pytest.raises(ConnectionError, match="no node answers"):
         await use(ClusteredRedis(cast("RedisCluster", broken)))
+
+
+class Forgetful:
+    """A client that takes a cancellation for the end of its work, as a write may."""
+
+    def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
+        async def answer(*_: object, **__: object) -> Any:
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(60)
+            return {"run_id": "1"}
+
+        return answer
+
+
+@pytest.mark.parametrize("use", USES.values(), ids=USES)
+async def test_a_cancellation_that_the_client_loses_is_heeded(
+    use: Callable[[RedisServers], Awaitable[Any]],
+) -> None:
+    redis = OneRedis(cast("Redis", Forgetful()))
+    task = asyncio.ensure_future(use(redis))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await use(redis)
