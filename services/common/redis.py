@@ -98,7 +98,8 @@ class OneRedis:
         with lost_connections():
             connection: Any = await self._pool.get_connection()
             try:
-                await connection.send_packed_command(command)
+                with kept_cancellations():
+                    await connection.send_packed_command(command)
                 answers: Sequence[Any] = await connection.read_response()
             except ResponseError:
                 raise  # which is an answer as well
