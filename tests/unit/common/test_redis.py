@@ -84,6 +84,9 @@ class Forgetful:
     def connection_pool(self) -> PoolOf:
         return PoolOf(self)
 
+    async def disconnect(self, *, nowait: bool) -> None:
+        """Be closed at once."""
+
     def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
         async def answer(*_: object, **__: object) -> Any:
             with suppress(asyncio.CancelledError):
