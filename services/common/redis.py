@@ -93,7 +93,7 @@ class OneRedis:
     ) -> Sequence[Any]:
         """Run a script on items and return its answers."""
         client: Any = self._client  # its commands are not typed
-        with lost_connections():
+        with _lost_connections():
             answers: Sequence[Any] = await client.execute_command(
                 *_evaluation(script, items, arguments)
             )
@@ -110,18 +110,18 @@ class OneRedis:
 
     async def delete(self, pattern: str) -> None:
         """Delete all keys like the pattern."""
-        with lost_connections():
+        with _lost_connections():
             async for key in self._client.scan_iter(pattern, count=_SCAN_COUNT):
                 await self._client.unlink(key)
 
     async def identity(self) -> frozenset[str]:
         """Return a name of this run of the server."""
-        with lost_connections():
+        with _lost_connections():
             return frozenset([(await self._client.info("server"))["run_id"]])
 
     async def ping(self) -> object:
         """Raise the client's error unless Redis answers."""
-        with lost_connections():
+        with _lost_connections():
             return await self._client.ping()
 
 
@@ -217,7 +217,7 @@ class ClusteredRedis:
         if self._learning is None or (self._learning.done() and self._doubtful):
             self._learning = asyncio.create_task(self._learn())
             self._learning.add_done_callback(_heeded)
-        with lost_connections():
+        with _lost_connections():
             await asyncio.shield(self._learning)
             try:
                 yield
@@ -242,7 +242,7 @@ def _heeded(task: asyncio.Task[None]) -> None:
 
 
 @contextmanager
-def lost_connections() -> Iterator[None]:
+def _lost_connections() -> Iterator[None]:
     """Raise ConnectionError where the client lets something else through.
 
     uvloop raises RuntimeError when something is written to a connection that was just lost, and

@@ -13,13 +13,12 @@ from typing import Any, Final, Generic
 
 import structlog
 from redis.asyncio import Connection
-from redis.exceptions import RedisError
 
 from services.common.cache.breaker import Breaker
 from services.common.cache.figures import CacheFigures
 from services.common.cache.near import Near
 from services.common.cache.shared import ALL, channel
-from services.common.redis import RedisServers, lost_connections
+from services.common.redis import RedisServers
 from services.common.snapshot import Value
 
 _ECHOES_PER_LEASE: Final = 5
@@ -59,9 +58,8 @@ class InvalidationLink(Generic[Value]):
         while True:
             began = monotonic()
             try:
-                with lost_connections():
-                    await self._listen()
-            except (RedisError, OSError, TimeoutError, ValueError) as error:
+                await self._listen()
+            except Exception as error:  # noqa: BLE001 (whatever it is, it may go better next time)
                 log.warning("invalidations are not heard", channel=self._channel, error=repr(error))
             finally:
                 self._close()

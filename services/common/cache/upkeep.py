@@ -7,9 +7,8 @@ from typing import Final
 
 import structlog
 
-from services.common.cache.breaker import FAILURES as MOST_FAILURES
-from services.common.cache.breaker import TIMEOUT_WEIGHT, Breaker, BreakerState
-from services.common.cache.invalidation import FAILURES, TIMEOUTS, Invalidations
+from services.common.cache.breaker import FAILURES, TIMEOUT_WEIGHT, Breaker, BreakerState
+from services.common.cache.invalidation import TIMEOUTS, Invalidations
 from services.common.cache.shared import Fill, SharedValues
 from services.common.redis import RedisServers
 
@@ -68,8 +67,8 @@ class Upkeep:
                 await self._shared.fill([_PROBE])
                 servers = await self._redis.identity()
             await self._invalidations.pay()
-        except FAILURES as error:
-            self._failed(timed_out=isinstance(error, TIMEOUTS))
+        except Exception as error:  # noqa: BLE001 (whatever it is, the next round may go better)
+            self._failed(error)
             return
         self._weight = 0
         if self._servers and self._servers != servers:
@@ -78,10 +77,13 @@ class Upkeep:
         self._servers = servers
         self._breaker.recovered()
 
-    def _failed(self, *, timed_out: bool) -> None:
+    def _failed(self, error: Exception) -> None:
+        timed_out = isinstance(error, TIMEOUTS)
+        if not self._weight:
+            log.warning("redis does not take a probe", error=repr(error))
         self._breaker.failed(timed_out=timed_out)
         self._weight += TIMEOUT_WEIGHT if timed_out else 1
-        if self._weight >= MOST_FAILURES:
+        if self._weight >= FAILURES:
             self._breaker.open()
 
     def _report(self) -> None:
