@@ -23,8 +23,9 @@ MongoDB must bear it out, before the first round and after the last. Otherwise t
 
 With ``--keys`` it measures what a hit costs by the number of keys instead, with a near cache that
 is large enough. Before each round the products that it reads are visited once, since nothing stays
-in a cache for longer than 300 s. Then it fills a near cache of the usual size with the most keys,
-and tells how much memory the service took.
+in a cache for longer than 300 s. These services run without a concurrency limit: among so many
+objects a full garbage collection of Python's may stop one for longer than the limit puts up with.
+Then it fills a near cache of the usual size with the most keys, and tells what memory that took.
 """
 
 import argparse

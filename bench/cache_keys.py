@@ -17,13 +17,14 @@ from bench.arms import ECHO, NEAR, REDIS, UNCACHED, Arm
 from bench.cache_report import ratio
 from bench.cache_shop import FRESHNESS, Stores, reading_products, shop_on, shuffled
 from bench.load import driving
-from bench.racing import entered, race
+from bench.racing import GENTLE, entered, race
 from bench.servers import Server
 from bench.stores import counted
 from services.stack.services import Shop, running_service
 from services.stack.stores import Store
 
 NEAR_BYTES: Final = 64 * 1024 * 1024
+_UNLIMITED: Final = {"SHOP_CONCURRENCY_LIMIT": "off"}
 _AMPLE_BYTES_PER_KEY: Final = 8_192
 _REDIS_MEMORY: Final = "3gb"  # the stack's own limit is meant for a demonstration
 _WARMING_CALLS: Final = 20_000
@@ -73,6 +74,7 @@ def table(sizes: Sequence[Size]) -> str:
 
 async def _measured(bench: Bench, keys: int) -> Size:
     ample = {
+        **_UNLIMITED,
         "SHOP_NEAR_ENTRIES": str(keys + keys // 10),
         "SHOP_NEAR_BYTES": str(max(NEAR_BYTES, keys * _AMPLE_BYTES_PER_KEY)),
     }
@@ -110,8 +112,8 @@ def _each_slice_twice(numbers: Sequence[int], slices: int, size: int) -> list[in
 
 async def _filled(bench: Bench, keys: int) -> int:
     """Return by how many bytes a service with a near cache of the usual size grows."""
-    settings = {"SHOP_NEAR_ENTRIES": str(keys), "SHOP_NEAR_BYTES": str(NEAR_BYTES)}
-    with shop_on(bench.stores, settings) as shop:
+    usual = {**_UNLIMITED, "SHOP_NEAR_ENTRIES": str(keys), "SHOP_NEAR_BYTES": str(NEAR_BYTES)}
+    with shop_on(bench.stores, usual) as shop:
         async with running_service(bench.stores.folder, shop, "inventory") as child:
             return await asyncio.to_thread(_fill, shop, child.process.pid, keys)
 
@@ -120,10 +122,10 @@ def _fill(shop: Shop, pid: int, keys: int) -> int:
     """Visit all keys and return by how many bytes the service has grown."""
     sys.stderr.write(f"visiting {keys:,} keys\n")
     with driving(reading_products(shop.inventory, [0], FRESHNESS["redis"])) as driver:
-        driver.make(_WARMING_CALLS)
+        driver.make(_WARMING_CALLS, GENTLE)
     before = _resident_bytes(pid)
     with driving(reading_products(shop.inventory, shuffled(keys))) as driver:
-        driver.make(keys)
+        driver.make(keys, GENTLE)
     return _resident_bytes(pid) - before
 
 

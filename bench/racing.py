@@ -12,7 +12,7 @@ from bench.cpu import cpu_seconds
 from bench.load import Driver, Target, driving
 from bench.stores import StoreCounts
 
-_GENTLE: Final = 16  # at a time, while everything still has to be loaded
+GENTLE: Final = 16  # at a time, while everything still has to be loaded
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ def warm(entries: Sequence[Entry], counts: StoreCounts, calls: int) -> None:
     """
     for number, entry in enumerate(entries, start=1):
         sys.stderr.write(f"\rwarming {number} of {len(entries)}")
-        entry.driver.make(calls, min(_GENTLE, entry.arm.at_once))
+        entry.driver.make(calls, min(GENTLE, entry.arm.at_once))
         trial = Arm(entry.arm.name, entry.arm.claim, at_once=entry.arm.at_once)
         _measure(trial, entry, counts, calls)
         trial.check()
@@ -55,7 +55,7 @@ def race(
         for entry in random.Random(number).sample(entries, len(entries)):  # noqa: S311
             share = max(1, round(calls * entry.arm.share))
             if visiting:
-                entry.driver.make(share, min(_GENTLE, entry.arm.at_once))
+                entry.driver.make(share, min(GENTLE, entry.arm.at_once))
             _measure(entry.arm, entry, counts, share)
     sys.stderr.write("\n")
     for entry in entries:

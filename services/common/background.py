@@ -1,13 +1,15 @@
 """Work beside the calls: tasks that somebody waits for in the end."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Final
 
 import structlog
 
 from services.common.call import Call, current_call, enter_call
+
+_CANCEL_AGAIN_S: Final = 0.5
 
 log = structlog.get_logger()
 
@@ -60,8 +62,19 @@ async def repeating(
     try:
         yield
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await ended([task])
+
+
+async def ended(tasks: Collection[asyncio.Task[Any]]) -> None:
+    """Cancel tasks until they have ended. What they raise counts as seen.
+
+    Once is not enough: PyMongo's operations sometimes forget a cancellation on Python 3.11.
+    """
+    while left := [task for task in tasks if not task.done()]:
+        for task in left:
+            task.cancel()
+        await asyncio.wait(left, timeout=_CANCEL_AGAIN_S)
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _detached(name: str, work: Awaitable[None]) -> None:

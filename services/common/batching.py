@@ -77,6 +77,7 @@ class Batcher(Generic[Key, Answer]):
         self._waiting: deque[Batch[Key, Answer]] = deque()
         self._under_way: dict[asyncio.Task[None], float] = {}
         self._called = False
+        self._watched = False
 
     async def ask(self, keys: Collection[Key]) -> Mapping[Key, Answer]:
         """Return the answers to these keys, perhaps among others."""
@@ -90,9 +91,12 @@ class Batcher(Generic[Key, Answer]):
             self._waiting.append(batch)
         for key in keys:
             batch.keys[key] = None
-        if not self._called and self._may_begin():
-            self._called = True
-            asyncio.get_running_loop().call_soon(self._begin)
+        if not self._called:
+            if self._may_begin():
+                self._called = True
+                asyncio.get_running_loop().call_soon(self._begin)
+            else:
+                self._watch()
         return batch
 
     async def drain(self) -> None:
@@ -115,6 +119,18 @@ class Batcher(Generic[Key, Answer]):
             flight = asyncio.get_running_loop().create_task(self._fly(batch), context=Context())
             self._under_way[flight] = monotonic()
             flight.add_done_callback(self._landed)
+        if self._waiting:
+            self._watch()
+
+    def _watch(self) -> None:
+        """See to what waits when patience has come to an end, though nobody else asks."""
+        if not self._watched and len(self._under_way) < self._flights:
+            self._watched = True
+            asyncio.get_running_loop().call_later(self._patience_s, self._look_again)
+
+    def _look_again(self) -> None:
+        self._watched = False
+        self._begin()
 
     async def _fly(self, batch: Batch[Key, Answer]) -> None:
         try:

@@ -15,6 +15,7 @@ from bson import Int64, Timestamp
 from pymongo.errors import OperationFailure, PyMongoError
 
 from services.common.transaction import Session, settled
+from services.common.undisturbed import seen
 
 Document = dict[str, Any]
 
@@ -110,8 +111,8 @@ class ChangeStream:
         await self._session.end_session()
 
     async def _asked(self, command: Document, within_s: float) -> Document:
-        # With Motor the command goes on in its thread when it is cancelled here, and neither
-        # cursor nor session may be touched under it: see close().
+        # The command may go on when it is cancelled, with Motor always does, in its thread, and
+        # neither cursor nor session may be touched under it: see close().
         self._asking = asyncio.create_task(self._answer(command, within_s))
         return await asyncio.shield(self._asking)
 
@@ -131,7 +132,7 @@ class ChangeStream:
 
 async def _ended(task: asyncio.Task[Any], within_s: float) -> bool:
     """Tell whether the task ends in time. What it raises counts as seen."""
-    task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+    task.add_done_callback(seen)
     done, _ = await asyncio.wait({task}, timeout=within_s)
     return bool(done)
 

@@ -32,6 +32,7 @@ from services.common.call import current_call, remaining_s
 from services.common.changes import ChangesRefused, ChangeStream, Position, open_changes
 from services.common.errors import DeadlineExceeded, DomainError, Unavailable
 from services.common.transaction import Session, Transactions, settled
+from services.common.undisturbed import undisturbed
 
 Document = dict[str, Any]
 Filter = Mapping[str, Any]
@@ -220,8 +221,11 @@ class Mongo:
 
     async def ping(self) -> None:
         """Raise the driver's error unless MongoDB answers as a primary does."""
+        await self._ping()
+
+    async def _ping(self) -> Document:
         with pymongo.timeout(self._timeout_s):
-            await self._client.admin.command("ping")
+            return cast("Document", await self._client.admin.command("ping"))
 
     async def prepare(
         self, name: str, *, schema: Document, indexes: Sequence[IndexModel] = ()
@@ -262,8 +266,7 @@ class Mongo:
 
         Raises ``ChangesRefused`` where there is none.
         """
-        with pymongo.timeout(self._timeout_s):
-            answer = await self._client.admin.command("ping")
+        answer = await undisturbed(self._ping())
         if "operationTime" not in answer:
             raise ChangesRefused("a MongoDB that is no replica set has no logical time")
         return cast("Timestamp", answer["operationTime"])

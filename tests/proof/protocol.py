@@ -49,6 +49,9 @@ class Accidents(NamedTuple):
     breaks: int = 1
 
 
+NONE: Final = Accidents(expiries=0, crashes=0, losses=0, breaks=0)
+
+
 class Process(NamedTuple):
     """One process.
 
@@ -164,7 +167,9 @@ class _Model:
             yield Step(f"{name} reads past Redis", _with(world, at, process))
         elif world.value != NOTHING:
             found = process._replace(reader="hit", version=world.value)
-            yield Step(f"{name} finds {world.value}", _with(world, at, found), _stale(world, process))
+            yield Step(
+                f"{name} finds {world.value}", _with(world, at, found), _stale(world, process)
+            )
         elif not world.orphan and not any(other.holds for other in world.processes):
             leased = process._replace(reader="leased", holds=True)
             yield Step(f"{name} gets the lease", _with(world, at, leased))
@@ -191,9 +196,7 @@ class _Model:
         match process.writer:
             case "idle" if process.writes:
                 mongo = world.mongo + 1
-                written = process._replace(
-                    writer="written", wrote=mongo, writes=process.writes - 1
-                )
+                written = process._replace(writer="written", wrote=mongo, writes=process.writes - 1)
                 after = _with(world, at, written)._replace(mongo=mongo)
                 yield Step(f"{name} writes {mongo}", after)
             case "written":

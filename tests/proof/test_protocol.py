@@ -6,6 +6,7 @@ import pytest
 
 from tests.proof.explorer import Exploration, explore
 from tests.proof.protocol import (
+    NONE,
     OLD_IN_REDIS,
     OLD_NEAR,
     STALE,
@@ -17,7 +18,6 @@ from tests.proof.protocol import (
 )
 
 ALL = Protections()
-NONE = Accidents(expiries=0, crashes=0, losses=0, breaks=0)
 
 
 def explored(
@@ -73,7 +73,9 @@ def test_without_a_lost_deletion_nothing_is_ever_owed() -> None:
     assert not explored(NONE, replace(ALL, owed_is_paid=False, backstop=False)).broken
 
 
-def test_either_an_end_of_leases_or_an_end_of_waiting_frees_who_waits_for_a_crashed_reader() -> None:
+def test_either_an_end_of_leases_or_an_end_of_waiting_frees_who_waits_for_a_crashed_reader() -> (
+    None
+):
     crash = NONE._replace(crashes=1)
     for without in ("waiting_ends", "leases_expire"):
         assert explored(crash, replace(ALL, **{without: False})).stuck is None

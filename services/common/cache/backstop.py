@@ -28,6 +28,7 @@ from services.common.cache.hold import Hold
 from services.common.cache.watched import Watched, stages_for
 from services.common.changes import ChangesRefused, HistoryLost, Position
 from services.common.mongo import Document, Mongo
+from services.common.undisturbed import undisturbed
 
 _RENEW_S: Final = 1.0
 _REFUSED_PAUSE_S: Final = 60.0
@@ -215,7 +216,8 @@ class Backstop:
         unknown = {change["documentKey"]["_id"] for change in changes} - known.keys()
         if unknown:
             found = self._mongo.collection(name).find({"_id": {"$in": [*unknown]}}, {owner: 1})
-            known |= {document["_id"]: document[owner] for document in await found.to_list(None)}
+            documents = await undisturbed(found.to_list(None))
+            known |= {document["_id"]: document[owner] for document in documents}
         if unknown - known.keys():
             raise _InDoubt(f"a document of {name} is gone and with it whose it was")
         return list(dict.fromkeys(known.values()))

@@ -41,6 +41,7 @@ class Breaker:
         self._clock = clock
         self._on_open = on_open
         self._weight = 0
+        self._weight_of_probes = 0
         self._state = BreakerState.CLOSED
         self._settled_at = 0.0
         self.opened = 0
@@ -63,8 +64,19 @@ class Breaker:
 
     def failed(self, *, timed_out: bool) -> None:
         """Note that Redis did not answer, or refused."""
-        self._weight += TIMEOUT_WEIGHT if timed_out else 1
+        self._weight += _weight(timed_out)
         if self._weight >= FAILURES or self.state is BreakerState.SETTLING:
+            self.open()
+
+    def probe_failed(self, *, timed_out: bool) -> None:
+        """Note that Redis did not take a probe, which answers to others do not make good.
+
+        In a cluster, reads may go on succeeding at some servers while writers, who probe them all,
+        tell none any more.
+        """
+        self._weight_of_probes += _weight(timed_out)
+        self.failed(timed_out=timed_out)
+        if self._weight_of_probes >= FAILURES:
             self.open()
 
     def open(self) -> None:
@@ -76,7 +88,12 @@ class Breaker:
 
     def recovered(self) -> None:
         """Note that Redis answers again, and has been told all that it missed."""
+        self._weight_of_probes = 0
         if self._state is BreakerState.OPEN:
             self._weight = 0
             self._state = BreakerState.SETTLING
             self._settled_at = self._clock() + self._settle_s
+
+
+def _weight(timed_out: bool) -> int:  # noqa: FBT001
+    return TIMEOUT_WEIGHT if timed_out else 1

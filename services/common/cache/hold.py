@@ -15,6 +15,7 @@ from pymongo.errors import DuplicateKeyError
 from services.common.changes import ChangesRefused, Position
 from services.common.ids import new_id
 from services.common.mongo import Document, Mongo
+from services.common.undisturbed import undisturbed
 
 _COLLECTION: Final = "cache_backstop"
 _WATCH: Final = "cache"
@@ -61,13 +62,16 @@ class Hold:
         """Note where the first watcher shall begin, unless there is a position already."""
         fields = {"holder": _NOBODY, "expire_time": _LONG_AGO, "position": _fields(position)}
         try:
-            await self._watches.update_one({"_id": _WATCH}, {"$setOnInsert": fields}, upsert=True)
+            await undisturbed(
+                self._watches.update_one({"_id": _WATCH}, {"$setOnInsert": fields}, upsert=True)
+            )
         except DuplicateKeyError:  # somebody else came first
             return
 
     async def is_begun(self) -> bool:
         """Tell whether there is a position."""
-        return await self._watches.find_one({"_id": _WATCH}, {"_id": 1}) is not None
+        watch = await undisturbed(self._watches.find_one({"_id": _WATCH}, {"_id": 1}))
+        return watch is not None
 
     async def take(self) -> Position | None:
         """Take the watch and return its position; None while somebody else has it."""
@@ -101,8 +105,10 @@ class Hold:
         """Set the fields and return the position after that; None if the condition is not met."""
         renewed = {"expire_time": {"$add": ["$$NOW", _EXPIRES_MS]}}
         update: Sequence[Document] = [{"$set": renewed | fields}]
-        document = await self._watches.find_one_and_update(
-            {"_id": _WATCH, **condition}, update, return_document=True
+        document = await undisturbed(
+            self._watches.find_one_and_update(
+                {"_id": _WATCH, **condition}, update, return_document=True
+            )
         )
         return None if document is None else Position(**document["position"])
 

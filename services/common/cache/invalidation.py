@@ -16,6 +16,7 @@ from services.common.cache.shared import ALL, SharedValues
 FAILURES: Final = (RedisError, OSError, TimeoutError)
 TIMEOUTS: Final = (TimeoutError, RedisTimeoutError)
 _BATCH: Final = 200
+_TRIES: Final = 5  # fewer where the breaker opens first
 _MOST_OWED: Final = 100_000
 _ALL_TIMEOUT_S: Final = 30.0
 
@@ -47,7 +48,7 @@ class Invalidations:
         )
 
     async def send(self, value_ids: Collection[str]) -> None:
-        """Forget the values now; if Redis does not take it, they are owed.
+        """Forget the values now; if Redis does not take it, after some tries, they are owed.
 
         It is done to the end even if the caller goes away.
         """
@@ -97,16 +98,17 @@ class Invalidations:
         self.due.set()
 
     async def _send(self, value_ids: Collection[str]) -> Mapping[str, None]:
-        if self._breaker.state is BreakerState.OPEN:  # it opened while these waited
-            self._owe(value_ids)
-            return {}
-        try:
-            await self.deliver(value_ids)
-        except FAILURES as error:
-            self._breaker.failed(timed_out=isinstance(error, TIMEOUTS))
-            self._owe(value_ids)
-            log.warning("invalidations are owed", count=len(value_ids), error=repr(error))
-        else:
-            self._breaker.succeeded()
-            self._figures.invalidations_sent += len(value_ids)
+        for _ in range(_TRIES):
+            if self._breaker.state is BreakerState.OPEN:
+                break
+            try:
+                await self.deliver(value_ids)
+            except FAILURES as error:
+                log.warning("invalidation failed", count=len(value_ids), error=repr(error))
+                self._breaker.failed(timed_out=isinstance(error, TIMEOUTS))
+            else:
+                self._breaker.succeeded()
+                self._figures.invalidations_sent += len(value_ids)
+                return {}
+        self._owe(value_ids)
         return {}

@@ -18,7 +18,7 @@ from services.common.cache.breaker import Breaker
 from services.common.cache.figures import CacheFigures
 from services.common.cache.near import Near
 from services.common.cache.shared import ALL, channel
-from services.common.redis import RedisServers
+from services.common.redis import RedisServers, kept_cancellations, lost_connections
 from services.common.snapshot import Value
 
 _ECHOES_PER_LEASE: Final = 5
@@ -58,8 +58,9 @@ class InvalidationLink(Generic[Value]):
         while True:
             began = monotonic()
             try:
-                await self._listen()
-            except Exception as error:  # noqa: BLE001 (whatever it is, it may go better next time)
+                with lost_connections():
+                    await self._listen()
+            except Exception as error:  # noqa: BLE001 (whatever it is, it listens again)
                 log.warning("invalidations are not heard", channel=self._channel, error=repr(error))
             finally:
                 self._close()
@@ -73,8 +74,9 @@ class InvalidationLink(Generic[Value]):
         try:
             async with asyncio.timeout(self._lease_s):
                 for connection in connections:
-                    await connection.connect()
-                    await connection.send_command("SUBSCRIBE", self._channel)
+                    with kept_cancellations():
+                        await connection.connect()
+                        await connection.send_command("SUBSCRIBE", self._channel)
                     await connection.read_response()
             self._open()
             proven = [monotonic()] * len(connections)
@@ -93,7 +95,8 @@ class InvalidationLink(Generic[Value]):
 
     async def _ask(self, connection: Connection) -> None:
         while True:
-            await connection.send_command("PING", repr(monotonic()))
+            with kept_cancellations():
+                await connection.send_command("PING", repr(monotonic()))
             await asyncio.sleep(self._lease_s / _ECHOES_PER_LEASE)
 
     async def _hear(self, connection: Connection, prove: Callable[[float], None]) -> None:

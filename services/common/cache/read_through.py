@@ -3,7 +3,15 @@
 import asyncio
 import itertools
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from time import monotonic, perf_counter
@@ -144,7 +152,7 @@ class ReadThroughCache(Generic[Value]):
             self._figures.near_hit += 1
         return snapshot
 
-    async def _far(self, value_ids: Collection[str], call: Call) -> Mapping[str, Snapshot[Value]]:
+    async def _far(self, value_ids: Sequence[str], call: Call) -> Mapping[str, Snapshot[Value]]:
         """Return the values that exist, from Redis or MongoDB."""
         if call.freshness is Freshness.STORE:
             self._figures.bypassed += len(value_ids)
@@ -160,7 +168,9 @@ class ReadThroughCache(Generic[Value]):
                 answers = await self._looks.ask(left)
             except FAILURES:
                 break
-            left = await self._take(answers, left, found, call)
+            left = self._take(answers, left, found, call)
+            if left:
+                left = await self._await_loads(answers, left, found, call)
             if not left:
                 return found
             if monotonic() >= until:
@@ -171,29 +181,41 @@ class ReadThroughCache(Generic[Value]):
         found.update(_of(left, await self._loads.ask(left)))
         return found
 
-    async def _take(
+    def _take(
         self,
         answers: Mapping[str, _Seen[Value]],
-        value_ids: Collection[str],
+        value_ids: Sequence[str],
         found: dict[str, Snapshot[Value]],
         call: Call,
     ) -> list[str]:
-        """Add what Redis has and what is loaded to ``found``; return what somebody else loads."""
-        elsewhere: list[str] = []
-        loading: dict[str, Batch[str, Snapshot[Value]]] = {}
+        """Add what Redis has to ``found``; return what is being loaded."""
+        loading: list[str] = []
         for value_id in value_ids:
             answer = answers[value_id]
-            if answer is None:
-                elsewhere.append(value_id)
-            elif isinstance(answer, Batch):
-                loading[value_id] = answer
-            else:
+            if isinstance(answer, Entry):
                 call.answered_from(Source.REDIS, answer.age_ms)
                 if answer.snapshot is not None:
                     found[value_id] = answer.snapshot
-        for value_id, load in loading.items():
-            call.answered_from(Source.MONGO)
-            found.update(_of([value_id], await load.answers()))
+            else:
+                loading.append(value_id)
+        return loading
+
+    async def _await_loads(
+        self,
+        answers: Mapping[str, _Seen[Value]],
+        loading: Sequence[str],
+        found: dict[str, Snapshot[Value]],
+        call: Call,
+    ) -> list[str]:
+        """Add what is loaded here to ``found``; return what somebody else loads."""
+        elsewhere: list[str] = []
+        for value_id in loading:
+            load = answers[value_id]
+            if isinstance(load, Batch):
+                found.update(_of([value_id], await load.answers()))
+                call.answered_from(Source.MONGO)
+            else:
+                elsewhere.append(value_id)
         return elsewhere
 
     async def _look(self, value_ids: Collection[str]) -> Mapping[str, _Seen[Value]]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, Generic
 
+from services.common.background import ended
 from services.common.cache.backstop import Backstop
 from services.common.cache.breaker import Breaker
 from services.common.cache.figures import CacheFigures
@@ -72,9 +73,7 @@ async def open_cache(
             with suppress(TimeoutError):
                 async with asyncio.timeout(_DRAIN_S):
                     await cache.values.drain()
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await ended(tasks)
 
 
 def _assemble(

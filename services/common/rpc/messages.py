@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Iterable
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import TypeVar, cast
+from typing import Final, TypeVar, cast
 
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
@@ -16,6 +16,8 @@ from services.common.snapshot import Snapshot
 
 Value = TypeVar("Value")
 AnyMessage = TypeVar("AnyMessage", bound=Message)
+
+_EPOCH: Final = datetime.fromtimestamp(0, UTC)
 
 
 def prepared(snapshot: Snapshot[Value], build: Callable[[Value], AnyMessage]) -> AnyMessage:
@@ -48,9 +50,9 @@ def _serializing(build: Callable[[Value], Message]) -> Callable[[Value], bytes]:
 
 def timestamp(moment: datetime) -> Timestamp:
     """Return a moment as a message."""
-    message = Timestamp()
-    message.FromDatetime(moment)
-    return message
+    # FromDatetime() takes four times as long.
+    since = moment - _EPOCH
+    return Timestamp(seconds=since.days * 86_400 + since.seconds, nanos=since.microseconds * 1_000)
 
 
 def moment(message: Timestamp, field: str = "time") -> datetime:

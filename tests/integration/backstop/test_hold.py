@@ -12,6 +12,7 @@ from services.common.changes import Position
 from services.common.ids import new_id
 from services.common.mongo import Document, Mongo
 from tests.integration.backstop.conftest import (
+    PATIENCE_S,
     NotedCache,
     backstop_on,
     eventually,
@@ -164,10 +165,10 @@ async def test_a_process_has_the_watch_once_more_when_it_takes_it_again(prepared
 async def test_no_change_is_lost_while_processes_come_and_go_and_the_cache_refuses_now_and_then(
     prepared: Mongo, rival_mongo: Mongo, cache: NotedCache
 ) -> None:
-    written: list[str] = []
+    written, over = list[str](), asyncio.Event()
 
     async def write() -> None:
-        while True:
+        while not over.is_set():
             await insert(prepared, f"{len(written)}")
             written.append(f"{len(written)}")
 
@@ -179,8 +180,8 @@ async def test_no_change_is_lost_while_processes_come_and_go_and_the_cache_refus
 
     writing = asyncio.create_task(write())
     await asyncio.gather(come_and_go(prepared, 0.7), come_and_go(rival_mongo, 0.9))
-    writing.cancel()
-    await asyncio.gather(writing, return_exceptions=True)
+    over.set()
+    await writing
     cache.refusing = False
     async with watching(prepared, cache):
         await eventually(lambda: set(cache.ids) >= set(written))
@@ -199,3 +200,12 @@ async def test_a_watch_that_has_ended_leaves_nothing_open_in_mongodb(
         await cache.has("a")
         assert await open_cursors() > before
     assert await open_cursors() <= before
+
+
+async def test_it_stops_when_told_to_whatever_it_is_doing(
+    prepared: Mongo, cache: NotedCache
+) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        for n in range(20):
+            async with backstop_on(prepared, cache).running():
+                await asyncio.sleep(n / 700)

@@ -103,3 +103,19 @@ async def test_repeated_work_goes_on_after_a_failure_and_stops_at_the_end() -> N
     await asyncio.sleep(0.01)
     assert runs == stopped_at
     assert len(logs) == runs
+
+
+async def test_repeated_work_that_forgets_a_cancellation_ends_all_the_same() -> None:
+    forgotten: list[str] = []
+
+    async def forget_once() -> None:
+        try:
+            await asyncio.sleep(3600)
+        except asyncio.CancelledError:
+            if forgotten:
+                raise
+            forgotten.append("once")
+
+    async with asyncio.timeout(30), repeating("stubborn", forget_once, interval_s=0):
+        await asyncio.sleep(0.01)
+    assert forgotten == ["once"]

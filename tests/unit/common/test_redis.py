@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, cast
 
 import pytest
@@ -23,6 +24,10 @@ class Broken:
         """Return the slot of a key, for which no server is needed."""
         return len(key)
 
+    @property
+    def connection_pool(self) -> "Broken":
+        return self
+
     def __getattr__(self, name: str) -> Callable[..., Awaitable[None]]:
         async def fail(*_: object, **__: object) -> None:
             await asyncio.sleep(0)
@@ -32,7 +37,7 @@ class Broken:
 
 
 USES: dict[str, Callable[[RedisServers], Awaitable[Any]]] = {
-    "run": lambda redis: redis.run(SCRIPT, [Item(["key"])]),
+    "run": lambda redis: redis.run(SCRIPT, [Item(("key",))]),
     "identity": lambda redis: redis.identity(),
     "ping": lambda redis: redis.ping(),
 }
@@ -56,3 +61,30 @@ async def test_a_cluster_that_cannot_be_used_is_a_connection_error(
     broken = Broken(RedisClusterException("no node answers"))
     with pytest.raises(ConnectionError, match="no node answers"):
         await use(ClusteredRedis(cast("RedisCluster", broken)))
+
+
+class Forgetful:
+    """A client that takes a cancellation for the end of its work, as a write may."""
+
+    def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
+        async def answer(*_: object, **__: object) -> Any:
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(60)
+            return {"run_id": "1"}
+
+        return answer
+
+
+@pytest.mark.parametrize("use", USES.values(), ids=USES)
+async def test_a_cancellation_that_the_client_loses_is_heeded(
+    use: Callable[[RedisServers], Awaitable[Any]],
+) -> None:
+    redis = OneRedis(cast("Redis", Forgetful()))
+    task = asyncio.ensure_future(use(redis))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await use(redis)

@@ -91,12 +91,16 @@ class CacheControlInterceptor(MethodInterceptor):
 
 def _wanted(metadata: Iterable[tuple[str, Any]]) -> Freshness | None:
     """Return the strictest freshness that the metadata asks for."""
-    directives = {
-        directive.strip().lower()
-        for key, value in metadata
-        if key == CACHE_CONTROL_KEY and isinstance(value, str)
-        for directive in value.split(",")
-    }
+    return _strictest(
+        tuple(
+            value for key, value in metadata if key == CACHE_CONTROL_KEY and isinstance(value, str)
+        )
+    )
+
+
+@lru_cache(maxsize=256)  # callers say the same again and again
+def _strictest(values: tuple[str, ...]) -> Freshness | None:
+    directives = {directive.strip().lower() for value in values for directive in value.split(",")}
     return next((wanted for wanted in _STRICTEST_FIRST if wanted.value in directives), None)
 
 
