@@ -68,7 +68,7 @@ class Reservations(Protocol):
         ...
 
     async def release(self, reservation_id: str) -> Reservation:
-        """Make held or sold stock available again and return what was given back.
+        """Make held or sold stock available again and return what was given back, now or before.
 
         An unknown name is taken out of use: nothing can be reserved under it any more.
         """

@@ -243,7 +243,7 @@ class MongoReservations:
                 raise ReservationReleased(f"reservation {reservation_id} was released")
 
     async def release(self, reservation_id: str) -> Reservation:
-        """Make held or sold stock available again and return what was given back."""
+        """Make held or sold stock available again and return what was given back, now or before."""
 
         async def give_back(session: Session) -> Reservation:
             known = await self._leave(
@@ -254,13 +254,14 @@ class MongoReservations:
             )
             if known is None:
                 nothing = Reservation(reservation_id, ReservationState.RELEASED, (), utc_now())
-                await self._reservations.update_one(
+                released = await self._reservations.find_one_and_update(
                     {"_id": reservation_id},
                     {"$setOnInsert": _document(nothing)},
                     upsert=True,
+                    return_document=True,
                     session=session,
                 )
-                return nothing
+                return nothing if released is None else _reservation(released)
             source = "reserved" if known.state is ReservationState.HELD else "sold"
             await self._move(known.lines, {source: -1, "stock": 1}, session)
             return known

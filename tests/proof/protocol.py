@@ -41,12 +41,17 @@ class Protections:
 
 
 class Accidents(NamedTuple):
-    """How many of each may still happen."""
+    """How many of each may still happen.
+
+    Values or leases expire, processes crash, deletions are lost, links break, and writes are late:
+    they reach MongoDB after their caller has given up, and told of them.
+    """
 
     expiries: int = 1
     crashes: int = 1
     losses: int = 1
     breaks: int = 1
+    late: int = 0
 
 
 NONE: Final = Accidents(expiries=0, crashes=0, losses=0, breaks=0)
@@ -194,7 +199,13 @@ class _Model:
     def _writer(self, world: World, at: int, process: Process) -> Happening:
         name = process.name
         match process.writer:
+            case "late":
+                idle = _with(world, at, process._replace(writer="idle"))
+                yield Step(
+                    f"{name}'s write is done", idle._replace(mongo=world.mongo + 1, untold=True)
+                )
             case "idle" if process.writes:
+                yield from self._give_up(world, at, process)
                 mongo = world.mongo + 1
                 written = process._replace(writer="written", wrote=mongo, writes=process.writes - 1)
                 after = _with(world, at, written)._replace(mongo=mongo)
@@ -210,6 +221,12 @@ class _Model:
             case "owed" if self._on.owed_is_paid:
                 paid = self._forgotten(_with(world, at, process._replace(writer="idle")))
                 yield Step(f"{name} pays", _acknowledged(paid, process.wrote))
+
+    def _give_up(self, world: World, at: int, process: Process) -> Happening:
+        if world.accidents.late:
+            late = process._replace(writer="late", writes=process.writes - 1)
+            told = self._forgotten(_less(_with(world, at, late), "late"))
+            yield Step(f"{process.name} gives up a write, and deletes", told)
 
     def _acknowledge(self, world: World, at: int, process: Process) -> Step[World]:
         told = process.writer == "told"

@@ -208,7 +208,8 @@ class Process:
         return accepted
 
     async def forget(self, value_ids: Collection[str]) -> None:
-        if self._stage.loses_deletion():
+        if self._stage.loses_deletions:
+            self.breaker.succeeded()  # others are answered meanwhile, so that it stays closed
             raise RedisConnectionError
         self._stage.forget(self)
         await self._stage.gate(self, "delete")
@@ -283,7 +284,7 @@ class Rehearsal:
         self.loop = loop
         self.scene = scene
         self._left = scene.accidents
-        self._losing = False
+        self.loses_deletions = False
         self._gates: list[Gate] = []
         self._broken = ""
         self._acknowledged = 0
@@ -341,10 +342,6 @@ class Rehearsal:
             self._broken = UNLEASED
         return accepted
 
-    def loses_deletion(self) -> bool:
-        losing, self._losing = self._losing, False
-        return losing
-
     def forget(self, by: Process) -> None:
         """Do what the script does, and note that what was owed is delivered."""
         self.redis.forget()
@@ -391,13 +388,19 @@ class Rehearsal:
             if gate.process.alive:
                 name = f"{gate.process.name}'s {gate.name} is answered ({number})"
                 possible[name] = partial(self._open, gate)
-                if gate.name == "write" and self._left.losses:
-                    possible[f"{name}, the deletion fails"] = partial(self._open_and_lose, gate)
+                if self._left.losses:
+                    possible.update(self._losses(gate, name))
         for process in self.processes:
             if process.alive:
                 possible.update(self._around(process))
         possible.update(self._passing_time(idle=not possible))
         return possible
+
+    def _losses(self, gate: Gate, name: str) -> Iterator[tuple[str, Choice]]:
+        if gate.name == "write":
+            yield f"{name}, the deletion fails", partial(self._open_and_lose, gate)
+        elif gate.name in {"look", "fill"}:
+            yield f"{name} with an error", partial(self._lose, gate)
 
     def _around(self, process: Process) -> Iterator[tuple[str, Choice]]:
         """What happens to a process beside its calls."""
@@ -467,8 +470,15 @@ class Rehearsal:
 
     def _open_and_lose(self, gate: Gate) -> None:
         self._spend("losses")
-        self._losing = True
+        self.loses_deletions = True
         self._open(gate)
+        self.loop.settle()
+        self.loses_deletions = False
+
+    def _lose(self, gate: Gate) -> None:
+        self._spend("losses")
+        self._gates.remove(gate)
+        gate.opened.set_exception(RedisConnectionError())
 
     def _deafen(self, process: Process) -> None:
         self._spend("breaks")

@@ -32,6 +32,7 @@ def explored(
         pytest.param(NONE, 2, 20_000, id="two reads and a write in each process"),
         pytest.param(Accidents(breaks=0), 1, 40_000, id="an expiry, a crash and a lost deletion"),
         pytest.param(NONE._replace(breaks=1), 1, 20_000, id="a link that breaks"),
+        pytest.param(NONE._replace(late=1), 1, 10_000, id="a write that is done too late"),
     ],
 )
 def test_no_order_of_events_breaks_a_promise_and_nobody_waits_for_ever(
@@ -58,6 +59,7 @@ def test_no_order_of_events_breaks_a_promise_and_nobody_waits_for_ever(
         ("owed_read_past_redis", NONE._replace(losses=1), STALE),
         ("owed_is_paid", NONE._replace(losses=1), OLD_IN_REDIS),
         ("backstop", NONE._replace(crashes=1), OLD_IN_REDIS),
+        ("backstop", NONE._replace(late=1), OLD_IN_REDIS),
     ],
 )
 def test_without_any_one_protection_some_order_of_events_breaks_a_promise(

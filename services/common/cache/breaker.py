@@ -41,7 +41,6 @@ class Breaker:
         self._clock = clock
         self._on_open = on_open
         self._weight = 0
-        self._weight_of_probes = 0
         self._state = BreakerState.CLOSED
         self._settled_at = 0.0
         self.opened = 0
@@ -64,19 +63,8 @@ class Breaker:
 
     def failed(self, *, timed_out: bool) -> None:
         """Note that Redis did not answer, or refused."""
-        self._weight += _weight(timed_out)
+        self._weight += TIMEOUT_WEIGHT if timed_out else 1
         if self._weight >= FAILURES or self.state is BreakerState.SETTLING:
-            self.open()
-
-    def probe_failed(self, *, timed_out: bool) -> None:
-        """Note that Redis did not take a probe, which answers to others do not make good.
-
-        In a cluster, reads may go on succeeding at some servers while writers, who probe them all,
-        tell none any more.
-        """
-        self._weight_of_probes += _weight(timed_out)
-        self.failed(timed_out=timed_out)
-        if self._weight_of_probes >= FAILURES:
             self.open()
 
     def open(self) -> None:
@@ -88,12 +76,7 @@ class Breaker:
 
     def recovered(self) -> None:
         """Note that Redis answers again, and has been told all that it missed."""
-        self._weight_of_probes = 0
         if self._state is BreakerState.OPEN:
             self._weight = 0
             self._state = BreakerState.SETTLING
             self._settled_at = self._clock() + self._settle_s
-
-
-def _weight(timed_out: bool) -> int:  # noqa: FBT001
-    return TIMEOUT_WEIGHT if timed_out else 1

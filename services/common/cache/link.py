@@ -102,6 +102,8 @@ class InvalidationLink(Generic[Value]):
     async def _hear(self, connection: Connection, prove: Callable[[float], None]) -> None:
         while True:
             answer: Any = await connection.read_response(timeout=self._lease_s)
+            if answer is None:
+                raise TimeoutError("not even an echo came")
             if answer[0] == b"message":
                 self._invalidated(answer[2].decode())
             elif answer[0] == b"pong":

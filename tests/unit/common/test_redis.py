@@ -20,13 +20,13 @@ class Broken:
     def __init__(self, error: Exception) -> None:
         self._error = error
 
-    def keyslot(self, key: str) -> int:
-        """Return the slot of a key, for which no server is needed."""
-        return len(key)
-
     @property
     def connection_pool(self) -> "Broken":
         return self
+
+    def keyslot(self, key: str) -> int:
+        """Return the slot of a key, for which no server is needed."""
+        return len(key)
 
     def __getattr__(self, name: str) -> Callable[..., Awaitable[None]]:
         async def fail(*_: object, **__: object) -> None:

@@ -1,0 +1,387 @@
+"""Two processes do whatever they may in any order, on real stores: what they read is true.
+
+Beside reads and writes there happens what happens to a Redis: keys expire, connections break,
+somebody writes nonsense, everything is deleted.
+"""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple, TypeVar
+
+import pytest
+import uvloop
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.errors import Flaky
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    initialize,
+    rule,
+    run_state_machine_as_test,
+)
+from redis.asyncio import Redis
+
+from services.common.cache import lookup, shared
+from services.common.cache.envelope import unseal
+from services.common.cache.hold import prepare_backstop
+from services.common.cache.near import NearOptions
+from services.common.cache.read_through import ReadThroughCache
+from services.common.cache.wiring import CacheMode, CacheOptions, open_cache
+from services.common.call import Call, enter_call
+from services.common.freshness import Freshness
+from services.common.ids import new_id
+from services.common.money import Money
+from services.common.mongo import MongoDriver, MongoOptions, open_mongo
+from services.common.redis import RedisOptions, client_of
+from services.inventory.cached import PRODUCT, CachedProducts, CachedReservations
+from services.inventory.model import (
+    Product,
+    ProductDraft,
+    ProductNotFound,
+    ProductReserved,
+    ReservationItem,
+)
+from services.inventory.repository import (
+    PRODUCT_CHANGES,
+    MongoProducts,
+    MongoReservations,
+    prepare_schema,
+)
+
+PATIENT_MS: Final = 10_000
+HEARD_WITHIN_S: Final = 20.0
+STOCK: Final = 1_000
+UNTRUE: Final = (AssertionError, TimeoutError, Flaky)  # the backstop may mend it on the way
+
+SIDES = st.integers(0, 1)
+FRESHNESS = st.sampled_from(Freshness)
+
+Result = TypeVar("Result")
+
+
+class Shown(NamedTuple):
+    """What a read shows of a product."""
+
+    name: str
+    stock: int
+    version: int
+
+
+@dataclass(frozen=True)
+class Side:
+    """One process's way to the products."""
+
+    products: CachedProducts
+    reservations: CachedReservations
+    cache: ReadThroughCache[Product]
+
+    async def read(self, product_id: str, freshness: Freshness) -> Shown | None:
+        return (await self.read_many([product_id], freshness))[product_id]
+
+    async def read_one(self, product_id: str, freshness: Freshness) -> Shown | None:
+        with_freshness(freshness)
+        try:
+            return shown((await self.products.get(product_id)).value)
+        except ProductNotFound:
+            return None
+
+    async def read_many(
+        self, product_ids: list[str], freshness: Freshness
+    ) -> Mapping[str, Shown | None]:
+        with_freshness(freshness)
+        found = await self.products.get_many(product_ids)
+        return {
+            product_id: shown(found[product_id].value) if product_id in found else None
+            for product_id in product_ids
+        }
+
+    async def told(self, product_id: str) -> None:
+        """Wait until Redis has been told of all that this process wrote."""
+        async with asyncio.timeout(HEARD_WITHIN_S):
+            while True:
+                if not self.cache._invalidations.owes([product_id]):
+                    return
+                await asyncio.sleep(0.01)
+
+
+@dataclass(frozen=True)
+class World:
+    """Two processes, and a way into Redis behind their backs."""
+
+    loop: asyncio.AbstractEventLoop
+    sides: tuple[Side, Side]
+    redis: Redis
+
+    def run(self, work: Awaitable[Result]) -> Result:
+        return self.loop.run_until_complete(work)
+
+
+def shown(product: Product) -> Shown:
+    return Shown(product.name, product.stock, product.version)
+
+
+def with_freshness(freshness: Freshness) -> None:
+    call = Call()
+    call.freshness = freshness
+    enter_call(call)
+
+
+def draft(name: str) -> ProductDraft:
+    return ProductDraft(new_id(), name, "", "lamps", Money("EUR", 1_00), STOCK, ())
+
+
+class Shop(RuleBasedStateMachine):
+    """What the processes do, and what is true after it."""
+
+    known = Bundle("known")
+    held = Bundle("held")
+
+    def __init__(self, world: World) -> None:
+        super().__init__()
+        self.world = world
+        self.truth: dict[str, Shown | None] = {}
+        self.writer: dict[str, int] = {}
+        self.reserved: dict[str, int] = {}
+
+    @initialize(target=known)
+    def first(self) -> str:
+        return self._created(0)
+
+    @rule(target=known, side=SIDES)
+    def create(self, side: int) -> str:
+        return self._created(side)
+
+    @rule(product_id=known, side=SIDES, number=st.integers(0, 99))
+    def update(self, product_id: str, side: int, number: int) -> None:
+        try:
+            product = self.world.run(self._renamed(side, product_id, f"name {number}"))
+        except ProductNotFound:
+            assert self.truth[product_id] is None
+        else:
+            self._wrote(side, product_id, shown(product))
+
+    @rule(product_id=known, side=SIDES)
+    def remove(self, product_id: str, side: int) -> None:
+        try:
+            self.world.run(self.world.sides[side].products.remove(product_id))
+        except ProductNotFound:
+            assert self.truth[product_id] is None
+        except ProductReserved:
+            assert self.reserved[product_id]
+        else:
+            self._wrote(side, product_id, None)
+
+    @rule(target=held, product_id=known, side=SIDES)
+    def reserve(self, product_id: str, side: int) -> tuple[str, str]:
+        reservation_id = new_id()
+        items = [ReservationItem(product_id, 1)]
+        try:
+            self.world.run(self.world.sides[side].reservations.reserve(reservation_id, items))
+        except ProductNotFound:
+            assert self.truth[product_id] is None
+            return product_id, ""
+        self._moved(side, product_id, -1)
+        return product_id, reservation_id
+
+    @rule(hold=consumes(held), side=SIDES)
+    def release(self, hold: tuple[str, str], side: int) -> None:
+        product_id, reservation_id = hold
+        if reservation_id:
+            self.world.run(self.world.sides[side].reservations.release(reservation_id))
+            self._moved(side, product_id, 1)
+
+    @rule(product_id=known, side=SIDES, freshness=FRESHNESS)
+    def read(self, product_id: str, side: int, freshness: Freshness) -> None:
+        seen = self.world.run(self.world.sides[side].read_one(product_id, freshness))
+        self._check(side, product_id, freshness, seen)
+
+    @rule(side=SIDES, freshness=FRESHNESS)
+    def read_everything(self, side: int, freshness: Freshness) -> None:
+        seen = self.world.run(self.world.sides[side].read_many([*self.truth], freshness))
+        for product_id in self.truth:
+            self._check(side, product_id, freshness, seen[product_id])
+
+    @rule(product_id=known, side=SIDES, freshness=FRESHNESS)
+    def read_while_it_changes(self, product_id: str, side: int, freshness: Freshness) -> None:
+        old = self.truth[product_id]
+        if old is None:
+            return
+        product, *seen = self.world.run(self._race(side, product_id, freshness))
+        self._wrote(side, product_id, shown(product))
+        if freshness is not Freshness.NEAR:
+            assert set(seen) <= {old, shown(product)}
+
+    @rule(product_id=known)
+    def the_value_expires(self, product_id: str) -> None:
+        self.world.run(self.world.redis.delete(PRODUCT.key(product_id)))
+
+    @rule(product_id=known)
+    def the_lease_expires(self, product_id: str) -> None:
+        self.world.run(self.world.redis.delete(PRODUCT.lease_key(product_id)))
+
+    @rule(product_id=known, nonsense=st.binary(max_size=20))
+    def somebody_writes_nonsense(self, product_id: str, nonsense: bytes) -> None:
+        self.world.run(self.world.redis.set(PRODUCT.key(product_id), nonsense))
+
+    @rule(product_id=known, other_id=known)
+    def somebody_copies_a_value(self, product_id: str, other_id: str) -> None:
+        if product_id != other_id:
+            keys = (PRODUCT.key(product_id), PRODUCT.key(other_id))
+            self.world.run(self.world.redis.copy(*keys, replace=True))
+
+    @rule()
+    def everything_is_deleted(self) -> None:
+        self.world.run(self.world.redis.flushall())
+
+    @rule(kind=st.sampled_from(["normal", "pubsub"]))
+    def connections_break(self, kind: str) -> None:
+        self.world.run(self.world.redis.client_kill_filter(_type=kind, skipme=True))
+
+    def _created(self, side: int) -> str:
+        product = self.world.run(self.world.sides[side].products.add(draft("new")))
+        self._wrote(side, product.product_id, shown(product))
+        return product.product_id
+
+    def _wrote(self, side: int, product_id: str, truth: Shown | None) -> None:
+        self.truth[product_id] = truth
+        self.writer[product_id] = side
+        self.reserved.setdefault(product_id, 0)
+        self.world.run(self.world.sides[side].told(product_id))
+
+    def _moved(self, side: int, product_id: str, by: int) -> None:
+        was = self.truth[product_id]
+        assert was is not None
+        self.reserved[product_id] -= by
+        self._wrote(side, product_id, Shown(was.name, was.stock + by, was.version + 1))
+
+    def _check(self, side: int, product_id: str, freshness: Freshness, seen: Shown | None) -> None:
+        """See that a read shows the truth; a near one of what another wrote, as soon as told."""
+        if freshness is Freshness.NEAR and self.writer[product_id] != side:
+            self.world.run(self._becomes_true(side, product_id))
+        else:
+            assert seen == self.truth[product_id]
+
+    async def _becomes_true(self, side: int, product_id: str) -> None:
+        reader = self.world.sides[side]
+        async with asyncio.timeout(HEARD_WITHIN_S):
+            while True:
+                if await reader.read(product_id, Freshness.NEAR) == self.truth[product_id]:
+                    return
+                await asyncio.sleep(0.001)
+
+    async def _renamed(self, side: int, product_id: str, name: str) -> Product:
+        return await self.world.sides[side].products.update(product_id, draft(name), ["name"], 0)
+
+    async def _race(self, side: int, product_id: str, freshness: Freshness) -> list[Any]:
+        readers = [self.world.sides[number % 2].read(product_id, freshness) for number in range(6)]
+        late = [self.world.sides[side].read(product_id, freshness) for _ in range(2)]
+        return await asyncio.gather(self._renamed(side, product_id, "raced"), *readers, *late)
+
+
+@asynccontextmanager
+async def open_side(mongo_uri: str, redis_url: str, database: str) -> AsyncIterator[Side]:
+    options = CacheOptions(
+        CacheMode.NEAR,
+        NearOptions(entries=100, bytes=1_000_000, lease_s=1.0),
+        RedisOptions(redis_url, PATIENT_MS),
+    )
+    async with open_mongo(
+        MongoOptions(mongo_uri, MongoDriver.PYMONGO, PATIENT_MS), database
+    ) as mongo:
+        await prepare_schema(mongo)
+        await prepare_backstop(mongo)
+        products = MongoProducts(mongo)
+        async with open_cache(PRODUCT, products.get_many, mongo, PRODUCT_CHANGES, options) as cache:
+            assert cache is not None
+            yield Side(
+                CachedProducts(products, cache.values),
+                CachedReservations(MongoReservations(mongo), cache.values),
+                cache.values,
+            )
+
+
+@contextmanager
+def world(mongo_uri: str, redis_url: str) -> Iterator[World]:
+    """Open both processes on a loop of their own: hypothesis knows no coroutines."""
+    loop = uvloop.new_event_loop()
+    stack = AsyncExitStack()
+    database = f"test_{new_id()}"
+    try:
+        first, second = (
+            loop.run_until_complete(
+                stack.enter_async_context(open_side(mongo_uri, redis_url, database))
+            )
+            for _ in range(2)
+        )
+        redis = client_of(RedisOptions(redis_url, PATIENT_MS))
+        stack.push_async_callback(redis.aclose)
+        yield World(loop, (first, second), redis)
+    finally:
+        loop.run_until_complete(stack.aclose())
+        loop.close()
+
+
+def play(opened: World, *, shrink: bool = True) -> None:
+    """Do many things in many orders, the same ones each time."""
+
+    class ShopHere(Shop):
+        def __init__(self) -> None:
+            super().__init__(opened)
+
+    run_state_machine_as_test(
+        ShopHere,
+        settings=settings(
+            max_examples=80,
+            stateful_step_count=30,
+            deadline=None,
+            database=None,
+            derandomize=True,
+            phases=[Phase.generate, Phase.shrink] if shrink else [Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+
+
+def test_whatever_two_processes_do_what_they_read_is_true(mongo_uri: str, redis_url: str) -> None:
+    with world(mongo_uri, redis_url) as opened:
+        play(opened)
+
+
+def writers_tell_nobody(patch: pytest.MonkeyPatch) -> None:
+    async def keep_it(*_: object) -> None:
+        """Invalidate nothing."""
+
+    patch.setattr(ReadThroughCache, "invalidate", keep_it)
+
+
+def values_are_not_deleted(patch: pytest.MonkeyPatch) -> None:
+    keys = "'DEL', KEYS[i], KEYS[i + 1]"
+    assert keys in shared._FORGET
+    patch.setattr(shared, "_FORGET", shared._FORGET.replace(keys, "'DEL', KEYS[i + 1]"))
+
+
+def whose_value_it_is_does_not_matter(patch: pytest.MonkeyPatch) -> None:
+    def unseal_anybodys(key: str, raw: bytes) -> tuple[int, Any]:
+        owner = re.match(rb'{"key":"([^"]+)"', raw)
+        return unseal(owner[1].decode() if owner else key, raw)
+
+    patch.setattr(lookup, "unseal", unseal_anybodys)
+
+
+@pytest.mark.parametrize(
+    "mutate", [writers_tell_nobody, values_are_not_deleted, whose_value_it_is_does_not_matter]
+)
+def test_where_the_cache_does_less_something_untrue_is_read(
+    monkeypatch: pytest.MonkeyPatch,
+    mongo_uri: str,
+    redis_url: str,
+    mutate: Callable[[pytest.MonkeyPatch], None],
+) -> None:
+    mutate(monkeypatch)
+    with world(mongo_uri, redis_url) as opened, pytest.raises(UNTRUE):
+        play(opened, shrink=False)
