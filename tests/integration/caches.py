@@ -1,10 +1,10 @@
 """Caches without a backstop, whose parts can be looked at, and reads as calls make them."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from services.common.cache.backstop import BackstopFigures
 from services.common.cache.breaker import Breaker
@@ -53,13 +53,17 @@ async def opened_cache(
     mode: CacheMode = CacheMode.NEAR,
     near_options: NearOptions = NEAR,
     timeout_s: float = PATIENT_S,
+    *,
+    upkeep: bool = True,
 ) -> AsyncIterator[Opened[Value]]:
     """Open a cache, of great patience unless told otherwise: machines are busy."""
     figures, near = CacheFigures(), Near[Value](near_options)
     shared = RedisValues(redis, lookup)
     breaker = Breaker(on_open=near.drop)
     invalidations = Invalidations(shared, breaker, figures, timeout_s)
-    works = [Upkeep(redis, shared, breaker, invalidations, timeout_s, lambda: None).run()]
+    works = list[Coroutine[Any, Any, None]]()
+    if upkeep:
+        works.append(Upkeep(redis, shared, breaker, invalidations, timeout_s, lambda: None).run())
     if mode is CacheMode.NEAR:
         lease_s = near_options.lease_s
         link = InvalidationLink(redis, near, breaker, lookup.prefix, lease_s, figures)

@@ -11,7 +11,8 @@ class UnreadableValueError(Exception):
 
 def seal(key: str, cached_ms: int, value: object) -> bytes:
     """Return what to store under a key. The time is in milliseconds since 1970."""
-    return orjson.dumps({"key": key, "cached_ms": cached_ms, "value": value})
+    raw = orjson.dumps({"key": key, "cached_ms": cached_ms, "value": value})
+    return bytes(memoryview(raw))  # orjson leaves several times the room behind its result
 
 
 def unseal(key: str, raw: bytes) -> tuple[int, Any]:

@@ -195,9 +195,7 @@ async def test_behind_a_round_trip_that_hangs_others_begin(line: Line) -> None:
     await line.begun(1)
     late = []
     for number in (1, 2):
-        late.append(asked(batcher, f"b{number}"))
-        await asyncio.sleep(2 * PATIENCE_S)
-        late.append(asked(batcher, f"c{number}"))
+        late += [asked(batcher, f"b{number}"), asked(batcher, f"c{number}")]
         await line.begun(number + 1)
     line.let_go(1)
     line.let_go(2)

@@ -63,8 +63,26 @@ async def test_a_cluster_that_cannot_be_used_is_a_connection_error(
         await use(ClusteredRedis(cast("RedisCluster", broken)))
 
 
+class PoolOf:
+    """A pool that lends out one connection."""
+
+    def __init__(self, connection: object) -> None:
+        self._connection = connection
+
+    async def get_connection(self) -> object:
+        """Lend it."""
+        return self._connection
+
+    async def release(self, connection: object) -> None:
+        """Take it back."""
+
+
 class Forgetful:
     """A client that takes a cancellation for the end of its work, as a write may."""
+
+    @property
+    def connection_pool(self) -> PoolOf:
+        return PoolOf(self)
 
     def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
         async def answer(*_: object, **__: object) -> Any:
