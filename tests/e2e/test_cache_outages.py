@@ -9,6 +9,7 @@ import pytest
 
 from services.stack.folder import DataFolder
 from tests.e2e.support.brittle_redis import BrittleRedis, brittle_redis
+from tests.e2e.support.ledger import eventually
 from tests.e2e.support.twins import Twins, opened_twins
 
 # A read may wait for two timeouts of 200 ms, the second behind somebody else's, and a load.
@@ -79,4 +80,19 @@ async def test_a_redis_that_is_restarted_empty_leaves_nothing_stale(
     async with redis.killed():
         sight = await changes
     await twins.become("closed", READ_WITHIN_S)
+    await twins.is_cached(sight, READ_WITHIN_S)
+
+
+async def test_what_was_written_while_redis_hung_for_a_moment_is_seen_by_all_soon(
+    twins: Twins, redis: BrittleRedis
+) -> None:
+    await twins.become("closed", READ_WITHIN_S)
+    await twins.is_cached(await twins.change(WRITE_WITHIN_S), READ_WITHIN_S)
+    async with redis.frozen():
+        sight = await twins.change(WRITE_WITHIN_S)
+
+    async def is_seen() -> bool:
+        return (await twins.look(READ_WITHIN_S))[0] == [sight, sight]
+
+    await eventually(is_seen, 10.0, "what was written is not seen")
     await twins.is_cached(sight, READ_WITHIN_S)

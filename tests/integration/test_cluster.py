@@ -15,7 +15,7 @@ from services.common.cache.breaker import BreakerState
 from services.common.cache.hold import prepare_backstop
 from services.common.cache.lookup import Lookup
 from services.common.cache.near import NearOptions
-from services.common.cache.shared import RedisValues
+from services.common.cache.shared import RedisValues, channel
 from services.common.cache.watched import Changes
 from services.common.cache.wiring import CacheMode, CacheOptions, OpenCache, open_cache
 from services.common.call import Call, enter_call
@@ -204,6 +204,17 @@ async def test_what_one_process_writes_leaves_the_memory_of_the_other(
 
     await until(told)
     assert (await two.read(*truth))[0] == truth
+
+
+async def test_a_message_that_nobody_understands_does_not_end_the_listening(
+    processes: tuple[Process, Process], truth: dict[str, str], cluster: RunningCluster
+) -> None:
+    one, _ = processes
+    await one.answers_from(Source.NEAR, *truth, freshness=Freshness.NEAR)
+    for message in ("nonsense", ""):
+        await cluster.nodes[1].command("PUBLISH", channel(NAME.prefix), message)
+        await one.answers_from(Source.REDIS, *truth, freshness=Freshness.NEAR)
+        await one.answers_from(Source.NEAR, *truth, freshness=Freshness.NEAR)
 
 
 async def test_what_cannot_be_read_is_loaded_again(

@@ -164,17 +164,23 @@ async def test_an_invalidation_that_is_taken_at_the_second_try_is_not_owed() -> 
     assert not parts.invalidations.owes(["a"])
 
 
+@dataclass
 class OneServerGone:
     """Servers of which one does not say who it is."""
 
+    error: Exception
+
     async def identity(self) -> frozenset[str]:
         """Fail."""
-        raise ConnectionError("one is gone")
+        raise self.error
 
 
-async def test_probes_that_fail_open_the_breaker_though_reads_go_on_succeeding() -> None:
+@pytest.mark.parametrize("error", [ConnectionError("one is gone"), KeyError("run_id")], ids=repr)
+async def test_probes_that_fail_in_whatever_way_open_the_breaker_though_reads_succeed(
+    error: Exception,
+) -> None:
     parts = a_cache(BrokenValues())
-    servers = cast("RedisServers", OneServerGone())
+    servers = cast("RedisServers", OneServerGone(error))
     upkeep = Upkeep(servers, parts.values, parts.breaker, parts.invalidations, TIMEOUT_S, list)
     work = asyncio.create_task(upkeep.run())
     async with asyncio.timeout(30):
