@@ -139,6 +139,7 @@ async def test_an_order_service_that_stops_finishes_what_goes_on_after_the_answe
     fragile_shop: RunningShop,
 ) -> None:
     shop = fragile_shop
+    await shop.restart("order", SHOP_RECONCILE_AGE_S="60")  # slow checkouts are not abandoned
     customer = await shop.customer()
     product = await (await shop.admin()).add_product(stock=100)
     orders = await asyncio.gather(*(customer.buy({product: 1}) for _ in range(10)))
