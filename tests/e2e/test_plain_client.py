@@ -59,9 +59,11 @@ async def test_a_plain_client_buys_and_the_three_keys_are_in_redis(
         cached = {}
         for key in (f"user_profile:{user_id}", f"product:{product_id}", f"user_orders:{user_id}"):
             assert 0 < await redis.ttl(key) <= TTL_S
-            cached[key.partition(":")[0]] = json.loads(await redis.get(key) or "null")
+            envelope = json.loads(await redis.get(key) or "{}")
+            assert envelope["key"] == key
+            cached[key.partition(":")[0]] = envelope["value"]
 
     assert cached["user_profile"]["username"] == seen["username"]
     assert "password" not in json.dumps(cached["user_profile"])
     assert cached["product"]["stock"] == 8
-    assert [order["order_id"] for order in cached["user_orders"]["orders"]] == seen["listed"]
+    assert [order["order_id"] for order in cached["user_orders"]["items"]] == seen["listed"]
