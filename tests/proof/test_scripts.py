@@ -14,7 +14,7 @@ from services.common.cache.lookup import Lookup
 from services.common.cache.shared import Fill, RedisValues
 from services.common.ids import new_id
 from services.common.redis import OneRedis, RedisOptions, client_of
-from tests.proof.rehearsal import Guards, MemoryRedis
+from tests.proof.memory import Guards, MemoryRedis
 
 KINDS: Final[Lookup[int]] = Lookup("scripted", encode=lambda version: version, decode=int)
 VALUES: Final = (None, b"old")
