@@ -21,6 +21,9 @@ class Guards:
     lease_deleted: bool = True
 
 
+ALL_GUARDS: Final = Guards()
+
+
 class MemoryRedis:
     """One value and one lease, and what the scripts do to them."""
 

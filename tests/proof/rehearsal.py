@@ -37,7 +37,7 @@ from services.common.freshness import Freshness, Source
 from services.common.redis import RedisServers
 from services.common.snapshot import Snapshot
 from tests.proof.loop import StillLoop
-from tests.proof.memory import ID, VERSIONS, Guards, MemoryRedis, version_in
+from tests.proof.memory import ALL_GUARDS, ID, VERSIONS, Guards, MemoryRedis, version_in
 from tests.proof.protocol import (
     NONE,
     OLD_IN_REDIS,
@@ -74,7 +74,7 @@ class Scene:
 
     actors: Sequence[Actor]
     accidents: Accidents = NONE
-    guards: Guards = Guards()
+    guards: Guards = ALL_GUARDS
     backstop: bool = True
     near: bool = True
 
