@@ -15,10 +15,13 @@ from hiredis import pack_command
 from redis.asyncio import BlockingConnectionPool, Connection, Redis, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisClusterException, ResponseError
+from redis.exceptions import AskError, RedisClusterException, ResponseError, TryAgainError
 
 _POOL_SIZE: Final = 32
 _SCAN_COUNT: Final = 1_000
+_ELSEWHERE: Final = (AskError, TryAgainError)  # MOVED is an AskError too
+
+_Evaluation = list[str | bytes | int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,10 @@ class RedisServers(Protocol):
 
     async def links(self) -> Sequence[Connection]:
         """Return connections of their own to every server, not open yet."""
+        ...
+
+    async def rearranged(self) -> None:
+        """Wait until there are other servers than at the last ``links``."""
         ...
 
     async def delete(self, pattern: str) -> None:
@@ -106,6 +113,10 @@ class OneRedis:
         """Return a connection of its own."""
         return [self._pool.make_connection()]
 
+    async def rearranged(self) -> None:
+        """Wait for ever: it is the one."""
+        await asyncio.Event().wait()
+
     async def delete(self, pattern: str) -> None:
         """Delete all keys like the pattern."""
         with lost_connections():
@@ -124,58 +135,119 @@ class OneRedis:
 
 
 class ClusteredRedis:
-    """A cluster of servers."""
+    """A cluster of servers, each with its share of the slots.
+
+    When one does not answer, everything that needs it fails, until it answers or its slots are
+    found elsewhere.
+    """
 
     def __init__(self, client: RedisCluster) -> None:
         self._client = client
+        self._learning: asyncio.Task[None] | None = None
+        self._doubtful = False
+        self._linked: frozenset[str] = frozenset()
+        self._rearranged = asyncio.Event()
 
     async def run(
         self, script: str, items: Sequence[Item], *arguments: str | bytes | int
     ) -> Sequence[Any]:
-        """Run a script once for every slot of the items and return all answers."""
-        with lost_connections():
-            return await self._run(script, items, arguments)
+        """Run a script once for every slot of the items and return all answers.
 
-    async def _run(
-        self, script: str, items: Sequence[Item], arguments: Sequence[str | bytes | int]
-    ) -> Sequence[Any]:
-        await self._client.initialize()
+        It takes one round trip to each server, and another for slots that have moved.
+        """
         slots: dict[int, list[int]] = {}
         for number, item in enumerate(items):
             slots.setdefault(self._client.keyslot(item.keys[0]), []).append(number)
-        pipeline = self._client.pipeline()
-        for numbers in slots.values():
-            pipeline.execute_command(
-                *_evaluation(script, [items[number] for number in numbers], arguments)
-            )
-        by_number = dict(zip(chain(*slots.values()), chain(*await pipeline.execute()), strict=True))
+        evaluations = [
+            _evaluation(script, [items[number] for number in numbers], arguments)
+            for numbers in slots.values()
+        ]
+        async with self._oriented():
+            answers = await self._evaluate(evaluations)
+        by_number = dict(zip(chain(*slots.values()), chain(*answers), strict=True))
         return [by_number[number] for number in range(len(items))]
 
     async def links(self) -> Sequence[Connection]:
         """Return a connection of its own to every primary."""
-        with lost_connections():
-            await self._client.initialize()
-        return [
-            node.connection_class(**node.connection_kwargs) for node in self._client.get_primaries()
-        ]
+        async with self._oriented():
+            primaries = self._client.get_primaries()
+        self._linked = frozenset(node.name for node in primaries)
+        self._rearranged.clear()
+        return [node.connection_class(**node.connection_kwargs) for node in primaries]
+
+    async def rearranged(self) -> None:
+        """Wait until the primaries are not those of the last ``links`` any more."""
+        await self._rearranged.wait()
 
     async def delete(self, pattern: str) -> None:
         """Delete all keys like the pattern."""
-        with lost_connections():
+        async with self._oriented():
             async for key in self._client.scan_iter(pattern, count=_SCAN_COUNT):
                 await self._client.unlink(key)
 
     async def identity(self) -> frozenset[str]:
         """Return a name of this run of each primary."""
-        with lost_connections():
+        async with self._oriented():
             answers = await self._client.info("server", target_nodes=RedisCluster.PRIMARIES)
         by_node = answers.values() if "run_id" not in answers else [answers]
         return frozenset(answer["run_id"] for answer in by_node)
 
     async def ping(self) -> object:
         """Raise the client's error unless all primaries answer."""
-        with lost_connections():
+        async with self._oriented():
             return await self._client.ping(target_nodes=RedisCluster.PRIMARIES)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        if self._learning is not None:
+            self._learning.cancel()
+            await asyncio.gather(self._learning, return_exceptions=True)
+        await self._client.aclose()
+
+    async def _evaluate(self, evaluations: Sequence[_Evaluation]) -> Sequence[Sequence[Any]]:
+        pipeline = self._client.pipeline()
+        for evaluation in evaluations:
+            pipeline.execute_command(*evaluation)
+        answers = await pipeline.execute(raise_on_error=False, allow_redirections=False)
+        for number, answer in enumerate(answers):
+            if isinstance(answer, _ELSEWHERE):
+                self._doubtful = True
+                answers[number] = await self._client.execute_command(*evaluations[number])
+            elif isinstance(answer, Exception):
+                raise answer
+        return answers
+
+    @asynccontextmanager
+    async def _oriented(self) -> AsyncIterator[None]:
+        """Know which server has which slots; if what is done then fails, learn it anew next time.
+
+        The learning goes on when somebody gives up waiting for it.
+        """
+        if self._learning is None or (self._learning.done() and self._doubtful):
+            self._learning = asyncio.create_task(self._learn())
+            self._learning.add_done_callback(_heeded)
+        with lost_connections():
+            await asyncio.shield(self._learning)
+            try:
+                yield
+            except BaseException:
+                self._doubtful = True
+                raise
+
+    async def _learn(self) -> None:
+        self._doubtful = True
+        await self._client.initialize()
+        nodes: Any = self._client.nodes_manager
+        await nodes.initialize()
+        self._doubtful = False
+        if self._linked and self._linked != {node.name for node in self._client.get_primaries()}:
+            self._rearranged.set()
+
+
+def _heeded(task: asyncio.Task[None]) -> None:
+    """Do not complain about what nobody waited for: it is tried again."""
+    if not task.cancelled():
+        task.exception()
 
 
 @contextmanager
@@ -210,7 +282,7 @@ def kept_cancellations() -> Iterator[None]:
 
 def _evaluation(
     script: str, items: Sequence[Item], arguments: Sequence[str | bytes | int]
-) -> list[str | bytes | int]:
+) -> _Evaluation:
     keys = [key for item in items for key in item.keys]
     return [
         *("EVAL", script, len(keys)),
@@ -227,11 +299,11 @@ async def open_redis(options: RedisOptions) -> AsyncIterator[RedisServers]:
     Connecting, waiting for a connection and each command fail after ``timeout_ms`` of the options.
     """
     if options.cluster:
-        cluster = _cluster_client(options)
+        cluster = ClusteredRedis(_cluster_client(options))
         try:
-            yield ClusteredRedis(cluster)
+            yield cluster
         finally:
-            await cluster.aclose()
+            await cluster.close()
     else:
         client = client_of(options)
         try:
@@ -262,6 +334,8 @@ def _cluster_client(options: RedisOptions) -> RedisCluster:
         max_connections=_POOL_SIZE,
         socket_timeout=timeout_s,
         socket_connect_timeout=timeout_s,
-        retry=Retry(NoBackoff(), retries=1),  # a slot may just have moved
+        retry=Retry(NoBackoff(), retries=0),
+        reinitialize_steps=0,  # it would close connections under those who use them
+        require_full_coverage=False,
         protocol=2,
     )

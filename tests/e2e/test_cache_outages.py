@@ -9,14 +9,12 @@ import pytest
 
 from services.stack.folder import DataFolder
 from tests.e2e.support.brittle_redis import BrittleRedis, brittle_redis
-from tests.e2e.support.ledger import eventually
-from tests.e2e.support.twins import Sight, Twins, opened_twins
+from tests.e2e.support.twins import Twins, opened_twins
 
 # A read may wait for two timeouts of 200 ms, the second behind somebody else's, and a load.
 READ_WITHIN_S = 3 * (2 * 0.2 + 0.4)
 # A checkout is seven writes and reads in three services.
 WRITE_WITHIN_S = 5.0
-CHANGES_WITHIN_S = 30.0
 
 Fault = Callable[[BrittleRedis], AbstractAsyncContextManager[None]]
 
@@ -49,57 +47,36 @@ async def twins(
         yield running
 
 
-async def become(twins: Twins, *states: str) -> None:
-    """Read until all breakers are in one of the states."""
-
-    async def are_so() -> bool:
-        await twins.look(READ_WITHIN_S)
-        return await twins.breakers() <= set(states)
-
-    await eventually(are_so, CHANGES_WITHIN_S, f"not all breakers are {' or '.join(states)}")
-
-
-async def is_cached(twins: Twins, sight: Sight) -> None:
-    """Read until no answer comes from MongoDB; all show what they ought to."""
-
-    async def is_so() -> bool:
-        seen, sources = await twins.look(READ_WITHIN_S)
-        assert seen == [sight, sight]
-        return sources.keys() <= {"near", "redis"}
-
-    await eventually(is_so, CHANGES_WITHIN_S, "not all reads are answered by the caches")
-
-
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
 async def test_no_read_fails_no_write_fails_and_nothing_stale_is_left(
     twins: Twins, redis: BrittleRedis, fault: Fault
 ) -> None:
-    await become(twins, "closed")
-    await is_cached(twins, await twins.change(WRITE_WITHIN_S))
+    await twins.become("closed", READ_WITHIN_S)
+    await twins.is_cached(await twins.change(WRITE_WITHIN_S), READ_WITHIN_S)
     lost = await twins.invalidations("lost")
     async with fault(redis):
         await twins.change(WRITE_WITHIN_S)
-        await become(twins, "open")
+        await twins.become("open", READ_WITHIN_S)
         sight = await twins.change(WRITE_WITHIN_S)
         for _ in range(3):
             seen, sources = await twins.look(READ_WITHIN_S)
             assert seen == [sight, sight]
             assert sources.keys() == {"mongo"}
         assert await twins.invalidations("lost") > lost
-    await is_cached(twins, sight)
+    await twins.is_cached(sight, READ_WITHIN_S)
     assert await twins.breakers() == {"closed"}
     sent = await twins.invalidations("sent")
-    await is_cached(twins, await twins.change(WRITE_WITHIN_S))
+    await twins.is_cached(await twins.change(WRITE_WITHIN_S), READ_WITHIN_S)
     assert await twins.invalidations("sent") > sent
 
 
 async def test_a_redis_that_is_restarted_empty_leaves_nothing_stale(
     twins: Twins, redis: BrittleRedis
 ) -> None:
-    await become(twins, "closed")
-    await is_cached(twins, await twins.change(WRITE_WITHIN_S))
+    await twins.become("closed", READ_WITHIN_S)
+    await twins.is_cached(await twins.change(WRITE_WITHIN_S), READ_WITHIN_S)
     changes = asyncio.create_task(twins.change(WRITE_WITHIN_S))
     async with redis.killed():
         sight = await changes
-    await become(twins, "closed")
-    await is_cached(twins, sight)
+    await twins.become("closed", READ_WITHIN_S)
+    await twins.is_cached(sight, READ_WITHIN_S)

@@ -1,15 +1,23 @@
-"""Caches as services open them, and reads as calls make them."""
+"""Caches without a backstop, whose parts can be looked at, and reads as calls make them."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
-from typing import Final, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final, Generic, TypeVar
 
+from services.common.cache.backstop import BackstopFigures
+from services.common.cache.breaker import Breaker
+from services.common.cache.figures import CacheFigures
+from services.common.cache.invalidation import Invalidations
+from services.common.cache.link import InvalidationLink
 from services.common.cache.lookup import Lookup
 from services.common.cache.metrics import CacheMetrics
-from services.common.cache.near import NearOptions
+from services.common.cache.near import Near, NearOptions
 from services.common.cache.read_through import Load, ReadThroughCache
-from services.common.cache.wiring import CacheMode, CacheOptions, open_cache
+from services.common.cache.shared import RedisValues
+from services.common.cache.upkeep import Upkeep
+from services.common.cache.wiring import CacheMode
 from services.common.call import Call, enter_call
 from services.common.freshness import Freshness, Source
 from services.common.redis import RedisServers
@@ -20,19 +28,54 @@ NEAR: Final = NearOptions(entries=10_000, bytes=64 * 1024 * 1024, lease_s=PATIEN
 Value = TypeVar("Value")
 
 
-def opened_cache(
+@dataclass(frozen=True)
+class Opened(Generic[Value]):
+    """A cache at work and its parts."""
+
+    values: ReadThroughCache[Value]
+    shared: RedisValues
+    near: Near[Value]
+    breaker: Breaker
+    invalidations: Invalidations
+    figures: CacheFigures
+    metrics: CacheMetrics
+
+    async def until_near(self) -> None:
+        """Wait until what is near may be served."""
+        await until(lambda: self.near.valid_until > 0)
+
+
+@asynccontextmanager
+async def opened_cache(
     redis: RedisServers,
     lookup: Lookup[Value],
     load: Load[Value],
     mode: CacheMode = CacheMode.NEAR,
-    metrics: CacheMetrics | None = None,
-    *,
-    near: NearOptions = NEAR,
+    near_options: NearOptions = NEAR,
     timeout_s: float = PATIENT_S,
-) -> AbstractAsyncContextManager[ReadThroughCache[Value]]:
-    """Open a cache that a busy machine does not make fail."""
-    options = CacheOptions(mode, near, timeout_s)
-    return open_cache(redis, lookup, load, options, metrics or CacheMetrics())
+) -> AsyncIterator[Opened[Value]]:
+    """Open a cache, of great patience unless told otherwise: machines are busy."""
+    figures, near = CacheFigures(), Near[Value](near_options)
+    shared = RedisValues(redis, lookup)
+    breaker = Breaker(on_open=near.drop)
+    invalidations = Invalidations(shared, breaker, figures, timeout_s)
+    works = [Upkeep(redis, shared, breaker, invalidations, timeout_s, lambda: None).run()]
+    if mode is CacheMode.NEAR:
+        lease_s = near_options.lease_s
+        link = InvalidationLink(redis, near, breaker, lookup.prefix, lease_s, figures)
+        works.append(link.run())
+    values = ReadThroughCache(
+        lookup, load, shared, near, breaker, invalidations, figures, timeout_s
+    )
+    metrics = CacheMetrics(lookup.prefix, figures, breaker, near, BackstopFigures())
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        yield Opened(values, shared, near, breaker, invalidations, figures, metrics)
+    finally:
+        await values.drain()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def told(
@@ -49,11 +92,8 @@ async def told(
     return await asyncio.create_task(served()), call.source
 
 
-async def until(holds: Callable[[], bool | Awaitable[bool]]) -> None:
-    """Wait until something holds that other processes, or tasks, bring about."""
+async def until(holds: Callable[[], bool]) -> None:
+    """Wait until something holds that other tasks, or processes, bring about."""
     async with asyncio.timeout(30):
-        while True:
-            answer = holds()
-            if answer if isinstance(answer, bool) else await answer:
-                return
-            await asyncio.sleep(0.01)
+        while not holds():  # noqa: ASYNC110 (others bring it about)
+            await asyncio.sleep(0.005)

@@ -32,7 +32,7 @@ class InvalidationLink(Generic[Value]):
     """Keeps a near cache valid for as long as every invalidation is heard, and else empty.
 
     There is a connection to every primary of a cluster, so that what one publishes is heard
-    whatever becomes of the ways between them.
+    whatever becomes of the ways between them. When there are other primaries, all begins anew.
     """
 
     def __init__(
@@ -80,16 +80,15 @@ class InvalidationLink(Generic[Value]):
                     await connection.read_response()
             self._open()
             proven = [monotonic()] * len(connections)
-            await _first_failure(
-                [
-                    work
-                    for number, connection in enumerate(connections)
-                    for work in (
-                        self._ask(connection),
-                        self._hear(connection, partial(self._prove, proven, number)),
-                    )
-                ]
-            )
+            works = [
+                work
+                for number, connection in enumerate(connections)
+                for work in (
+                    self._ask(connection),
+                    self._hear(connection, partial(self._prove, proven, number)),
+                )
+            ]
+            await _first_end([*works, self._redis.rearranged()])
         finally:
             for connection in connections:
                 await connection.disconnect(nowait=True)
@@ -103,6 +102,8 @@ class InvalidationLink(Generic[Value]):
     async def _hear(self, connection: Connection, prove: Callable[[float], None]) -> None:
         while True:
             answer: Any = await connection.read_response(timeout=self._lease_s)
+            if answer is None:
+                raise TimeoutError("not even an echo came")
             if answer[0] == b"message":
                 self._invalidated(answer[2].decode())
             elif answer[0] == b"pong":
@@ -135,8 +136,8 @@ class InvalidationLink(Generic[Value]):
             self._figures.dropped += 1
 
 
-async def _first_failure(works: Sequence[Awaitable[None]]) -> None:
-    """Run all until one ends, end the others, and raise what ended it."""
+async def _first_end(works: Sequence[Awaitable[None]]) -> None:
+    """Run all until one ends, end the others, and raise what ended it, if anything."""
     tasks = [asyncio.ensure_future(work) for work in works]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

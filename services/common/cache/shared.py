@@ -25,8 +25,10 @@ ALL: Final = "*"
 _LOOK: Final = """#!lua
 local answers = {}
 for i = 1, #KEYS, 2 do
-  local raw = redis.call('GET', KEYS[i])
-  if raw then
+  local raw = redis.pcall('GET', KEYS[i])
+  if type(raw) == 'table' then
+    answers[#answers + 1] = '' -- what is no string is no value
+  elseif raw then
     answers[#answers + 1] = raw
   elseif redis.call('SET', KEYS[i + 1], ARGV[1], 'NX', 'PX', ARGV[2]) then
     answers[#answers + 1] = 1

@@ -7,7 +7,8 @@ from typing import Final
 
 import structlog
 
-from services.common.cache.breaker import Breaker, BreakerState
+from services.common.cache.breaker import FAILURES as MOST_FAILURES
+from services.common.cache.breaker import TIMEOUT_WEIGHT, Breaker, BreakerState
 from services.common.cache.invalidation import FAILURES, TIMEOUTS, Invalidations
 from services.common.cache.shared import Fill, SharedValues
 from services.common.redis import RedisServers
@@ -21,6 +22,9 @@ log = structlog.get_logger()
 
 class Upkeep:
     """Probes Redis four times a second, as a fill would use it.
+
+    Probes open the breaker by themselves: in a cluster, reads may go on succeeding at some servers
+    while writers, who probe them all, tell none any more.
 
     ``on_replaced`` is called when other servers answer than before: they may hold values that were
     forgotten, from a snapshot or because they were replicas that lagged behind.
@@ -42,6 +46,7 @@ class Upkeep:
         self._timeout_s = timeout_s
         self._on_replaced = on_replaced
         self._servers: frozenset[str] = frozenset()
+        self._weight = 0
         self._reported = BreakerState.CLOSED
 
     async def run(self) -> None:
@@ -49,6 +54,9 @@ class Upkeep:
         while True:
             await self._round()
             self._report()
+            if self._weight:
+                await asyncio.sleep(INTERVAL_S)
+                continue
             await asyncio.sleep(_SHORTEST_S)
             with suppress(TimeoutError):
                 async with asyncio.timeout(INTERVAL_S):
@@ -63,13 +71,20 @@ class Upkeep:
         except Exception as error:
             if not isinstance(error, FAILURES):  # if this ended, nothing would be paid any more
                 log.exception("upkeep failed")
-            self._breaker.failed(timed_out=isinstance(error, TIMEOUTS))
+            self._failed(timed_out=isinstance(error, TIMEOUTS))
             return
+        self._weight = 0
         if self._servers and self._servers != servers:
             log.warning("redis was replaced", was=sorted(self._servers), now=sorted(servers))
             self._on_replaced()
         self._servers = servers
         self._breaker.recovered()
+
+    def _failed(self, *, timed_out: bool) -> None:
+        self._breaker.failed(timed_out=timed_out)
+        self._weight += TIMEOUT_WEIGHT if timed_out else 1
+        if self._weight >= MOST_FAILURES:
+            self._breaker.open()
 
     def _report(self) -> None:
         state = self._breaker.state

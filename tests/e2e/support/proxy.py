@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager, suppress
 
 _CHUNK = 65_536
 
+_Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
 
 class Proxy:
     """Passes bytes both ways until it is told otherwise."""
@@ -74,16 +76,19 @@ class Proxy:
         link = asyncio.create_task(self._link(reader, writer))
         self._links.add(link)
         link.add_done_callback(self._links.discard)
+        link.add_done_callback(lambda _: writer.transport.abort())
 
     async def _link(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             up_reader, up_writer = await asyncio.open_connection(*self._upstream)
         except OSError:
-            writer.transport.abort()
             return
+        await self._both_ways((reader, writer), (up_reader, up_writer))
+
+    async def _both_ways(self, client: _Streams, server: _Streams) -> None:
         ways = [
-            asyncio.create_task(self._pass(reader, up_writer)),
-            asyncio.create_task(self._pass_answers(up_reader, writer)),
+            asyncio.create_task(self._pass(client[0], server[1])),
+            asyncio.create_task(self._pass_answers(server[0], client[1])),
         ]
         try:
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
@@ -91,8 +96,7 @@ class Proxy:
             for way in ways:
                 way.cancel()
             await asyncio.gather(*ways, return_exceptions=True)
-            writer.transport.abort()
-            up_writer.transport.abort()
+            server[1].transport.abort()
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError):

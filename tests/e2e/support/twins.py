@@ -4,9 +4,8 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Generator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,8 +16,11 @@ from shop.user.v1 import user_pb2
 
 from services.stack.services import SERVICES
 from tests.e2e.support.figures import figures_at
+from tests.e2e.support.ledger import Databases, eventually
 from tests.e2e.support.people import TIMEOUT_S, Admin, Customer, unique
 from tests.e2e.support.running_shop import RunningShop, opened_shop
+
+CHANGES_WITHIN_S = 30.0
 
 
 class UnaryCall(Protocol):
@@ -124,6 +126,28 @@ class Twins:
             order = await customer.buy({window.product_id: 1})
         return Sight(name, name, name, order.order_id)
 
+    async def is_cached(self, sight: Sight, read_within_s: float) -> None:
+        """Look until no answer comes from MongoDB.
+
+        All show what is to be seen, but for those from a process's memory, which may lag behind.
+        """
+
+        async def is_so() -> bool:
+            seen, sources = await self.look(read_within_s)
+            assert seen == [sight, sight] or "near" in sources
+            return seen == [sight, sight] and sources.keys() <= {"near", "redis"}
+
+        await eventually(is_so, CHANGES_WITHIN_S, "the caches do not answer with what is so")
+
+    async def become(self, state: str, read_within_s: float) -> None:
+        """Look until all breakers are in this state."""
+
+        async def are_so() -> bool:
+            await self.look(read_within_s)
+            return await self.breakers() == {state}
+
+        await eventually(are_so, CHANGES_WITHIN_S, f"not all breakers are {state}")
+
     async def breakers(self) -> set[str]:
         """Return the states of the breakers before Redis in all processes."""
         found = await self._figures("shop_cache_breaker_state", "state")
@@ -146,12 +170,27 @@ class Twins:
 
 
 @asynccontextmanager
-async def opened_twins(path: Path, mongo_uri: str, redis_url: str) -> AsyncIterator[Twins]:
+async def opened_twins(
+    path: Path, mongo_uri: str, redis_url: str, **variables: str
+) -> AsyncIterator[Twins]:
     """Run two shops with the same stores until the end of the block."""
-    shop = partial(opened_shop, mongo_uri=mongo_uri, redis_url=redis_url, ledger_uri=mongo_uri)
+
+    def shop(
+        name: str, databases: Databases | None = None, keys: Path | None = None
+    ) -> AbstractAsyncContextManager[RunningShop]:
+        return opened_shop(
+            path / name,
+            mongo_uri=mongo_uri,
+            redis_url=redis_url,
+            ledger_uri=mongo_uri,
+            databases=databases,
+            keys=keys,
+            **variables,
+        )
+
     async with (
-        shop(path / "one") as one,
-        shop(path / "two", databases=one.databases, keys=one.folder.secrets) as two,
+        shop("one") as one,
+        shop("two", databases=one.databases, keys=one.folder.secrets) as two,
     ):
         admin = await one.admin()
         customer = await one.customer()

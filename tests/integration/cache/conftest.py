@@ -2,7 +2,9 @@
 
 import signal
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,20 +12,29 @@ import orjson
 import pytest
 from redis.asyncio import Redis
 
-from services.common.cache.lookup import ReadThroughCache
+from services.common.cache.wiring import CacheMode
 from services.common.ids import new_id
 from services.common.mongo import Mongo
-from services.common.redis import RedisOptions, open_redis
+from services.common.paging import Page
+from services.common.redis import RedisOptions, RedisServers, client_of, open_redis
 from services.inventory import repository as inventory_repository
+from services.inventory.cached import PRODUCT, CachedProducts, CachedReservations
+from services.inventory.model import Product
+from services.inventory.repository import MongoProducts, MongoReservations
 from services.order import repository as order_repository
+from services.order.cached import NEWEST_ORDERS, CachedOrders
+from services.order.model import Order
+from services.order.repository import MongoOrders
 from services.stack.folder import DataFolder
 from services.stack.stores import Store, running_redis
 from services.user import repository as user_repository
 from services.user.cached import USER_PROFILE, CachedUsers
+from services.user.model import User
 from services.user.repository import MongoUsers
-from tests.integration.conftest import Wiring, emptied, new_database
-from tests.integration.inventory.conftest import Inventory, inventory_on
-from tests.integration.order.conftest import Shelf, shelf_on
+from tests.integration.caches import PATIENT_S, Opened, opened_cache
+from tests.integration.conftest import emptied, new_database
+from tests.integration.inventory.conftest import Inventory
+from tests.integration.order.conftest import Shelf
 from tests.integration.user.conftest import People
 
 TIMEOUT_MS = 100
@@ -36,13 +47,22 @@ class Shop:
     inventory: Inventory
     shelf: Shelf
     people: People
+    products: Opened[Product]
+    pages: Opened[Page[Order]]
+    profiles: Opened[User]
     mongo: Mongo
     redis: Redis
 
     async def cached(self, key: str) -> Any:
-        """Return what a plain GET shows, None if there is nothing."""
+        """Return what a plain GET shows, once all fills are done; None if there is nothing."""
+        await self.filled()
         raw = await self.redis.get(key)
         return None if raw is None else orjson.loads(raw)
+
+    async def filled(self) -> None:
+        """Wait until all that was loaded is in Redis."""
+        for cache in (self.products, self.pages, self.profiles):
+            await cache.values.drain()
 
     async def change_behind(self, collection: str, document_id: str, **fields: object) -> None:
         """Change a document so that no cache can know."""
@@ -52,15 +72,32 @@ class Shop:
         assert result.modified_count == 1
 
 
-def shop_on(mongo: Mongo, redis: Redis) -> Shop:
-    users = CachedUsers(MongoUsers(mongo), ReadThroughCache(redis, USER_PROFILE))
-    return Shop(
-        inventory=inventory_on(mongo, redis, Wiring.CACHED),
-        shelf=shelf_on(mongo, redis, Wiring.CACHED, new_id()),
-        people=People(users, mongo),
-        mongo=mongo,
-        redis=redis,
-    )
+@asynccontextmanager
+async def shop_on(
+    mongo: Mongo, servers: RedisServers, redis: Redis, timeout_s: float = PATIENT_S
+) -> AsyncIterator[Shop]:
+    """Open a shop that keeps nothing near: what it reads is in Redis, or in MongoDB."""
+    products, orders, users = MongoProducts(mongo), MongoOrders(mongo), MongoUsers(mongo)
+    open_one = partial(opened_cache, servers, mode=CacheMode.REDIS, timeout_s=timeout_s)
+    async with (
+        open_one(PRODUCT, products.get_many) as of_products,
+        open_one(NEWEST_ORDERS, orders.newest_of_users) as of_orders,
+        open_one(USER_PROFILE, users.get_many) as of_users,
+    ):
+        yield Shop(
+            inventory=Inventory(
+                CachedProducts(products, of_products.values),
+                CachedReservations(MongoReservations(mongo), of_products.values),
+                mongo,
+            ),
+            shelf=Shelf(CachedOrders(orders, of_orders.values), mongo, new_id()),
+            people=People(CachedUsers(users, of_users.values), mongo),
+            products=of_products,
+            pages=of_orders,
+            profiles=of_users,
+            mongo=mongo,
+            redis=redis,
+        )
 
 
 @pytest.fixture(scope="package")
@@ -76,8 +113,9 @@ async def prepared(mongo: Mongo) -> Mongo:
 
 
 @pytest.fixture
-def shop(prepared: Mongo, redis: Redis) -> Shop:
-    return shop_on(prepared, redis)
+async def shop(prepared: Mongo, servers: RedisServers, redis: Redis) -> AsyncIterator[Shop]:
+    async with shop_on(prepared, servers, redis) as opened:
+        yield opened
 
 
 @pytest.fixture
@@ -94,12 +132,12 @@ async def own_store(tmp_path: Path) -> AsyncIterator[Store]:
 
 
 @pytest.fixture
-async def own_redis(own_store: Store) -> AsyncIterator[Redis]:
-    async with open_redis(RedisOptions(own_store.uri, TIMEOUT_MS)) as opened:
-        yield opened
-
-
-@pytest.fixture
-def fragile_shop(prepared: Mongo, own_redis: Redis) -> Shop:
+async def fragile_shop(prepared: Mongo, own_store: Store) -> AsyncIterator[Shop]:
     """A shop whose Redis the test may stop."""
-    return shop_on(prepared, own_redis)
+    options = RedisOptions(own_store.uri, TIMEOUT_MS)
+    async with (
+        open_redis(options) as servers,
+        client_of(options) as redis,
+        shop_on(prepared, servers, redis, options.timeout_s) as opened,
+    ):
+        yield opened

@@ -1,6 +1,7 @@
 """What stands under the three keys, how long, and when it is forgotten."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
@@ -8,16 +9,14 @@ import orjson
 import pytest
 
 from services.common.auth.principal import Role
-from services.common.cache.lookup import ReadThroughCache
 from services.common.clock import utc_now
 from services.common.ids import new_id
 from services.common.money import Money
 from services.common.paging import DEFAULT_PAGE_SIZE
-from services.inventory.cached import PRODUCT
 from services.inventory.model import InsufficientStock, Product, ProductNotFound
 from services.user.model import ProfileDraft, UserNotFound
 from tests.integration.cache.conftest import Shop
-from tests.integration.inventory.conftest import LAMP, items
+from tests.integration.inventory.conftest import LAMP, by_id, got, items
 from tests.integration.order.conftest import LINES, begun
 from tests.integration.user.conftest import ADA
 
@@ -34,8 +33,12 @@ async def confirm_lives_300_s(shop: Shop, key: str) -> None:
 async def test_a_product_read_stands_in_redis_as_json_for_300_s(shop: Shop, lamp: Product) -> None:
     key = f"product:{lamp.product_id}"
     assert await shop.cached(key) is None
+    earliest_ms = time.time() * 1000 - 1
     await shop.inventory.products.get(lamp.product_id)
-    assert await shop.cached(key) == {
+    cached = await shop.cached(key)
+    assert earliest_ms <= cached["cached_ms"] <= time.time() * 1000
+    assert cached["key"] == key
+    assert cached["value"] == {
         "product_id": lamp.product_id,
         "sku": "lamp-1",
         "name": "Red Lamp",
@@ -58,7 +61,7 @@ async def test_products_read_together_stand_in_redis_each_for_300_s(
     await shop.inventory.products.get_many([lamp.product_id, other.product_id])
     for product in (lamp, other):
         key = f"product:{product.product_id}"
-        assert (await shop.cached(key))["sku"] == product.sku
+        assert (await shop.cached(key))["value"]["sku"] == product.sku
         await confirm_lives_300_s(shop, key)
 
 
@@ -68,7 +71,7 @@ async def test_a_profile_read_stands_in_redis_for_300_s_without_a_secret(shop: S
     await shop.people.users.find_account(ada.user_id)
     await shop.people.users.find_account_named(ada.username)
     key = f"user_profile:{ada.user_id}"
-    assert await shop.cached(key) == {
+    assert (await shop.cached(key))["value"] == {
         "user_id": ada.user_id,
         "username": "Ada.L",
         "email": "Ada@Example.com",
@@ -88,33 +91,38 @@ async def test_the_orders_listed_stand_in_redis_as_json_for_300_s(shop: Shop) ->
     await shop.shelf.orders.page_of_user(shop.shelf.user_id, DEFAULT_PAGE_SIZE, "")
     key = f"user_orders:{shop.shelf.user_id}"
     cached = await shop.cached(key)
-    assert cached["user_id"] == shop.shelf.user_id
-    assert cached["more"] is False
-    (order,) = cached["orders"]
+    assert cached["key"] == key
+    assert cached["value"]["next_page_token"] == ""
+    (order,) = cached["value"]["items"]
     assert (order["order_id"], order["status"]) == (opened.order.order_id, "CONFIRMED")
     assert order["total"] == {"currency_code": "EUR", "minor_units": 3999}
     await confirm_lives_300_s(shop, key)
 
 
-async def test_what_does_not_exist_is_not_found_and_leaves_no_value(shop: Shop) -> None:
+async def test_that_there_is_nothing_is_remembered_for_30_s(shop: Shop) -> None:
     unknown = new_id()
-    with pytest.raises(ProductNotFound):
-        await shop.inventory.products.get(unknown)
-    with pytest.raises(UserNotFound):
-        await shop.people.users.get(unknown)
-    assert not await shop.inventory.products.get_many([unknown])
-    assert await shop.redis.get(f"product:{unknown}") is None
-    assert await shop.redis.get(f"user_profile:{unknown}") is None
+    for _ in range(2):
+        with pytest.raises(ProductNotFound):
+            await shop.inventory.products.get(unknown)
+        with pytest.raises(UserNotFound):
+            await shop.people.users.get(unknown)
+        assert not await shop.inventory.products.get_many([unknown])
+        await shop.filled()
+    assert (shop.products.figures.mongo_absent, shop.profiles.figures.mongo_absent) == (1, 1)
+    for key in (f"product:{unknown}", f"user_profile:{unknown}"):
+        assert (await shop.cached(key))["value"] is None
+        assert 25 < await shop.redis.ttl(key) <= 30
 
 
 async def test_what_stands_in_redis_is_not_asked_of_mongodb(shop: Shop, lamp: Product) -> None:
     ada = await shop.people.registered(ADA)
     (order,) = await shop.shelf.ordered(1)
     for _ in range(2):
-        assert await shop.inventory.products.get(lamp.product_id) == lamp
-        assert await shop.inventory.products.get_many([lamp.product_id]) == [lamp]
-        assert await shop.people.users.get(ada.user_id) == ada
+        assert (await shop.inventory.products.get(lamp.product_id)).value == lamp
+        assert await got(shop.inventory, lamp.product_id) == by_id(lamp)
+        assert (await shop.people.users.get(ada.user_id)).value == ada
         assert await shop.shelf.walk(5) == [[order]]
+        await shop.filled()
         name = f"changed {new_id()}"
         await shop.change_behind("products", lamp.product_id, name=name)
         await shop.change_behind("users", ada.user_id, full_name=name)
@@ -126,18 +134,13 @@ async def test_only_the_products_that_redis_lacks_are_asked_of_mongodb(
 ) -> None:
     a, b, c = [await shop.inventory.stocked(1) for _ in range(3)]
     await shop.inventory.products.get_many([a.product_id, c.product_id])
-    asked: list[list[str]] = []
-
-    async def load(product_ids: object) -> list[Product]:
-        assert isinstance(product_ids, list)
-        asked.append(product_ids)
-        return [b, lamp]
-
+    await shop.filled()
+    before = shop.products.figures.mongo_hit
     wanted = [product.product_id for product in (lamp, a, b, c)]
-    cache = ReadThroughCache(shop.redis, PRODUCT)
-    assert await cache.get_many(wanted, load) == [lamp, a, b, c]
-    assert await cache.get_many(wanted, load) == [lamp, a, b, c]
-    assert asked == [[lamp.product_id, b.product_id]]
+    for _ in range(2):
+        assert await got(shop.inventory, *wanted) == by_id(lamp, a, b, c)
+        await shop.filled()
+        assert shop.products.figures.mongo_hit - before == 2
 
 
 ProductWrite = Callable[[Shop, Product], Awaitable[object]]
@@ -167,6 +170,7 @@ async def test_a_write_that_changes_what_a_product_shows_makes_redis_forget_it(
     elif write is not PRODUCT_WRITES["remove"]:
         await shop.inventory.reservations.reserve("held", items((product, 2)))
     await shop.inventory.products.get_many([product.product_id, other.product_id])
+    await shop.filled()
     await write(shop, product)
     assert await shop.cached(f"product:{product.product_id}") is None
     assert await shop.cached(f"product:{other.product_id}") is not None
@@ -175,32 +179,35 @@ async def test_a_write_that_changes_what_a_product_shows_makes_redis_forget_it(
 async def test_selling_what_is_held_leaves_the_product_in_redis(shop: Shop, lamp: Product) -> None:
     await shop.inventory.reservations.reserve("r", items((lamp, 1)))
     await shop.inventory.products.get(lamp.product_id)
+    await shop.filled()
     await shop.inventory.reservations.commit("r")
-    assert (await shop.cached(f"product:{lamp.product_id}"))["stock"] == 9
+    assert (await shop.cached(f"product:{lamp.product_id}"))["value"]["stock"] == 9
 
 
 async def test_neither_stock_nor_price_of_a_reservation_comes_from_redis(
     shop: Shop, lamp: Product
 ) -> None:
     await shop.inventory.products.get(lamp.product_id)
+    await shop.filled()
     cheap = {"currency_code": "EUR", "minor_units": 5}
     await shop.change_behind("products", lamp.product_id, stock=1, price=cheap)
-    assert (await shop.inventory.products.get(lamp.product_id)).stock == 10
+    assert (await shop.inventory.products.get(lamp.product_id)).value.stock == 10
     with pytest.raises(InsufficientStock):
         await shop.inventory.reservations.reserve("two", items((lamp, 2)))
     reserved = await shop.inventory.reservations.reserve("one", items((lamp, 1)))
     assert reserved.lines[0].unit_price == Money("EUR", 5)
-    assert (await shop.inventory.products.get(lamp.product_id)).stock == 0
+    assert (await shop.inventory.products.get(lamp.product_id)).value.stock == 0
 
 
 @pytest.mark.parametrize("fields", [["email"], ["full_name"], ["role"], ["active"]], ids=str)
 async def test_an_update_of_a_profile_makes_redis_forget_it(shop: Shop, fields: list[str]) -> None:
     ada = await shop.people.registered(ADA)
     await shop.people.users.get(ada.user_id)
+    await shop.filled()
     draft = ProfileDraft("new@example.com", "New", Role.ADMIN, active=False)
     updated = await shop.people.users.update(ada.user_id, draft, fields)
     assert await shop.cached(f"user_profile:{ada.user_id}") is None
-    assert await shop.people.users.get(ada.user_id) == updated
+    assert (await shop.people.users.get(ada.user_id)).value == updated
 
 
 async def test_every_new_or_changed_order_makes_redis_forget_the_list(shop: Shop) -> None:
@@ -212,6 +219,7 @@ async def test_every_new_or_changed_order_makes_redis_forget_the_list(shop: Shop
     confirmed = checkout.confirmed(LINES, utc_now())
     for changed in (confirmed, confirmed.followed(), confirmed.followed().cancelled(utc_now())):
         await shelf.walk(5)
+        await shop.filled()
         assert await shelf.orders.save(changed)
         assert await shop.cached(key) is None
         assert await shelf.walk(5) == [[changed.order]]
@@ -220,6 +228,7 @@ async def test_every_new_or_changed_order_makes_redis_forget_the_list(shop: Shop
 async def test_a_list_of_someone_else_stays_in_redis(shop: Shop) -> None:
     other = replace(shop.shelf, user_id=new_id())
     await other.walk(5)
+    await shop.filled()
     await shop.shelf.ordered(1)
     assert await shop.cached(f"user_orders:{other.user_id}") is not None
 
@@ -234,10 +243,10 @@ async def test_the_newest_twenty_orders_stand_in_redis_and_the_rest_comes_from_m
         orders[DEFAULT_PAGE_SIZE:],
     ]
     cached = await shop.cached(f"user_orders:{shelf.user_id}")
-    assert [order["order_id"] for order in cached["orders"]] == [
+    assert [order["order_id"] for order in cached["value"]["items"]] == [
         order.order_id for order in orders[:DEFAULT_PAGE_SIZE]
     ]
-    assert cached["more"] is True
+    assert cached["value"]["next_page_token"]
     oldest = orders[-1]
     await shop.change_behind("orders", oldest.order_id, reject_reason="CHANGED")
     assert (await shelf.walk(DEFAULT_PAGE_SIZE))[1][-1].reject_reason == "CHANGED"
@@ -247,13 +256,14 @@ async def test_a_smaller_first_page_comes_from_the_same_value(shop: Shop) -> Non
     shelf = shop.shelf
     orders = (await shelf.ordered(5))[::-1]
     await shelf.orders.page_of_user(shelf.user_id, DEFAULT_PAGE_SIZE, "")
+    await shop.filled()
     await shop.change_behind("orders", orders[0].order_id, reject_reason="CHANGED")
     for size in (1, 3, 5, 6):
-        page = await shelf.orders.page_of_user(shelf.user_id, size, "")
+        page = (await shelf.orders.page_of_user(shelf.user_id, size, "")).value
         assert list(page.items) == orders[:size]
         assert bool(page.next_page_token) == (size < 5)
     larger = await shelf.orders.page_of_user(shelf.user_id, DEFAULT_PAGE_SIZE + 1, "")
-    assert larger.items[0].reject_reason == "CHANGED"
+    assert larger.value.items[0].reject_reason == "CHANGED"
 
 
 UNREADABLE = [
@@ -266,6 +276,7 @@ UNREADABLE = [
     b"[]",
     b"{}",
     b'{"product_id": "x"}',
+    b'{"key": "product:x", "cached_ms": 1, "value": null}',
 ]
 
 
@@ -280,8 +291,8 @@ async def test_a_value_that_cannot_be_read_is_replaced(shop: Shop, lamp: Product
     for raw in UNREADABLE:
         for key in keys:
             await shop.redis.set(key, raw)
-        assert await shop.inventory.products.get(lamp.product_id) == lamp
-        assert await shop.people.users.get(ada.user_id) == ada
+        assert (await shop.inventory.products.get(lamp.product_id)).value == lamp
+        assert (await shop.people.users.get(ada.user_id)).value == ada
         assert await shop.shelf.walk(5) == [[order]]
         for key in keys:
             assert isinstance(await shop.cached(key), dict)
@@ -291,9 +302,9 @@ async def test_a_value_that_cannot_be_read_is_replaced(shop: Shop, lamp: Product
 async def test_a_value_of_another_type_of_redis_is_no_obstacle(shop: Shop, lamp: Product) -> None:
     key = f"product:{lamp.product_id}"
     await shop.redis.lpush(key, "x")
-    assert await shop.inventory.products.get(lamp.product_id) == lamp
-    assert await shop.inventory.products.get_many([lamp.product_id]) == [lamp]
-    assert (await shop.cached(key))["name"] == lamp.name
+    assert (await shop.inventory.products.get(lamp.product_id)).value == lamp
+    assert await got(shop.inventory, lamp.product_id) == by_id(lamp)
+    assert (await shop.cached(key))["value"]["name"] == lamp.name
 
 
 async def test_a_value_without_a_field_that_is_needed_is_replaced(
@@ -302,12 +313,12 @@ async def test_a_value_without_a_field_that_is_needed_is_replaced(
     """As after an upgrade that added the field."""
     key = f"product:{lamp.product_id}"
     await shop.inventory.products.get(lamp.product_id)
-    fields = await shop.cached(key)
-    for missing in fields:
-        incomplete = {name: value for name, value in fields.items() if name != missing}
-        await shop.redis.set(key, orjson.dumps(incomplete))
-        assert await shop.inventory.products.get(lamp.product_id) == lamp
-        assert await shop.cached(key) == fields
+    cached = await shop.cached(key)
+    for missing in cached["value"]:
+        incomplete = {name: value for name, value in cached["value"].items() if name != missing}
+        await shop.redis.set(key, orjson.dumps({**cached, "value": incomplete}))
+        assert (await shop.inventory.products.get(lamp.product_id)).value == lamp
+        assert (await shop.cached(key))["value"] == cached["value"]
 
 
 async def test_a_value_under_the_key_of_another_is_not_served(shop: Shop, lamp: Product) -> None:
@@ -320,18 +331,16 @@ async def test_a_value_under_the_key_of_another_is_not_served(shop: Shop, lamp: 
     await shop.inventory.products.get(chair.product_id)
     await shop.people.users.get(bob.user_id)
     await theirs.walk(5)
+    await shop.filled()
     for key, other in (
         (f"product:{lamp.product_id}", f"product:{chair.product_id}"),
         (f"user_profile:{ada.user_id}", f"user_profile:{bob.user_id}"),
         (f"user_orders:{shop.shelf.user_id}", f"user_orders:{theirs.user_id}"),
     ):
         await shop.redis.copy(other, key, replace=True)
-    assert await shop.inventory.products.get_many([lamp.product_id, chair.product_id]) == [
-        lamp,
-        chair,
-    ]
-    assert await shop.inventory.products.get(lamp.product_id) == lamp
-    assert await shop.people.users.get(ada.user_id) == ada
+    assert await got(shop.inventory, lamp.product_id, chair.product_id) == by_id(lamp, chair)
+    assert (await shop.inventory.products.get(lamp.product_id)).value == lamp
+    assert (await shop.people.users.get(ada.user_id)).value == ada
     assert await shop.shelf.walk(5) == [mine]
 
 
@@ -339,7 +348,7 @@ async def test_a_hundred_readers_and_a_writer_at_once_end_with_the_new_value(
     shop: Shop, lamp: Product
 ) -> None:
     async def read() -> Product:
-        return await shop.inventory.products.get(lamp.product_id)
+        return (await shop.inventory.products.get(lamp.product_id)).value
 
     await asyncio.gather(*(read() for _ in range(100)))
     updated = await shop.inventory.products.update(

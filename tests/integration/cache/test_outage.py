@@ -10,12 +10,14 @@ from dataclasses import replace
 import pytest
 
 from services.common.auth.principal import Role
+from services.common.cache.breaker import BreakerState
 from services.common.clock import utc_now
 from services.inventory.model import Product
 from services.stack.stores import Store
 from services.user.model import ProfileDraft, User
 from tests.integration.cache.conftest import TIMEOUT_MS, Shop
-from tests.integration.inventory.conftest import LAMP, Counts, items
+from tests.integration.caches import until
+from tests.integration.inventory.conftest import LAMP, Counts, by_id, got, items
 from tests.integration.order.conftest import LINES, begun
 from tests.integration.user.conftest import ADA
 
@@ -52,9 +54,9 @@ async def kill(store: Store) -> None:
 async def confirm_reads_and_writes_go_on(shop: Shop, lamp: Product, ada: User) -> None:
     """Do everything that touches the cache once, and see that it was done."""
     products, users, shelf = shop.inventory.products, shop.people.users, shop.shelf
-    assert await products.get(lamp.product_id) == lamp
-    assert list(await products.get_many([lamp.product_id])) == [lamp]
-    assert await users.get(ada.user_id) == ada
+    assert (await products.get(lamp.product_id)).value == lamp
+    assert await got(shop.inventory, lamp.product_id) == by_id(lamp)
+    assert (await users.get(ada.user_id)).value == ada
     assert await shelf.walk(5) == [[]]
     await products.update(lamp.product_id, replace(LAMP, name="New"), ["name"], 0)
     await shop.inventory.reservations.reserve("a", items((lamp, 2)))
@@ -67,22 +69,22 @@ async def confirm_reads_and_writes_go_on(shop: Shop, lamp: Product, ada: User) -
     checkout = await shelf.orders.open(begun(shelf.user_id))
     confirmed = checkout.confirmed(LINES, utc_now())
     assert await shelf.orders.save(confirmed)
-    assert (await products.get(lamp.product_id)).name == "New"
+    assert (await products.get(lamp.product_id)).value.name == "New"
     assert await shop.inventory.counts(lamp) == Counts(7, 0, 3)
-    assert (await users.get(ada.user_id)).full_name == "New"
+    assert (await users.get(ada.user_id)).value.full_name == "New"
     assert await shelf.walk(5) == [[confirmed.order]]
 
 
 @pytest.fixture
 async def lamp(fragile_shop: Shop) -> Product:
     lamp = await fragile_shop.inventory.products.add(LAMP)
-    return await fragile_shop.inventory.products.get(lamp.product_id)
+    return (await fragile_shop.inventory.products.get(lamp.product_id)).value
 
 
 @pytest.fixture
 async def ada(fragile_shop: Shop) -> User:
     ada = await fragile_shop.people.registered(ADA)
-    return await fragile_shop.people.users.get(ada.user_id)
+    return (await fragile_shop.people.users.get(ada.user_id)).value
 
 
 async def test_with_redis_dead_everything_goes_on_at_once(
@@ -99,7 +101,7 @@ async def test_with_redis_hung_everything_goes_on_a_bounded_time_later(
     async with hung(own_store):
         for _ in range(2):
             with within(2 * TIMEOUT_MS / 1000 + SLACK_S):
-                assert await fragile_shop.inventory.products.get(lamp.product_id) == lamp
+                assert (await fragile_shop.inventory.products.get(lamp.product_id)).value == lamp
         with within(20 * TIMEOUT_MS / 1000 + 2):
             await confirm_reads_and_writes_go_on(fragile_shop, lamp, ada)
 
@@ -112,7 +114,7 @@ async def test_with_redis_hung_a_crowd_of_readers_waits_no_longer(
             found = await asyncio.gather(
                 *(fragile_shop.inventory.products.get(lamp.product_id) for _ in range(200))
             )
-    assert set(found) == {lamp}
+    assert {snapshot.value for snapshot in found} == {lamp}
 
 
 async def test_when_redis_answers_again_it_is_used_again(
@@ -120,12 +122,14 @@ async def test_when_redis_answers_again_it_is_used_again(
 ) -> None:
     async with hung(own_store):
         await fragile_shop.inventory.products.get(lamp.product_id)
+        await until(lambda: fragile_shop.products.breaker.state is BreakerState.OPEN)
+    await until(lambda: fragile_shop.products.breaker.closed)
     chair = await fragile_shop.inventory.stocked(1)
     await fragile_shop.inventory.products.get(chair.product_id)
     cached = await fragile_shop.cached(f"product:{chair.product_id}")
-    assert cached["name"] == chair.name
+    assert cached["value"]["name"] == chair.name
     await fragile_shop.change_behind("products", chair.product_id, name="behind")
-    assert await fragile_shop.inventory.products.get(chair.product_id) == chair
+    assert (await fragile_shop.inventory.products.get(chair.product_id)).value == chair
 
 
 async def test_a_reader_who_goes_away_leaves_no_answer_to_another(
@@ -140,5 +144,5 @@ async def test_a_reader_who_goes_away_leaves_no_answer_to_another(
         await asyncio.sleep(n / 400_000)
         gone.cancel()
         chair = chairs[n % len(chairs)]
-        assert await fragile_shop.inventory.products.get(chair.product_id) == chair
+        assert (await fragile_shop.inventory.products.get(chair.product_id)).value == chair
         await asyncio.gather(gone, return_exceptions=True)

@@ -66,12 +66,23 @@ async def inventory_on(
         return
     async with opened_cache(redis, PRODUCT, products.get_many) as cache:
         yield Inventory(
-            CachedProducts(products, cache), CachedReservations(reservations, cache), mongo
+            CachedProducts(products, cache.values),
+            CachedReservations(reservations, cache.values),
+            mongo,
         )
 
 
 def items(*wanted: tuple[Product, int]) -> list[ReservationItem]:
     return [ReservationItem(product.product_id, quantity) for product, quantity in wanted]
+
+
+async def got(inventory: Inventory, *product_ids: str) -> dict[str, Product]:
+    found = await inventory.products.get_many(product_ids)
+    return {product_id: snapshot.value for product_id, snapshot in found.items()}
+
+
+def by_id(*products: Product) -> dict[str, Product]:
+    return {product.product_id: product for product in products}
 
 
 @pytest.fixture(scope="package")

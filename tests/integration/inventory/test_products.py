@@ -20,7 +20,7 @@ from services.inventory.model import (
     SkuTaken,
 )
 from services.inventory.repository import prepare_schema
-from tests.integration.inventory.conftest import LAMP, Inventory, items
+from tests.integration.inventory.conftest import LAMP, Inventory, by_id, got, items
 
 EVERYTHING = ProductFilter()
 OTHER = replace(
@@ -45,15 +45,6 @@ async def walk(inventory: Inventory, wanted: ProductFilter, size: int) -> list[l
         token = page.next_page_token
         if not token:
             return pages
-
-
-async def got(inventory: Inventory, *product_ids: str) -> dict[str, Product]:
-    found = await inventory.products.get_many(product_ids)
-    return {product_id: snapshot.value for product_id, snapshot in found.items()}
-
-
-def by_id(*products: Product) -> dict[str, Product]:
-    return {product.product_id: product for product in products}
 
 
 async def add_named(inventory: Inventory, names: Sequence[str], category: str = "lamps") -> None:

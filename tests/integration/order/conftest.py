@@ -65,7 +65,7 @@ async def shelf_on(
         yield Shelf(orders, mongo, user_id)
         return
     async with opened_cache(redis, NEWEST_ORDERS, orders.newest_of_users) as cache:
-        yield Shelf(CachedOrders(orders, cache), mongo, user_id)
+        yield Shelf(CachedOrders(orders, cache.values), mongo, user_id)
 
 
 @pytest.fixture(scope="package")

@@ -47,7 +47,7 @@ async def people_on(mongo: Mongo, redis: RedisServers, wiring: Wiring) -> AsyncI
         yield People(users, mongo)
         return
     async with opened_cache(redis, USER_PROFILE, users.get_many) as cache:
-        yield People(CachedUsers(users, cache), mongo)
+        yield People(CachedUsers(users, cache.values), mongo)
 
 
 @pytest.fixture(scope="package")

@@ -1,8 +1,10 @@
 """A cache whose Redis fails: what readers and writers wait for, and what is left behind."""
 
 import asyncio
+import itertools
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import cast
 
 import pytest
 from redis.exceptions import OutOfMemoryError
@@ -15,6 +17,8 @@ from services.common.cache.lookup import Lookup
 from services.common.cache.near import Near, NearOptions
 from services.common.cache.read_through import ReadThroughCache
 from services.common.cache.shared import Fill, Lease
+from services.common.cache.upkeep import Upkeep
+from services.common.redis import RedisServers
 from services.common.snapshot import Snapshot
 
 TIMEOUT_S = 0.2
@@ -158,3 +162,27 @@ async def test_an_invalidation_that_is_taken_at_the_second_try_is_not_owed() -> 
     await parts.cache.invalidate(["a"])
     assert parts.breaker.state is BreakerState.CLOSED
     assert not parts.invalidations.owes(["a"])
+
+
+class OneServerGone:
+    """Servers of which one does not say who it is."""
+
+    async def identity(self) -> frozenset[str]:
+        """Fail."""
+        raise ConnectionError("one is gone")
+
+
+async def test_probes_that_fail_open_the_breaker_though_reads_go_on_succeeding() -> None:
+    parts = a_cache(BrokenValues())
+    servers = cast("RedisServers", OneServerGone())
+    upkeep = Upkeep(servers, parts.values, parts.breaker, parts.invalidations, TIMEOUT_S, list)
+    work = asyncio.create_task(upkeep.run())
+    async with asyncio.timeout(30):
+        for number in itertools.count():
+            if not parts.breaker.closed:
+                break
+            await parts.cache.get_many([f"{number}"])
+            await asyncio.sleep(0.01)
+    work.cancel()
+    await asyncio.gather(work, return_exceptions=True)
+    await parts.cache.drain()

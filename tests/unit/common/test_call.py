@@ -7,6 +7,7 @@ import pytest
 from services.common.auth.principal import ANONYMOUS
 from services.common.call import Call, current_call, enter_call, own_call, remaining_s
 from services.common.errors import DeadlineExceeded
+from services.common.freshness import Freshness, Source
 
 
 async def remaining_within(deadline_in_s: float | None, at_most_s: float) -> float:
@@ -107,3 +108,27 @@ async def test_what_came_with_another_carrier_is_another_call() -> None:
     (own,) = await in_a_task(CountingCarrier(("x-request-id", "mine")), entered=inherited)
     assert own is not inherited
     assert own.request_id == "mine"
+
+
+@pytest.mark.parametrize(
+    ("answers", "source", "age_ms"),
+    [
+        ([], None, 0),
+        ([(Source.NEAR, 12)], Source.NEAR, 12),
+        ([(Source.REDIS, 5), (Source.NEAR, 7)], Source.REDIS, 7),
+        ([(Source.NEAR, 7), (Source.REDIS, 5)], Source.REDIS, 7),
+        ([(Source.NEAR, 7), (Source.MONGO, 0), (Source.REDIS, 9)], Source.MONGO, 9),
+        ([(Source.BYPASS, 0), (Source.MONGO, 0)], Source.BYPASS, 0),
+    ],
+)
+def test_of_several_answers_the_farthest_and_the_oldest_count(
+    answers: list[tuple[Source, int]], source: Source | None, age_ms: int
+) -> None:
+    call = Call("r")
+    for answer in answers:
+        call.answered_from(*answer)
+    assert (call.source, call.age_ms) == (source, age_ms)
+
+
+def test_anything_may_answer_a_call_that_says_nothing_else() -> None:
+    assert Call("r").freshness is Freshness.NEAR

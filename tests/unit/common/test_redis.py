@@ -24,6 +24,10 @@ class Broken:
     def connection_pool(self) -> "Broken":
         return self
 
+    def keyslot(self, key: str) -> int:
+        """Return the slot of a key, for which no server is needed."""
+        return len(key)
+
     def __getattr__(self, name: str) -> Callable[..., Awaitable[None]]:
         async def fail(*_: object, **__: object) -> None:
             await asyncio.sleep(0)

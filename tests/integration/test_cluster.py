@@ -1,0 +1,268 @@
+"""The cache on a cluster of Redis servers, as two processes see it."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis.asyncio.cluster import ClusterNode as ClientNode
+
+from services.common.cache.breaker import BreakerState
+from services.common.cache.hold import prepare_backstop
+from services.common.cache.lookup import Lookup
+from services.common.cache.near import NearOptions
+from services.common.cache.shared import RedisValues
+from services.common.cache.watched import Changes
+from services.common.cache.wiring import CacheMode, CacheOptions, OpenCache, open_cache
+from services.common.call import Call, enter_call
+from services.common.freshness import Freshness, Source
+from services.common.ids import new_id
+from services.common.mongo import Mongo, MongoDriver, MongoOptions, open_mongo
+from services.common.redis import RedisOptions, RedisServers, open_redis
+from services.common.snapshot import Snapshot
+from tests.integration.conftest import new_database
+from tests.redis_cluster import ClusterNode, RunningCluster, running_cluster
+
+PATIENT_MS = 10_000
+TIMEOUT_MS = 1_000
+WITHIN_S = 60.0
+MANY = [f"{number}" for number in range(100)]
+NAME: Lookup[str] = Lookup(prefix="name", encode=str, decode=str)
+
+
+@dataclass
+class Process:
+    """A process with a cache of names, whose store of record is shared by all."""
+
+    truth: dict[str, str]
+    opened: OpenCache[str]
+    loaded: list[str]
+
+    async def read(
+        self, *value_ids: str, freshness: Freshness = Freshness.SHARED
+    ) -> tuple[dict[str, str], Source | None]:
+        """Return the names, and what answered."""
+        call = Call("test")
+        call.freshness = freshness
+
+        async def served() -> dict[str, str]:
+            enter_call(call)
+            found = await self.opened.values.get_many(value_ids)
+            return {value_id: snapshot.value for value_id, snapshot in found.items()}
+
+        return await asyncio.create_task(served()), call.source
+
+    async def write(self, value_id: str, name: str) -> None:
+        """Change a name."""
+        async with self.opened.values.forgetting([value_id]):
+            self.truth[value_id] = name
+
+    async def answers_from(
+        self, source: Source, *value_ids: str, freshness: Freshness = Freshness.SHARED
+    ) -> None:
+        """Read the true names until they come from this source."""
+
+        async def do() -> bool:
+            names, answered = await self.read(*value_ids, freshness=freshness)
+            assert names == {value_id: self.truth[value_id] for value_id in value_ids}
+            return answered is source
+
+        await until(do)
+
+    @property
+    def states(self) -> set[str]:
+        """The states that the breaker is in."""
+        return {
+            sample.labels["state"]
+            for family in self.opened.metrics.collect()
+            for sample in family.samples
+            if sample.name == "shop_cache_breaker_state" and sample.value
+        }
+
+
+async def until(holds: Callable[[], Awaitable[bool]]) -> None:
+    async with asyncio.timeout(WITHIN_S):
+        while not await holds():  # noqa: ASYNC110 (other tasks and processes)
+            await asyncio.sleep(0.02)
+
+
+@asynccontextmanager
+async def process(
+    truth: dict[str, str], mongo: Mongo, url: str, timeout_ms: int = PATIENT_MS
+) -> AsyncIterator[Process]:
+    loaded: list[str] = []
+
+    async def load(value_ids: Collection[str]) -> dict[str, Snapshot[str]]:
+        loaded.extend(value_ids)
+        return {value_id: Snapshot(truth[value_id]) for value_id in value_ids if value_id in truth}
+
+    options = CacheOptions(
+        CacheMode.NEAR,
+        NearOptions(entries=1_000, bytes=1_000_000, lease_s=10.0),
+        RedisOptions(url, timeout_ms, cluster=True),
+    )
+    async with open_cache(NAME, load, mongo, Changes("names"), options) as opened:
+        assert opened is not None
+        yield Process(truth, opened, loaded)
+
+
+@pytest.fixture(scope="module")
+async def database(mongo_uri: str) -> AsyncIterator[Mongo]:
+    options = MongoOptions(mongo_uri, MongoDriver.MOTOR, PATIENT_MS)
+    async with open_mongo(options, new_database()) as opened:
+        await prepare_backstop(opened)
+        yield opened
+
+
+@pytest.fixture(scope="module")
+async def cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RunningCluster]:
+    async with running_cluster(tmp_path_factory.mktemp("cluster")) as running:
+        yield running
+
+
+@pytest.fixture
+def truth() -> dict[str, str]:
+    """A hundred names, whose ids no other test has."""
+    test = new_id()
+    return {f"{test}-{number}": f"name {number}" for number in range(100)}
+
+
+@pytest.fixture
+async def processes(
+    truth: dict[str, str], database: Mongo, cluster: RunningCluster
+) -> AsyncIterator[tuple[Process, Process]]:
+    async with (
+        process(truth, database, cluster.url) as one,
+        process(truth, database, cluster.url) as two,
+    ):
+        yield one, two
+
+
+@pytest.fixture
+async def servers(cluster: RunningCluster) -> AsyncIterator[RedisServers]:
+    async with open_redis(RedisOptions(cluster.url, PATIENT_MS, cluster=True)) as opened:
+        yield opened
+
+
+async def keys_of(node: ClusterNode, value_ids: Collection[str]) -> set[str]:
+    wanted = {NAME.key(value_id) for value_id in value_ids}
+    return wanted & set(await node.command("KEYS", "name:*"))
+
+
+async def test_a_hundred_values_of_all_servers_are_loaded_once_and_then_read_together(
+    processes: tuple[Process, Process], truth: dict[str, str], cluster: RunningCluster
+) -> None:
+    one, two = processes
+    names, source = await one.read(*truth)
+    assert (names, source) == (truth, Source.MONGO)
+    for reader in processes:
+        await reader.answers_from(Source.REDIS, *truth)
+    assert Counter(one.loaded + two.loaded) == Counter(list(truth))
+    shares = [await keys_of(node, truth) for node in cluster.nodes]
+    assert all(shares)
+    assert sum(len(share) for share in shares) == len(truth)
+
+
+async def test_a_batch_takes_one_round_trip_to_each_server(
+    servers: RedisServers, truth: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: Counter[str] = Counter()
+    execute_pipeline = ClientNode.execute_pipeline
+
+    async def counting(node: ClientNode, commands: list[Any]) -> bool:
+        asked[node.name] += 1
+        return await execute_pipeline(node, commands)
+
+    monkeypatch.setattr(ClientNode, "execute_pipeline", counting)
+    answers = await RedisValues(servers, NAME).look(list(truth), "token")
+    assert answers.keys() == truth.keys()
+    assert list(asked.values()) == [1, 1, 1]
+
+
+async def test_a_lease_stands_in_the_slot_of_its_value(cluster: RunningCluster) -> None:
+    node = cluster.nodes[0]
+    for value_id in MANY:
+        keys = (NAME.key(value_id), NAME.lease_key(value_id))
+        slot, lease_slot = [await node.command("CLUSTER", "KEYSLOT", key) for key in keys]
+        assert slot == lease_slot
+
+
+async def test_what_one_process_writes_leaves_the_memory_of_the_other(
+    processes: tuple[Process, Process], truth: dict[str, str]
+) -> None:
+    one, two = processes
+    await two.answers_from(Source.NEAR, *truth, freshness=Freshness.NEAR)
+    for value_id in truth:
+        await one.write(value_id, f"new {value_id}")
+
+    async def told() -> bool:
+        return (await two.read(*truth, freshness=Freshness.NEAR))[0] == truth
+
+    await until(told)
+    assert (await two.read(*truth))[0] == truth
+
+
+async def test_what_cannot_be_read_is_loaded_again(
+    processes: tuple[Process, Process], truth: dict[str, str], cluster: RunningCluster
+) -> None:
+    one, _ = processes
+    await one.answers_from(Source.REDIS, *truth)
+    for node in cluster.nodes:
+        for key in await keys_of(node, truth):
+            await node.command("SET", key, "no JSON")
+    await one.answers_from(Source.REDIS, *truth)
+
+
+async def test_all_values_can_be_forgotten_at_once(
+    servers: RedisServers,
+    processes: tuple[Process, Process],
+    truth: dict[str, str],
+    cluster: RunningCluster,
+) -> None:
+    one, _ = processes
+    await one.answers_from(Source.REDIS, *truth)
+    await RedisValues(servers, NAME).forget_all()
+    assert [await keys_of(node, truth) for node in cluster.nodes] == [set(), set(), set()]
+
+
+async def test_a_slot_that_moves_is_followed(
+    processes: tuple[Process, Process], truth: dict[str, str], cluster: RunningCluster
+) -> None:
+    for reader in processes:
+        await reader.answers_from(Source.REDIS, *truth)
+    source, target, _ = cluster.nodes
+    for key in await keys_of(source, truth):
+        await cluster.move_slot(await source.command("CLUSTER", "KEYSLOT", key), source, target)
+    for reader in processes:
+        await reader.answers_from(Source.REDIS, *truth)
+    assert await keys_of(source, truth) == set()
+    one, two = processes
+    value_id = next(iter(truth))
+    await one.write(value_id, "moved")
+    assert (await two.read(value_id))[0] == {value_id: "moved"}
+
+
+async def test_while_a_server_is_gone_reads_come_from_mongodb_until_others_have_its_slots(
+    truth: dict[str, str], database: Mongo, tmp_path: Path
+) -> None:
+    async with AsyncExitStack() as stack:
+        cluster = await stack.enter_async_context(running_cluster(tmp_path))
+        reader = await stack.enter_async_context(process(truth, database, cluster.url, TIMEOUT_MS))
+        await reader.answers_from(Source.REDIS, *truth)
+        await cluster.lose_first()
+
+        async def given_up() -> bool:
+            assert (await reader.read(*truth))[0] == truth
+            return reader.states == {BreakerState.OPEN.value}
+
+        await until(given_up)
+        await reader.write(next(iter(truth)), "written meanwhile")
+        assert await reader.read(*truth) == (truth, Source.MONGO)
+
+        await cluster.do_without_first()
+        await reader.answers_from(Source.REDIS, *truth)
+        await reader.answers_from(Source.NEAR, *truth, freshness=Freshness.NEAR)
