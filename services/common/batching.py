@@ -20,9 +20,10 @@ Run = Callable[[Collection[Key]], Awaitable[Mapping[Key, Answer]]]
 class Batch(Generic[Key, Answer]):
     """Keys that go out in one round trip, and who waits for the answers."""
 
-    __slots__ = ("_answers", "_ended", "_error", "_waiting", "keys")
+    __slots__ = ("_answers", "_ended", "_error", "_loop", "_waiting", "keys")
 
-    def __init__(self) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
         self.keys: dict[Key, None] = {}  # in the order asked for, each once
         self._waiting: list[asyncio.Future[None]] = []
         self._answers: Mapping[Key, Answer] = {}
@@ -35,7 +36,7 @@ class Batch(Generic[Key, Answer]):
         Whoever gives up waiting leaves the round trip, and all others, alone.
         """
         if not self._ended:
-            turn = asyncio.get_running_loop().create_future()
+            turn = self._loop.create_future()
             self._waiting.append(turn)
             await turn
         if self._error is not None:
@@ -87,7 +88,7 @@ class Batcher(Generic[Key, Answer]):
         """Add keys to the next round trip with room and return it. The keys stay together."""
         batch = self._waiting[-1] if self._waiting else None
         if batch is None or len(batch.keys) + len(keys) > self._at_most:
-            batch = Batch()
+            batch = Batch(asyncio.get_running_loop())
             self._waiting.append(batch)
         for key in keys:
             batch.keys[key] = None

@@ -5,6 +5,9 @@ them happens at once; the answer then waits at a gate. So do messages, and the e
 open one of them, or to let an accident happen, is a choice; between choices everything runs until
 it waits. This is the real ``ReadThroughCache`` with the real near cache, link, invalidations and
 batching; only ``SharedValues`` and the store are made up.
+
+Two runs are in one state if all that waits, and all that is stored, is the same. How long somebody
+has waited does not count.
 """
 
 import asyncio
@@ -23,11 +26,9 @@ from structlog.testing import capture_logs
 from services.common import batching
 from services.common.cache import lookup, near, read_through
 from services.common.cache.breaker import Breaker
-from services.common.cache.envelope import unseal
 from services.common.cache.figures import CacheFigures
 from services.common.cache.invalidation import Invalidations
 from services.common.cache.link import InvalidationLink
-from services.common.cache.lookup import Lookup
 from services.common.cache.near import Near, NearOptions
 from services.common.cache.read_through import ReadThroughCache
 from services.common.cache.shared import LEASE_S, Fill, Lease
@@ -36,6 +37,7 @@ from services.common.freshness import Freshness, Source
 from services.common.redis import RedisServers
 from services.common.snapshot import Snapshot
 from tests.proof.loop import StillLoop
+from tests.proof.memory import ALL_GUARDS, ID, VERSIONS, Guards, MemoryRedis, version_in
 from tests.proof.protocol import (
     NONE,
     OLD_IN_REDIS,
@@ -47,8 +49,6 @@ from tests.proof.protocol import (
 )
 from tests.proof.runs import Played, play_all
 
-ID: Final = "1"
-VERSIONS: Final[Lookup[int]] = Lookup("thing", encode=lambda version: version, decode=int)
 NEVER_S: Final = 1e9
 PAUSE_S: Final = 0.03  # longer than any pause before a reader asks again
 
@@ -69,21 +69,12 @@ class Actor(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Guards:
-    """What the scripts in Redis see to; the fake does the same, or not."""
-
-    fill_needs_lease: bool = True
-    value_deleted: bool = True
-    lease_deleted: bool = True
-
-
-@dataclass(frozen=True)
 class Scene:
     """Who acts, what may go wrong, and what is in place."""
 
     actors: Sequence[Actor]
     accidents: Accidents = NONE
-    guards: Guards = Guards()
+    guards: Guards = ALL_GUARDS
     backstop: bool = True
     near: bool = True
 
@@ -99,49 +90,6 @@ class Gate:
     name: str
     about: tuple[object, ...]
     opened: asyncio.Future[None]
-
-
-class MemoryRedis:
-    """One value and one lease, and what the scripts do to them."""
-
-    def __init__(self, guards: Guards, clock: Callable[[], float]) -> None:
-        self._guards = guards
-        self._clock = clock
-        self._lease_until = 0.0
-        self.value: bytes | None = None
-        self.lease = ""
-
-    def look(self, token: str) -> bytes | Lease:
-        if self.value is not None:
-            return self.value
-        if self.held():
-            return Lease.TAKEN
-        self.lease = token
-        self._lease_until = self._clock() + LEASE_S
-        return Lease.GRANTED
-
-    def fill(self, fill: Fill) -> bool:
-        if self.held() != fill.token and self._guards.fill_needs_lease:
-            return False
-        self.lease = ""
-        if fill.raw:
-            self.value = fill.raw
-        return bool(fill.raw)
-
-    def forget(self) -> None:
-        if self._guards.value_deleted:
-            self.value = None
-        if self._guards.lease_deleted:
-            self.lease = ""
-
-    def held(self) -> str:
-        """Return the token of the lease, empty if there is none any more."""
-        return self.lease if self._clock() < self._lease_until else ""
-
-
-def version_in(raw: bytes | None) -> int:
-    """Return the version in a value, 0 for a remembered "not found", -1 for nothing."""
-    return unseal(VERSIONS.key(ID), raw)[1] or 0 if raw else -1
 
 
 class Process:

@@ -10,8 +10,9 @@ from services.common.cache.invalidation import Invalidations
 from services.common.cache.link import InvalidationLink
 from services.common.cache.near import Near
 from services.common.cache.read_through import ReadThroughCache
+from tests.proof.memory import Guards
 from tests.proof.protocol import NONE, OLD_IN_REDIS, OLD_NEAR, STALE, STALE_TO_ITSELF, UNLEASED
-from tests.proof.rehearsal import Actor, Guards, Scene, rehearse
+from tests.proof.rehearsal import Actor, Scene, rehearse
 
 A, B = 0, 1
 READER_AND_WRITER = [Actor.reader(A), Actor.writer(B)]

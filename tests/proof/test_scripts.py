@@ -14,7 +14,7 @@ from services.common.cache.lookup import Lookup
 from services.common.cache.shared import Fill, RedisValues
 from services.common.ids import new_id
 from services.common.redis import OneRedis, RedisOptions, client_of
-from tests.proof.rehearsal import Guards, MemoryRedis
+from tests.proof.memory import ALL_GUARDS, MemoryRedis
 
 KINDS: Final[Lookup[int]] = Lookup("scripted", encode=lambda version: version, decode=int)
 VALUES: Final = (None, b"old")
@@ -70,7 +70,7 @@ class Both:
     def _supposedly(
         self, expect: Callable[[MemoryRedis], object], value: bytes | None, lease: str
     ) -> object:
-        fake = MemoryRedis(Guards(), clock=lambda: 0.0)
+        fake = MemoryRedis(ALL_GUARDS, clock=lambda: 0.0)
         if lease:
             fake.look(lease)
         fake.value = value
