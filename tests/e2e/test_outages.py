@@ -20,6 +20,7 @@ from services.stack.ports import claimed_ports
 from services.stack.processes import running
 from services.stack.services import ServicePorts
 from tests.e2e.support.contracts import SERVICES
+from tests.e2e.support.in_redis import in_redis
 from tests.e2e.support.ledger import Stock, eventually
 from tests.e2e.support.people import UNKNOWN_ID, Caller, unique
 from tests.e2e.support.proxy import Proxy
@@ -192,8 +193,9 @@ async def test_a_cached_value_that_is_garbage_or_of_somebody_else_is_not_shown(
     other = await shop.nobody.product(await (await shop.admin()).add_product())
     true = await shop.nobody.product(product_id)
     async with Redis.from_url(redis_url) as redis:
-        foreign = await redis.get(f"product:{other.product_id}")
-        assert foreign
+        foreign, _ = await in_redis(
+            redis, f"product:{other.product_id}", lambda: shop.nobody.product(other.product_id)
+        )
         for value in (b"", b"garbage", b"[]", b"null", b"{}", b'{"product_id":1}', foreign):
             await redis.set(f"product:{product_id}", value, ex=300)
             assert await shop.nobody.product(product_id) == true

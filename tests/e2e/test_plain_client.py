@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 
 from services.stack.settings import PROJECT
 from tests.e2e.support import plain_client
+from tests.e2e.support.in_redis import in_redis
 from tests.e2e.support.people import unique
 from tests.e2e.support.running_shop import RunningShop
 
@@ -55,11 +56,17 @@ async def test_a_plain_client_buys_and_the_three_keys_are_in_redis(
     assert seen["listed"] == [seen["order_id"]]
 
     user_id = seen["user_id"]
+    admin = await shop.admin()
     async with Redis.from_url(redis_url) as redis:
         cached = {}
-        for key in (f"user_profile:{user_id}", f"product:{product_id}", f"user_orders:{user_id}"):
-            assert 0 < await redis.ttl(key) <= TTL_S
-            envelope = json.loads(await redis.get(key) or "{}")
+        for key, read in (
+            (f"user_profile:{user_id}", lambda: admin.profile(user_id)),
+            (f"product:{product_id}", lambda: admin.product(product_id)),
+            (f"user_orders:{user_id}", lambda: admin.orders_of(user_id)),
+        ):
+            raw, ttl_s = await in_redis(redis, key, read)
+            assert 0 < ttl_s <= TTL_S
+            envelope = json.loads(raw)
             assert envelope["key"] == key
             cached[key.partition(":")[0]] = envelope["value"]
 
