@@ -188,8 +188,8 @@ def _numbers(text: str) -> list[int]:
 
 def _main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.cache")
-    parser.add_argument("--rounds", type=int, default=11)
-    parser.add_argument("--calls", type=int, default=6_000, help="per arm and round")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--calls", type=int, default=20_000, help="per arm and round")
     parser.add_argument("--products", type=int, default=1_000)
     parser.add_argument("--users", type=int, default=300)
     parser.add_argument("--callers", type=int, default=AT_ONCE, help="at a time, a multiple of 4")

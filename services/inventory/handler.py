@@ -13,6 +13,8 @@ from services.common.rpc.messages import (
     money_message,
     prepared,
     timestamp,
+    write_moment,
+    write_money,
 )
 from services.common.rpc.methods import Context
 from services.inventory.model import (
@@ -38,7 +40,9 @@ class InventoryHandler(pb_grpc.InventoryServiceServicer):
     ) -> pb.CreateProductResponse:
         """Add a product."""
         product = await self.usecases.create_product(_draft(request.product))
-        return pb.CreateProductResponse(product=_product(product))
+        response = pb.CreateProductResponse()
+        _write_product(response.product, product)
+        return response
 
     async def GetProduct(
         self, request: pb.GetProductRequest, context: Context
@@ -65,10 +69,10 @@ class InventoryHandler(pb_grpc.InventoryServiceServicer):
         page = await self.usecases.list_products(
             ProductFilter(request.category, request.query), request.page_size, request.page_token
         )
-        return pb.ListProductsResponse(
-            products=[_product(product) for product in page.items],
-            next_page_token=page.next_page_token,
-        )
+        response = pb.ListProductsResponse(next_page_token=page.next_page_token)
+        for product in page.items:
+            _write_product(response.products.add(), product)
+        return response
 
     async def UpdateProduct(
         self, request: pb.UpdateProductRequest, context: Context
@@ -80,7 +84,9 @@ class InventoryHandler(pb_grpc.InventoryServiceServicer):
             masked_fields(request.product, request.update_mask, PRODUCT_FIELDS),
             request.product.version,
         )
-        return pb.UpdateProductResponse(product=_product(product))
+        response = pb.UpdateProductResponse()
+        _write_product(response.product, product)
+        return response
 
     async def DeleteProduct(
         self, request: pb.DeleteProductRequest, context: Context
@@ -139,23 +145,24 @@ def _draft(message: pb.Product) -> ProductDraft:
 
 
 def _one_product(product: Product) -> pb.GetProductResponse:
-    return pb.GetProductResponse(product=_product(product))
+    response = pb.GetProductResponse()
+    _write_product(response.product, product)
+    return response
 
 
-def _product(product: Product) -> pb.Product:
-    return pb.Product(
-        product_id=product.product_id,
-        sku=product.sku,
-        name=product.name,
-        description=product.description,
-        category=product.category,
-        price=money_message(product.price),
-        stock=product.stock,
-        tags=product.tags,
-        version=product.version,
-        create_time=timestamp(product.create_time),
-        update_time=timestamp(product.update_time),
-    )
+def _write_product(message: pb.Product, product: Product) -> None:
+    # Filled in place: a message that is given to another one is copied.
+    message.product_id = product.product_id
+    message.sku = product.sku
+    message.name = product.name
+    message.description = product.description
+    message.category = product.category
+    write_money(message.price, product.price)
+    message.stock = product.stock
+    message.tags.extend(product.tags)
+    message.version = product.version
+    write_moment(message.create_time, product.create_time)
+    write_moment(message.update_time, product.update_time)
 
 
 def _line(line: ReservedLine) -> pb.ReservedLine:

@@ -8,7 +8,7 @@ from shop.order.v1 import order_pb2_grpc as pb_grpc
 
 from services.common.call import current_call
 from services.common.paging import Page
-from services.common.rpc.messages import money_message, prepared, timestamp
+from services.common.rpc.messages import prepared, write_moment, write_money
 from services.common.rpc.methods import Context
 from services.order.model import Order, OrderItem, OrderLine, OrderStatus
 from services.order.usecases import OrderUseCases
@@ -72,31 +72,38 @@ class OrderHandler(pb_grpc.OrderServiceServicer):
 
 
 def _page(page: Page[Order]) -> pb.ListUserOrdersResponse:
-    return pb.ListUserOrdersResponse(
-        orders=[_order(order) for order in page.items], next_page_token=page.next_page_token
-    )
+    response = pb.ListUserOrdersResponse(next_page_token=page.next_page_token)
+    for order in page.items:
+        _write_order(response.orders.add(), order)
+    return response
 
 
 def _order(order: Order) -> pb.Order:
-    return pb.Order(
-        order_id=order.order_id,
-        user_id=order.user_id,
-        status=_STATUS_MESSAGE[order.status],
-        lines=[_line(line) for line in order.lines],
-        total=None if order.total is None else money_message(order.total),
-        reject_reason=order.reject_reason,
-        reject_message=order.reject_message,
-        create_time=timestamp(order.create_time),
-        update_time=timestamp(order.update_time),
-    )
+    message = pb.Order()
+    _write_order(message, order)
+    return message
 
 
-def _line(line: OrderLine) -> pb.OrderLine:
-    unit_price, line_total = line.unit_price, line.line_total
-    return pb.OrderLine(
-        product_id=line.product_id,
-        name=line.name,
-        quantity=line.quantity,
-        unit_price=None if unit_price is None else money_message(unit_price),
-        line_total=None if line_total is None else money_message(line_total),
-    )
+def _write_order(message: pb.Order, order: Order) -> None:
+    # Filled in place: a message that is given to another one is copied.
+    message.order_id = order.order_id
+    message.user_id = order.user_id
+    message.status = _STATUS_MESSAGE[order.status]
+    for line in order.lines:
+        _write_line(message.lines.add(), line)
+    if order.total is not None:
+        write_money(message.total, order.total)
+    message.reject_reason = order.reject_reason
+    message.reject_message = order.reject_message
+    write_moment(message.create_time, order.create_time)
+    write_moment(message.update_time, order.update_time)
+
+
+def _write_line(message: pb.OrderLine, line: OrderLine) -> None:
+    message.product_id = line.product_id
+    message.name = line.name
+    message.quantity = line.quantity
+    if line.unit_price is not None:
+        write_money(message.unit_price, line.unit_price)
+    if line.line_total is not None:
+        write_money(message.line_total, line.line_total)

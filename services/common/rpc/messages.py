@@ -50,9 +50,16 @@ def _serializing(build: Callable[[Value], Message]) -> Callable[[Value], bytes]:
 
 def timestamp(moment: datetime) -> Timestamp:
     """Return a moment as a message."""
-    # FromDatetime() takes four times as long.
-    since = moment - _EPOCH
-    return Timestamp(seconds=since.days * 86_400 + since.seconds, nanos=since.microseconds * 1_000)
+    message = Timestamp()
+    write_moment(message, moment)
+    return message
+
+
+def write_moment(message: Timestamp, moment: datetime) -> None:
+    """Make the message say this moment."""
+    since = moment - _EPOCH  # FromDatetime() takes four times as long
+    message.seconds = since.days * 86_400 + since.seconds
+    message.nanos = since.microseconds * 1_000
 
 
 def moment(message: Timestamp, field: str = "time") -> datetime:
@@ -68,7 +75,15 @@ def moment(message: Timestamp, field: str = "time") -> datetime:
 
 def money_message(money: Money) -> money_pb2.Money:
     """Return an amount as a message."""
-    return money_pb2.Money(currency_code=money.currency_code, minor_units=money.minor_units)
+    message = money_pb2.Money()
+    write_money(message, money)
+    return message
+
+
+def write_money(message: money_pb2.Money, money: Money) -> None:
+    """Make the message say this amount."""
+    message.currency_code = money.currency_code
+    message.minor_units = money.minor_units
 
 
 def money(message: money_pb2.Money) -> Money:
