@@ -17,8 +17,8 @@ run: $(VENV)/.run-stamp ## run the whole shop here: stores, services and demonst
 
 test: $(VENV)/.dev-stamp ## run all tests on stores of their own (ARGS="..." for a part, see README)
 ifeq ($(ARGS),)
-	@$(BIN)/python -m pytest -q -n auto --dist loadfile --ignore tests/load
-	@$(BIN)/python -m pytest -q -n 2 --dist loadfile tests/load
+	@$(BIN)/python -m pytest -q --tb native -n auto --dist loadfile --ignore tests/load
+	@$(BIN)/python -m pytest -q --tb native -n 2 --dist loadfile tests/load
 else
 	@$(BIN)/python -m pytest $(ARGS)
 endif
