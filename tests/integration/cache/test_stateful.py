@@ -322,6 +322,7 @@ def world(mongo_uri: str, redis_url: str) -> Iterator[World]:
         yield World(loop, (first, second), redis)
     finally:
         loop.run_until_complete(stack.aclose())
+        loop.run_until_complete(asyncio.sleep(0.1))  # connections close in the turns after it
         loop.close()
 
 
