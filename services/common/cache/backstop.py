@@ -11,19 +11,19 @@ from collections.abc import (
     AsyncIterator,
     Awaitable,
     Callable,
-    Coroutine,
     Iterator,
     Mapping,
     Sequence,
 )
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import structlog
 from bson import Timestamp
 from pymongo.errors import PyMongoError
 
+from services.common.background import until_one_ends
 from services.common.cache.hold import Hold
 from services.common.cache.watched import Watched, stages_for
 from services.common.changes import ChangesRefused, HistoryLost, Position
@@ -139,7 +139,7 @@ class Backstop:
         progress = _Progress(position)
         self.figures.holding = True
         try:
-            await _until_one_ends(self._keep(progress), self._follow(progress))
+            await until_one_ends([self._keep(progress), self._follow(progress)])
         finally:
             self.figures.holding = False
             self._reached = progress.position
@@ -258,16 +258,3 @@ class _Trouble:
 def _pauses() -> Iterator[float]:
     for attempt in itertools.count():
         yield min(_FIRST_PAUSE_S * 2 ** min(attempt, 10), _MAX_PAUSE_S)
-
-
-async def _until_one_ends(*works: Coroutine[Any, Any, None]) -> None:
-    """Run the works beside each other until one ends or fails, and raise what it raised."""
-    tasks = [asyncio.create_task(work) for work in works]
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-    for task in done:
-        task.result()

@@ -6,7 +6,7 @@ question went out is as good as that moment, and may be served for one lease fro
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from time import monotonic, time
 from typing import Any, Final, Generic
@@ -14,6 +14,7 @@ from typing import Any, Final, Generic
 import structlog
 from redis.asyncio import Connection
 
+from services.common.background import until_one_ends
 from services.common.cache.breaker import Breaker
 from services.common.cache.figures import CacheFigures
 from services.common.cache.near import Near
@@ -88,7 +89,7 @@ class InvalidationLink(Generic[Value]):
                     self._hear(connection, partial(self._prove, proven, number)),
                 )
             ]
-            await _first_end([*works, self._redis.rearranged()])
+            await until_one_ends([*works, self._redis.rearranged()])
         finally:
             for connection in connections:
                 await connection.disconnect(nowait=True)
@@ -134,16 +135,3 @@ class InvalidationLink(Generic[Value]):
             self._near.closed = True
             self._near.drop()
             self._figures.dropped += 1
-
-
-async def _first_end(works: Sequence[Awaitable[None]]) -> None:
-    """Run all until one ends, end the others, and raise what ended it, if anything."""
-    tasks = [asyncio.ensure_future(work) for work in works]
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-    for task in done:
-        task.result()
