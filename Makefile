@@ -5,6 +5,7 @@ ARGS ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
+LOAD_VENV := .venv-load
 
 .DEFAULT_GOAL := help
 .PHONY: help run test lint proto lock clean bench-rpc bench-grpcio bench-cache prove-cache
@@ -45,7 +46,7 @@ prove-cache: $(VENV)/.dev-stamp ## check read by read, under faults, that the ca
 	@$(BIN)/python -m bench.prove_cache $(ARGS)
 
 clean: ## remove the environment, all caches AND the shop's data (.data)
-	rm -rf $(VENV) .data .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(LOAD_VENV) .data .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/.run-stamp: requirements/run.txt pyproject.toml
@@ -56,3 +57,7 @@ $(VENV)/.run-stamp: requirements/run.txt pyproject.toml
 $(VENV)/.dev-stamp: requirements/dev.txt requirements/run.txt pyproject.toml
 	@PYTHON="$(PYTHON)" scripts/install.sh dev
 	@touch $(VENV)/.run-stamp $@
+
+$(LOAD_VENV)/.stamp: requirements/load.txt
+	@PYTHON="$(PYTHON)" scripts/install.sh load
+	@touch $@

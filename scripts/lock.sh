@@ -9,7 +9,8 @@ trap 'rm -rf "$tools"' EXIT
 
 compile() {
     "$tools/bin/uv" pip compile --quiet --universal --generate-hashes \
-        --no-header --python-version 3.11 --upgrade --extra native pyproject.toml "$@"
+        --no-header --python-version 3.11 --upgrade "$@"
 }
-compile --group stack -c requirements/constraints.txt -o requirements/run.txt
-compile --group dev -c requirements/run.txt -o requirements/dev.txt
+compile --extra native pyproject.toml --group stack -c requirements/constraints.txt -o requirements/run.txt
+compile --extra native pyproject.toml --group dev -c requirements/run.txt -o requirements/dev.txt
+compile --group load -c requirements/run.txt -o requirements/load.txt

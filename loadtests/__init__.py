@@ -1,0 +1,1 @@
+"""What a client sees: Locust load on the three services, cached beside uncached, and its report."""
