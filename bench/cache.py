@@ -31,73 +31,38 @@ Then it fills a near cache of the usual size with the most keys, and tells what 
 import argparse
 import asyncio
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import Final
 
-from bench.arms import (
-    ECHO,
-    NAIVE_CACHED,
-    NAIVE_UNCACHED,
-    NEAR,
-    REDIS,
-    UNCACHED,
-    Arm,
-    NotWhatItClaimsError,
-)
+from bench.arms import NAIVE_CACHED, NAIVE_UNCACHED, Arm, NotWhatItClaimsError
+from bench.cache_arms import Extent, echo, of_services
 from bench.cache_keys import Bench, measure_keys
-from bench.cache_report import ECHO_ARM, origins, table, verdicts
+from bench.cache_report import origins, table, verdicts
 from bench.cache_shop import (
-    FRESHNESS,
     INVENTORY_DATABASE,
-    ORDER_DATABASE,
-    USER_DATABASE,
     Stores,
-    listing_orders,
     reading_products,
-    reading_profiles,
     running_stores,
+    seed_shop,
     shop_on,
     shuffled,
 )
-from bench.hpack import Metadata
-from bench.load import AT_ONCE, CallsFailedError, Target
+from bench.load import AT_ONCE, CallsFailedError
 from bench.racing import Entry, entered, race, warm
-from bench.seeds import seed_orders, seed_products, seed_users
+from bench.seeds import seed_products
 from bench.servers import started
 from bench.stores import counted
 from services.stack.services import Shop, running_services
 
-_CLAIMS: Final = {"near": NEAR, "redis": REDIS, "uncached": UNCACHED}
-_NAIVE: Final = {
-    "near": "naive cached",
-    "redis": "naive cached",
-    "uncached": "naive uncached",
-}
 _NAIVE_CLAIMS: Final = {"cached": NAIVE_CACHED, "uncached": NAIVE_UNCACHED}
-_DEAR_SHARE: Final = 0.25
-_DEAR: Final = {"ListUserOrders redis", "ListUserOrders uncached"}
-_FEW: Final = 16
-
-
-@dataclass(frozen=True, slots=True)
-class Extent:
-    """How much is measured."""
-
-    products: int
-    users: int
-    rounds: int
-    calls: int
-    callers: int
+_NAIVE_SHARE: Final = 0.25
 
 
 async def measure_arms(extent: Extent) -> str:
     """Return what each arm costs, where it was answered from and which goals are met."""
     async with running_stores() as own:
-        await seed_products(own.mongo.uri, INVENTORY_DATABASE, extent.products)
-        await seed_users(own.mongo.uri, USER_DATABASE, extent.users)
-        await seed_orders(own.mongo.uri, ORDER_DATABASE, extent.users, extent.products)
+        await seed_shop(own, extent.products, extent.users)
         with shop_on(own, {}) as shop:
             async with running_services(own.folder, shop) as children:
                 pids = {name: child.process.pid for name, child in children.items()}
@@ -108,58 +73,16 @@ async def measure_arms(extent: Extent) -> str:
 def _race(extent: Extent, own: Stores, shop: Shop, pids: Mapping[str, int]) -> list[Arm]:
     with ExitStack() as stack:
         counts = stack.enter_context(counted(own.mongo.uri, own.redis.uri))
+        of_ours = of_services(stack, extent, shop, pids)
         entries = [
-            _echo(stack, extent),
-            *_of_service(
-                stack,
-                extent,
-                "GetProduct",
-                pids["inventory"],
-                lambda metadata: reading_products(
-                    shop.inventory, shuffled(extent.products), metadata
-                ),
-            ),
+            echo(stack, extent),
+            *of_ours.pop("GetProduct"),
             *_naive(stack, own, extent),
-            *_of_service(
-                stack,
-                extent,
-                "ListUserOrders",
-                pids["order"],
-                lambda metadata: listing_orders(shop, extent.users, metadata),
-            ),
-            *_of_service(
-                stack,
-                extent,
-                "GetUserProfile",
-                pids["user"],
-                lambda metadata: reading_profiles(shop, extent.users, metadata),
-            ),
+            *(entry for entries in of_ours.values() for entry in entries),
         ]
         warm(entries, counts, max(extent.products, extent.users))
         race(entries, counts, extent.rounds, extent.calls, visiting=False)
     return [entry.arm for entry in entries]
-
-
-def _echo(stack: ExitStack, extent: Extent) -> Entry:
-    server = stack.enter_context(started("bench.rpc_server", ["empty", "native", "full"]))
-    arm = Arm(ECHO_ARM, ECHO, at_once=extent.callers)
-    return entered(stack, arm, server.pid, reading_products(server.address, [0]))
-
-
-def _of_service(
-    stack: ExitStack, extent: Extent, method: str, pid: int, target: Callable[[Metadata], Target]
-) -> list[Entry]:
-    """Return the three arms of one method of a real service."""
-    entries = []
-    for layer, claim in _CLAIMS.items():
-        arm = Arm(f"{method} {layer}", claim, at_once=extent.callers)
-        if method == "GetProduct":
-            arm.naive = _NAIVE[layer]
-        if arm.name in _DEAR:
-            arm.share = _DEAR_SHARE
-            arm.at_once = min(_FEW, extent.callers)
-        entries.append(entered(stack, arm, pid, target(FRESHNESS[layer])))
-    return entries
 
 
 def _naive(stack: ExitStack, own: Stores, extent: Extent) -> list[Entry]:
@@ -168,7 +91,7 @@ def _naive(stack: ExitStack, own: Stores, extent: Extent) -> list[Entry]:
         arguments = [mode, INVENTORY_DATABASE, own.mongo.uri, own.redis.uri]
         server = stack.enter_context(started("bench.naive_server", arguments))
         target = reading_products(server.address, shuffled(extent.products))
-        arm = Arm(f"naive {mode}", claim, share=_DEAR_SHARE, at_once=extent.callers)
+        arm = Arm(f"naive {mode}", claim, share=_NAIVE_SHARE, at_once=extent.callers)
         entries.append(entered(stack, arm, server.pid, target))
     return entries
 
@@ -186,26 +109,25 @@ def _numbers(text: str) -> list[int]:
     return [int(number) for number in text.split(",")]
 
 
-def _main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m bench.cache")
+def main(argv: Sequence[str]) -> int:
+    """Measure, say what was found, and return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m bench cache")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--calls", type=int, default=20_000, help="per arm and round")
     parser.add_argument("--products", type=int, default=1_000)
     parser.add_argument("--users", type=int, default=300)
     parser.add_argument("--callers", type=int, default=AT_ONCE, help="at a time, a multiple of 4")
     parser.add_argument("--keys", type=_numbers, help="numbers of keys, by commas, to compare")
-    given = parser.parse_args()
+    given = parser.parse_args(argv)
     extent = Extent(given.products, given.users, given.rounds, given.calls, given.callers)
     try:
         found = asyncio.run(
             measure_sizes(extent, given.keys) if given.keys else measure_arms(extent)
         )
     except (NotWhatItClaimsError, CallsFailedError) as error:
-        sys.exit(f"\nno figures: {error}")
+        sys.stderr.write(f"\nno figures: {error}\n")
+        return 1
     sys.stdout.write(
         f"{extent.rounds} rounds of {extent.calls:,} calls, {extent.callers} at a time\n\n{found}"
     )
-
-
-if __name__ == "__main__":
-    _main()
+    return 0

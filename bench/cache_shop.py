@@ -16,7 +16,7 @@ from shop.user.v1.user_pb2 import GetUserProfileRequest
 from bench.hpack import Metadata
 from bench.load import Target
 from bench.rpc import METHOD as GET_PRODUCT
-from bench.seeds import nth_id
+from bench.seeds import nth_id, seed_orders, seed_products, seed_users
 from services.common.auth.keys import load_signing_key
 from services.common.auth.principal import Principal, Role
 from services.common.auth.tokens import USER_ISSUER, TokenSigner
@@ -64,6 +64,14 @@ async def running_stores() -> AsyncIterator[Stores]:
         folder.prepare()
         async with running_mongod(folder) as mongo, running_redis(folder) as redis:
             yield Stores(folder, mongo, redis)
+
+
+async def seed_shop(stores: Stores, products: int, users: int) -> None:
+    """Store so many products, and users with their orders, where the services look for them."""
+    uri = stores.mongo.uri
+    await seed_products(uri, INVENTORY_DATABASE, products)
+    await seed_users(uri, USER_DATABASE, users)
+    await seed_orders(uri, ORDER_DATABASE, users, products)
 
 
 @contextmanager

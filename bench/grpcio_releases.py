@@ -1,4 +1,4 @@
-"""Which grpcio release is the cheapest: ``make bench-grpcio``.
+"""Which grpcio release is the cheapest: ``python -m bench grpcio``.
 
 Each release is installed into a temporary folder and put before the locked one on the path. The
 server's figure is an empty call over ``grpc.aio.server``; the
@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -138,14 +138,16 @@ def table(compared: list[Variant]) -> str:
     return "\n".join(lines)
 
 
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="python -m bench.grpcio_releases", description=__doc__)
+def main(argv: Sequence[str]) -> int:
+    """Measure, print the table, and return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m bench grpcio", description=__doc__)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--calls", type=int, default=3_000, help="per variant and round")
-    arguments = parser.parse_args()
-    all_variants = list(variants())
-    measure(all_variants, arguments.rounds, arguments.calls)
+    given = parser.parse_args(argv)
+    compared = list(variants())
+    measure(compared, given.rounds, given.calls)
     sys.stdout.write(
-        f"{arguments.rounds} rounds of {arguments.calls:,} calls each, {AT_ONCE} at a time\n\n"
-        f"{table(all_variants)}\n"
+        f"{given.rounds} rounds of {given.calls:,} calls each, {AT_ONCE} at a time\n\n"
+        f"{table(compared)}\n"
     )
+    return 0

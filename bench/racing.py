@@ -38,7 +38,7 @@ def warm(entries: Sequence[Entry], counts: StoreCounts, calls: int) -> None:
         sys.stderr.write(f"\rwarming {number} of {len(entries)}")
         entry.driver.make(calls, min(GENTLE, entry.arm.at_once))
         trial = Arm(entry.arm.name, entry.arm.claim, at_once=entry.arm.at_once)
-        _measure(trial, entry, counts, calls)
+        measure(trial, entry, counts, calls)
         trial.check()
     sys.stderr.write("\n")
 
@@ -56,13 +56,14 @@ def race(
             share = max(1, round(calls * entry.arm.share))
             if visiting:
                 entry.driver.make(share, min(GENTLE, entry.arm.at_once))
-            _measure(entry.arm, entry, counts, share)
+            measure(entry.arm, entry, counts, share)
     sys.stderr.write("\n")
     for entry in entries:
         entry.arm.check()
 
 
-def _measure(arm: Arm, entry: Entry, counts: StoreCounts, calls: int) -> None:
+def measure(arm: Arm, entry: Entry, counts: StoreCounts, calls: int) -> None:
+    """Make so many calls and let the arm take in what they show."""
     asked = counts.read()
     before = cpu_seconds(entry.pid)
     outcome = entry.driver.make(calls, arm.at_once)

@@ -1,4 +1,4 @@
-"""What a call costs the server, per transport and per interceptor: ``make bench-rpc``.
+"""What a call costs the server, per transport and per interceptor: ``python -m bench rpc``.
 
 Every variant is a server process of its own. The rounds go through all variants in turn, so that
 what the machine does beside hits them alike; a variant's figure is the median over the rounds,
@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import sys
 import tempfile
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -108,7 +109,7 @@ def table(compared: list[Variant]) -> str:
     return "\n".join(lines)
 
 
-async def _main(rounds: int, calls: int, *, empty_only: bool) -> None:
+async def _measured(rounds: int, calls: int, *, empty_only: bool) -> str:
     with tempfile.TemporaryDirectory() as name:
         folder = DataFolder(Path(name))
         folder.prepare()
@@ -116,15 +117,16 @@ async def _main(rounds: int, calls: int, *, empty_only: bool) -> None:
             await seed_products(mongo.uri, DATABASE, 1)
             compared = [v for v in variants() if v.handler == "empty" or not empty_only]
             await asyncio.to_thread(measure, compared, [mongo.uri, redis.uri], rounds, calls)
-    sys.stdout.write(
-        f"{rounds} rounds of {calls:,} calls each, {AT_ONCE} at a time\n\n{table(compared)}\n"
-    )
+    return f"{rounds} rounds of {calls:,} calls each, {AT_ONCE} at a time\n\n{table(compared)}\n"
 
 
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(prog="python -m bench.rpc", description=__doc__)
+def main(argv: Sequence[str]) -> int:
+    """Measure, print the table, and return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m bench rpc", description=__doc__)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--calls", type=int, default=6_000, help="per variant and round")
     parser.add_argument("--empty-only", action="store_true", help="leave the product reads out")
-    arguments = parser.parse_args()
-    asyncio.run(_main(arguments.rounds, arguments.calls, empty_only=arguments.empty_only))
+    given = parser.parse_args(argv)
+    found = asyncio.run(_measured(given.rounds, given.calls, empty_only=given.empty_only))
+    sys.stdout.write(found)
+    return 0

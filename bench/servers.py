@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 
@@ -27,12 +27,18 @@ class Server:
 
 
 @contextmanager
-def started(module: str, arguments: Sequence[str]) -> Iterator[Server]:
-    """Run a module that writes its port, and serves until its standard input ends."""
+def started(
+    module: str, arguments: Sequence[str], variables: Mapping[str, str] | None = None
+) -> Iterator[Server]:
+    """Run a module that writes its port, and serves until its standard input ends.
+
+    ``variables`` are its environment, by default ours.
+    """
     with subprocess.Popen(  # noqa: S603
         [sys.executable, "-m", module, *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
+        env=variables,
     ) as process:
         yield Server(process)

@@ -1,4 +1,4 @@
-"""``python -m bench.prove_cache``: the cache's promises, checked read by read, under faults.
+"""``python -m bench prove``: the cache's promises, checked read by read, under faults.
 
 Two processes of each service run on stores of their own. Client processes write and read through
 both, most of all from one what the other has just written, and note every read and write. After the
@@ -9,6 +9,7 @@ is 1 if a read was older than promised, or failed, and 2 if the time was over to
 import argparse
 import asyncio
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -23,9 +24,9 @@ from bench.prove_cache.run import Options, run
 _CUT_SHORT: Final = 2
 
 
-def main() -> int:
+def main(argv: Sequence[str]) -> int:
     """Make a run, check it, say what was found, and return the exit code."""
-    arguments = _parser().parse_args()
+    arguments = _parser().parse_args(argv)
     lease = {"SHOP_NEAR_LEASE_MS": str(round(arguments.near_bound_s * 1000))}
     options = Options(
         reads=arguments.reads,
@@ -59,7 +60,7 @@ def _all_seen(options: Options, history: History) -> bool:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m bench.prove_cache",
+        prog="python -m bench prove",
         description=__doc__,
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
@@ -97,4 +98,4 @@ def _tell(text: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))
