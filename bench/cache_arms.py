@@ -41,10 +41,14 @@ class Extent:
     callers: int
 
 
-def echo(stack: ExitStack, extent: Extent, variables: Mapping[str, str] | None = None) -> Entry:
-    """Return the empty call, of a server started with these variables, or with ours."""
+def echo(stack: ExitStack, extent: Extent, shop: Shop | None = None) -> Entry:
+    """Return the empty call, of a server of ours, or run as the services of a shop are."""
     arguments = ["empty", "native", "full"]
-    server = stack.enter_context(started("bench.rpc_server", arguments, variables))
+    server = stack.enter_context(
+        started("bench.rpc_server", arguments)
+        if shop is None
+        else started("bench.rpc_server", arguments, shop.variables, shop.python)
+    )
     arm = Arm(ECHO_ARM, ECHO, at_once=extent.callers)
     return entered(stack, arm, server.pid, reading_products(server.address, [0]))
 

@@ -28,14 +28,17 @@ class Server:
 
 @contextmanager
 def started(
-    module: str, arguments: Sequence[str], variables: Mapping[str, str] | None = None
+    module: str,
+    arguments: Sequence[str],
+    variables: Mapping[str, str] | None = None,
+    python: str = sys.executable,
 ) -> Iterator[Server]:
     """Run a module that writes its port, and serves until its standard input ends.
 
     ``variables`` are its environment, by default ours.
     """
     with subprocess.Popen(  # noqa: S603
-        [sys.executable, "-m", module, *arguments],
+        [python, "-m", module, *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

@@ -46,7 +46,8 @@ class ServicePorts:
 class Shop:
     """What the three services are started with: stores, credentials, addresses.
 
-    ``variables`` is the environment they inherit; what is said here has precedence.
+    ``variables`` is the environment they inherit; what is said here has precedence. ``python`` is
+    the interpreter that runs them.
     """
 
     mongo_uri: str
@@ -55,6 +56,7 @@ class Shop:
     ports: ServicePorts = ServicePorts()
     host: str = LOOPBACK
     variables: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    python: str = sys.executable
 
     @property
     def user(self) -> str:
@@ -131,7 +133,7 @@ async def running_service(folder: DataFolder, shop: Shop, service: str) -> Async
 
 
 def _process(folder: DataFolder, shop: Shop, service: str) -> AbstractAsyncContextManager[Child]:
-    command = [sys.executable, "-m", f"services.{service}"]
+    command = [shop.python, "-m", f"services.{service}"]
     return running(service, command, folder.log(service), shop.environment(service))
 
 
