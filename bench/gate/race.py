@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from statistics import median
+from statistics import geometric_mean, median
 from typing import Final
 
 from bench.arms import Arm
@@ -38,10 +38,17 @@ class Times:
     def ratios(self, arm: str, to: str) -> list[float]:
         """Return, round by round, how many times as dear ``arm`` was as ``to``.
 
-        Raises ``KeyError`` unless both are arms of one method.
+        The name of a layer alone stands for its arms of all methods: the geometric mean of their
+        ratios, which scatters less. Raises ``KeyError`` for what is not measured together.
         """
-        times = self.by_method[arm.partition(" ")[0]]
-        return [mine / other for mine, other in zip(times[arm], times[to], strict=True)]
+        method, _, layer = arm.partition(" ")
+        if layer:
+            return _ratios(self.by_method[method], arm, to)
+        of_methods = [
+            _ratios(arms, f"{name} {arm}", to if to == ECHO_ARM else f"{name} {to}")
+            for name, arms in self.by_method.items()
+        ]
+        return [geometric_mean(ratios) for ratios in zip(*of_methods, strict=True)]
 
     def medians(self) -> dict[str, float]:
         """Return the median of each arm; of the empty call, over all methods."""
@@ -53,6 +60,10 @@ class Times:
         }
         empty = [time for arms in self.by_method.values() for time in arms[ECHO_ARM]]
         return {ECHO_ARM: median(empty), **found}
+
+
+def _ratios(arms: Mapping[str, Sequence[float]], arm: str, to: str) -> list[float]:
+    return [mine / other for mine, other in zip(arms[arm], arms[to], strict=True)]
 
 
 Known = Callable[[Times], bool]
