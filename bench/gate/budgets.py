@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 from xml.etree import ElementTree as ET
 
+from bench.gate.trees import HERE
 from bench.gate.verdict import Check, Verdict
 
 TESTS: Final = "tests/budgets"
@@ -24,10 +25,10 @@ def count_budgets() -> list[Check]:
         results = Path(folder) / "results.xml"
         command = [
             *(sys.executable, "-m", "pytest", TESTS, "-q", "--no-header", "--tb", "line"),
-            *("-p", "no:cacheprovider", "--junit-xml", str(results)),
+            *("-p", "no:cacheprovider", "--junit-xml", str(results), "-o", "junit_family=xunit1"),
         ]
         done = subprocess.run(  # noqa: S603
-            command, check=False, timeout=_LIMIT_S, stdout=subprocess.PIPE, text=True
+            command, check=False, timeout=_LIMIT_S, cwd=HERE, stdout=subprocess.PIPE, text=True
         )
         if done.returncode not in {0, _SOME_FAILED}:
             raise BudgetsNotCountedError(done.stdout[-2_000:])

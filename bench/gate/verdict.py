@@ -106,11 +106,7 @@ def summary(ruling: Ruling) -> str:
         f"### Gate: {'red' if ruling.red else 'passed'}",
         "",
         f"Budgets: {kept} of {len(exact)} kept.",
-        *(
-            f"- **{check.name}**: {check.measured or check.detail} ({check.limit})"
-            for check in exact
-            if check.verdict is Verdict.RED
-        ),
+        *(_line(check) for check in exact if check.verdict is Verdict.RED),
     ]
     if ratios:
         measured = f"CPU time per call, medians of {ruling.rounds} paired rounds"
@@ -123,6 +119,12 @@ def summary(ruling: Ruling) -> str:
             *map(_row, ratios),
         ]
     return "\n".join([*lines, ""])
+
+
+def _line(check: Check) -> str:
+    if not check.measured:
+        return f"- **{check.name}**: {check.detail}"
+    return f"- **{check.name}**: {check.measured}, and the limit is {check.limit}"
 
 
 def _row(check: Check) -> str:
