@@ -2,16 +2,18 @@
 
 PYTHON ?= python3
 ARGS ?=
+BASE ?= main
 
 VENV := .venv
 BIN := $(VENV)/bin
 LOAD_VENV := .venv-load
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint proto lock clean bench-rpc bench-grpcio bench-cache prove-cache
+.PHONY: help run test lint proto lock clean bench bench-quick bench-gate bench-compare bench-cache
+.PHONY: prove-cache
 
 help: ## list these commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 run: $(VENV)/.run-stamp ## run the whole shop here: stores, services and demonstration data
 	@exec $(BIN)/python -m services.stack
@@ -33,17 +35,23 @@ proto: $(VENV)/.dev-stamp ## check the contracts and generate the code from them
 lock: ## lock the newest allowed versions of all packages, with hashes
 	@PYTHON="$(PYTHON)" scripts/lock.sh
 
-bench-rpc: $(VENV)/.dev-stamp ## measure what a call costs, per transport and interceptor
-	@$(BIN)/python -m bench.rpc $(ARGS)
+bench: $(VENV)/.dev-stamp ## measure what each layer costs (ARGS="help" for all that can be measured)
+	@$(BIN)/python -m bench $(ARGS)
 
-bench-grpcio: $(VENV)/.dev-stamp ## measure which grpcio release is the cheapest
-	@$(BIN)/python -m bench.grpcio_releases $(ARGS)
+bench-quick: $(VENV)/.dev-stamp ## the same in less than a minute
+	@$(BIN)/python -m bench layers --quick $(ARGS)
+
+bench-gate: $(VENV)/.dev-stamp ## fail if calls ask for more, or cost more, than bench/limits.toml allows
+	@$(BIN)/python -m bench gate $(ARGS)
+
+bench-compare: $(VENV)/.dev-stamp ## what changed in cost since another commit (BASE=main)
+	@$(BIN)/python -m bench compare $(BASE) $(ARGS)
 
 bench-cache: $(VENV)/.dev-stamp ## measure what a cached read costs, beside an empty call and naively
-	@$(BIN)/python -m bench.cache $(ARGS)
+	@$(BIN)/python -m bench cache $(ARGS)
 
 prove-cache: $(VENV)/.dev-stamp ## check read by read, under faults, that the cache shows nothing old
-	@$(BIN)/python -m bench.prove_cache $(ARGS)
+	@$(BIN)/python -m bench prove $(ARGS)
 
 clean: ## remove the environment, all caches AND the shop's data (.data)
 	rm -rf $(VENV) $(LOAD_VENV) .data .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 WHATS: Final[Mapping[str, tuple[str, str]]] = {
-    "layers": ("bench.layers", "what each layer costs (pytest-benchmark)"),
+    "layers": ("bench.layers.__main__", "what each layer costs (pytest-benchmark)"),
     "cache": ("bench.cache", "what a cached read costs, beside an empty call and naively"),
     "rpc": ("bench.rpc", "what a call costs, per transport and interceptor"),
     "grpcio": ("bench.grpcio_releases", "which grpcio release is the cheapest"),

@@ -20,7 +20,9 @@ from bench.racing import Entry, entered
 from bench.servers import started
 from services.stack.services import Shop
 
+METHODS: Final = ("GetProduct", "ListUserOrders", "GetUserProfile")
 _CLAIMS: Final = {"near": NEAR, "redis": REDIS, "uncached": UNCACHED}
+LAYERS: Final = tuple(_CLAIMS)
 _NAIVE: Final = {
     "near": "naive cached",
     "redis": "naive cached",

@@ -14,3 +14,4 @@ check $bin/lint-imports
 check scripts/check-contracts.sh
 check scripts/check-generated.sh
 check $bin/check-jsonschema --builtin-schema vendor.compose-spec compose.yml
+check $bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/ci.yml

@@ -1,8 +1,9 @@
 """``python -m bench gate``: whether budgets and ratios are kept.
 
 Budgets are counted first, by the tests in tests/budgets; then the ratios of CPU time are measured,
-in rounds, until each is decided or the rounds are over. ``verdict.json`` and ``summary.md`` say
-what was found. The exit code is 1 if something is red, and 2 if it could not be measured.
+in rounds, until each is decided or the rounds are over. What lies beyond its limit is measured
+beside the calibrated commit, and red only if it became dearer. ``verdict.json`` and ``summary.md``
+say what was found. The exit code is 1 if something is red, and 2 if it could not be measured.
 """
 
 import argparse
@@ -16,10 +17,11 @@ import orjson
 
 from bench.arms import NotWhatItClaimsError
 from bench.gate.budgets import BudgetsNotCountedError, count_budgets
-from bench.gate.circumstances import circumstances
+from bench.gate.circumstances import circumstances, commit
+from bench.gate.duel import Bout
 from bench.gate.limits import FILE, Limits, UnusableLimitsError, read_limits
 from bench.gate.race import Pace
-from bench.gate.ratios import calibrated, measure_ratios
+from bench.gate.ratios import calibrated, confirmed, measure_ratios
 from bench.gate.verdict import Check, Ruling, summary
 from bench.load import CallsFailedError
 
@@ -57,7 +59,7 @@ def rule(limits: Limits, pace: Pace, parts: Sequence[str]) -> Ruling:
     if "budgets" in parts:
         checks += count_budgets()
     if "ratios" in parts:
-        measured = measure_ratios(limits.ratios, pace)
+        measured = confirmed(measure_ratios(limits.ratios, pace), limits, bout_of(pace))
         checks += measured.checks
         rounds, cpu_us = measured.times.rounds, measured.times.medians()
     return Ruling(checks, rounds, cpu_us, circumstances())
@@ -89,6 +91,19 @@ def pace_of(given: argparse.Namespace) -> Pace:
     return Pace(**{field.name: getattr(given, field.name) for field in fields(Pace)})
 
 
+def bout_of(pace: Pace) -> Bout:
+    """Return as much, for two trees side by side."""
+    usual = Bout()
+    return Bout(
+        usual.starts,
+        min(usual.rounds, pace.most),
+        pace.calls,
+        pace.callers,
+        pace.products,
+        pace.users,
+    )
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m bench gate",
@@ -111,7 +126,7 @@ def _calibration(limits: Limits, pace: Pace, runs: int) -> str:
     for number in range(runs):
         sys.stderr.write(f"run {number + 1} of {runs}\n")
         found.append(measure_ratios(limits.ratios, pace.whole).times)
-    lines = []
+    lines = [f'calibrated = "{commit()}"', ""]
     for limit, (at_most, spread) in zip(
         limits.ratios, calibrated(limits.ratios, found), strict=True
     ):

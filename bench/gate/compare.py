@@ -10,7 +10,6 @@ it lies in memory. The exit code is 1 if an arm became dearer beyond the noise b
 """
 
 import argparse
-import asyncio
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
@@ -22,7 +21,7 @@ import orjson
 
 from bench.arms import NotWhatItClaimsError
 from bench.gate.circumstances import circumstances
-from bench.gate.duel import Bout, Pairs, duel
+from bench.gate.duel import Bout, Pairs, fought
 from bench.gate.statistics import CONFIDENCE, holm, median_interval, sign_test
 from bench.gate.trees import NoTreeError, Tree, checked_out
 from bench.load import CallsFailedError
@@ -107,7 +106,7 @@ def main(argv: Sequence[str]) -> int:
     bout = Bout(**{field.name: getattr(given, field.name) for field in fields(Bout)})
     try:
         with checked_out(given.base) as base:
-            found = changes(asyncio.run(duel(base, Tree("this code"), bout)))
+            found = changes(fought(base, Tree("this code"), bout))
     except (NoTreeError, NotWhatItClaimsError, CallsFailedError) as error:
         sys.stderr.write(f"\nnot compared: {error}\n")
         return _NOT_MEASURED

@@ -18,6 +18,7 @@ from bench.cache_shop import (
     running_stores,
     shop_on,
 )
+from bench.gate.patience import patiently
 from bench.gate.trees import NoTreeError, Tree
 from bench.racing import Entry, measure, warm
 from bench.stores import StoreCounts, counted
@@ -77,6 +78,11 @@ class _Side:
     stores: Stores
     shop: Shop
     pids: Mapping[str, int]
+
+
+def fought(base: Tree, head: Tree, bout: Bout) -> Pairs:
+    """Measure both trees, once more if the machine spoilt it. Raises as ``duel`` does."""
+    return patiently(lambda: asyncio.run(duel(base, head, bout)))
 
 
 async def duel(base: Tree, head: Tree, bout: Bout) -> Pairs:

@@ -9,14 +9,49 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 
-from bench.gate.command import FAULTS, NOT_MEASURED, add_pace, pace_of
+from bench.gate.command import FAULTS, NOT_MEASURED, add_pace, bout_of, pace_of
 from bench.gate.limits import read_limits
-from bench.gate.ratios import measure_ratios
+from bench.gate.ratios import Measured, confirmed, measure_ratios
 from bench.gate.verdict import Verdict
 
 
 def main(argv: Sequence[str]) -> int:
     """Run the gate so often, say how often it was red, and return the exit code."""
+    given = _parser().parse_args(argv)
+    beyond, alarms = 0, Counter[str]()
+    red_runs = 0
+    try:
+        limits = read_limits()
+        for number in range(given.runs):
+            measured = measure_ratios(limits.ratios, pace_of(given))
+            beyond += bool(measured.red)
+            ruled = confirmed(measured, limits, bout_of(pace_of(given)))
+            red_runs += bool(ruled.red)
+            alarms.update(check.name for check in ruled.red)
+            _say(number + 1, measured, ruled)
+    except FAULTS as error:
+        sys.stderr.write(f"\nnot measured: {error}\n")
+        return NOT_MEASURED
+    sys.stdout.write(
+        f"\n{red_runs} false alarms in {given.runs} runs of {len(limits.ratios)} ratios; "
+        f"in {beyond} runs a ratio lay beyond its limit before it was measured beside the "
+        "calibrated commit\n"
+    )
+    sys.stdout.writelines(f"red {count} times: {name}\n" for name, count in alarms.items())
+    return 1 if red_runs else 0
+
+
+def _say(number: int, measured: Measured, ruled: Measured) -> None:
+    undecided = sum(check.verdict is Verdict.UNDECIDED for check in measured.checks)
+    beyond = [f"{check.name} {check.measured}" for check in measured.red]
+    sys.stdout.write(
+        f"run {number}: {measured.times.rounds} rounds, {undecided} undecided, "
+        f"beyond the limit: {', '.join(beyond) or 'none'}, red: {len(ruled.red)}\n"
+    )
+    sys.stdout.flush()
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m bench false-alarms",
         description=__doc__,
@@ -24,31 +59,4 @@ def main(argv: Sequence[str]) -> int:
     )
     parser.add_argument("--runs", type=int, default=20)
     add_pace(parser)
-    given = parser.parse_args(argv)
-    alarms = 0
-    red, undecided = Counter[str](), Counter[str]()
-    try:
-        limits = read_limits().ratios
-        for number in range(given.runs):
-            measured = measure_ratios(limits, pace_of(given))
-            found = {check.name: check for check in measured.checks}
-            by_verdict = {
-                verdict: [name for name, check in found.items() if check.verdict is verdict]
-                for verdict in Verdict
-            }
-            red.update(by_verdict[Verdict.RED])
-            undecided.update(by_verdict[Verdict.UNDECIDED])
-            alarms += bool(by_verdict[Verdict.RED])
-            said = [f"{name} {found[name].measured}" for name in by_verdict[Verdict.RED]]
-            sys.stdout.write(
-                f"run {number + 1}: {', '.join(said) or 'nothing'} red, "
-                f"{len(by_verdict[Verdict.UNDECIDED])} undecided, {measured.times.rounds} rounds\n"
-            )
-            sys.stdout.flush()
-    except FAULTS as error:
-        sys.stderr.write(f"\nnot measured: {error}\n")
-        return NOT_MEASURED
-    sys.stdout.write(f"\n{alarms} false alarms in {given.runs} runs of {len(limits)} ratios\n")
-    for counts, how in ((red, "red"), (undecided, "undecided")):
-        sys.stdout.writelines(f"{how} {count} times: {name}\n" for name, count in counts.items())
-    return 1 if alarms else 0
+    return parser

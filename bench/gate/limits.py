@@ -49,8 +49,12 @@ class RatioLimit:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """All of them. Budgets are by RPC and case, such as ``GetProduct.near``."""
+    """All of them. Budgets are by RPC and case, such as ``GetProduct.near``.
 
+    ``calibrated`` is the commit whose ratios the limits allow.
+    """
+
+    calibrated: str
     budgets: Mapping[str, Budget]
     refused: Budget
     crowd: Crowd
@@ -70,7 +74,7 @@ def read_limits(file: Path = FILE) -> Limits:
 
 
 def _limits(found: Mapping[str, Any]) -> Limits:
-    _confirm_keys("the file", found, {"budgets", "refused", "crowd", "ratios"})
+    _confirm_keys("the file", found, {"calibrated", "budgets", "refused", "crowd", "ratios"})
     budgets = {
         f"{rpc}.{case}": _budget(f"budgets.{rpc}.{case}", fields)
         for rpc, cases in _table("budgets", found["budgets"]).items()
@@ -81,7 +85,10 @@ def _limits(found: Mapping[str, Any]) -> Limits:
     if not isinstance(found["ratios"], list):
         raise UnusableLimitsError("ratios: must be an array of tables, [[ratios]]")
     ratios = [_ratio(f"ratios[{n}]", fields) for n, fields in enumerate(found["ratios"])]
+    if not isinstance(found["calibrated"], str):
+        raise UnusableLimitsError("calibrated: must be the name of a commit")
     return Limits(
+        found["calibrated"],
         budgets,
         _budget("refused", found["refused"]),
         Crowd(_count("crowd.calls", crowd["calls"]), _count("crowd.at_most", crowd["at_most"])),

@@ -7,7 +7,6 @@ red without a mutant or a mutant was not caught, and 2 if it could not be measur
 """
 
 import argparse
-import asyncio
 import os
 import subprocess
 import sys
@@ -22,7 +21,7 @@ import orjson
 from bench.arms import NotWhatItClaimsError
 from bench.gate.command import NOT_MEASURED, add_pace
 from bench.gate.compare import changes
-from bench.gate.duel import Bout, duel
+from bench.gate.duel import Bout, fought
 from bench.gate.mutants import MUTANTS, NEAR_US, REDIS_US, overlay
 from bench.gate.race import Pace
 from bench.gate.trees import HERE, NoTreeError, Tree
@@ -125,7 +124,7 @@ def _verdict(environment: Environment, pace: Sequence[str]) -> dict[str, Any]:
 
 def _dearer(environment: Environment) -> list[str]:
     mutant = Tree("mutant", before=environment.before, settings=environment.settings)
-    found = changes(asyncio.run(duel(Tree("this code"), mutant, Bout())))
+    found = changes(fought(Tree("this code"), mutant, Bout()))
     return [f"compared: {change.arm} {change.words}" for change in found if change.dearer(0.05)]
 
 

@@ -10,7 +10,7 @@ from statistics import geometric_mean, median
 from typing import Final
 
 from bench.arms import Arm
-from bench.cache_arms import Extent, echo, of_services
+from bench.cache_arms import LAYERS, METHODS, Extent, echo, of_services
 from bench.cache_report import ECHO_ARM
 from bench.cache_shop import Stores, running_stores, seed_shop, shop_on
 from bench.racing import Entry, measure, warm
@@ -60,6 +60,15 @@ class Times:
         }
         empty = [time for arms in self.by_method.values() for time in arms[ECHO_ARM]]
         return {ECHO_ARM: median(empty), **found}
+
+
+def measured_together(arm: str, to: str) -> bool:
+    """Whether there is a ratio of one to the other: arms of one method, or layers of all."""
+    method, _, layer = arm.partition(" ")
+    if not layer:
+        return arm in LAYERS and to in (ECHO_ARM, *LAYERS)
+    others = [f"{method} {other}" for other in LAYERS]
+    return method in METHODS and layer in LAYERS and to in (ECHO_ARM, *others)
 
 
 def _ratios(arms: Mapping[str, Sequence[float]], arm: str, to: str) -> list[float]:

@@ -1,15 +1,22 @@
 """The ratios of CPU time, measured until all are decided or the rounds are over."""
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass
+import sys
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from statistics import median
+from typing import Final
 
-from bench.gate.limits import RatioLimit, UnusableLimitsError
-from bench.gate.race import Pace, Times, raced
+from bench.gate.compare import Change, changes
+from bench.gate.duel import Bout, fought
+from bench.gate.limits import Limits, RatioLimit, UnusableLimitsError
+from bench.gate.patience import patiently
+from bench.gate.race import Pace, Times, measured_together, raced
+from bench.gate.trees import NoTreeError, Tree, checked_out
 from bench.gate.verdict import Check, Verdict, ratio_check
 
-_HEADROOM = 1.04
+_HEADROOM: Final = 1.04
+_ABOVE: Final = 0.04
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +26,11 @@ class Measured:
     checks: Sequence[Check]
     times: Times
 
+    @property
+    def red(self) -> list[Check]:
+        """The checks whose whole interval lies beyond the limit."""
+        return [check for check in self.checks if check.verdict is Verdict.RED]
+
 
 def measure_ratios(limits: Sequence[RatioLimit], pace: Pace) -> Measured:
     """Measure until each ratio lies on one side of its limit with certainty, within the pace.
@@ -26,15 +38,47 @@ def measure_ratios(limits: Sequence[RatioLimit], pace: Pace) -> Measured:
     Raises ``UnusableLimitsError`` for a limit on what is not measured, ``NotWhatItClaimsError``
     and ``CallsFailedError``.
     """
+    for limit in limits:
+        if not measured_together(limit.arm, limit.to):
+            raise UnusableLimitsError(f"ratios: {limit.name} is not measured")
 
     def checks(times: Times) -> list[Check]:
-        return [ratio_check(limit, _ratios(times, limit)) for limit in limits]
+        return [ratio_check(limit, times.ratios(limit.arm, limit.to)) for limit in limits]
 
     def all_decided(times: Times) -> bool:
         return all(check.verdict is not Verdict.UNDECIDED for check in checks(times))
 
-    times = asyncio.run(raced(pace, all_decided))
+    times = patiently(lambda: asyncio.run(raced(pace, all_decided)))
     return Measured(checks(times), times)
+
+
+def confirmed(measured: Measured, limits: Limits, bout: Bout) -> Measured:
+    """Return the checks, those red alone that the calibrated commit, measured beside, confirms.
+
+    Where that commit cannot be had, all stay red. Raises ``NotWhatItClaimsError`` and
+    ``CallsFailedError``.
+    """
+    if not measured.red:
+        return measured
+    sys.stderr.write(f"beyond the limit: is it more than in {limits.calibrated}?\n")
+    try:
+        with checked_out(limits.calibrated) as base:
+            found = changes(fought(base, Tree.present(), bout))
+    except NoTreeError as error:
+        checks = [_unconfirmed(check, str(error)) for check in measured.checks]
+    else:
+        arms = {limit.name: limit.arm for limit in limits.ratios}
+        checks = [_weighed(check, arms[check.name], found) for check in measured.checks]
+    return replace(measured, checks=checks)
+
+
+def dearer(arm: str, found: Collection[Change]) -> list[Change]:
+    """Return what became dearer of an arm, or of the arms of a layer."""
+    return [
+        change
+        for change in found
+        if change.dearer(_ABOVE) and (change.arm == arm or change.arm.endswith(f" {arm}"))
+    ]
 
 
 def calibrated(limits: Sequence[RatioLimit], runs: Sequence[Times]) -> list[tuple[float, float]]:
@@ -44,13 +88,21 @@ def calibrated(limits: Sequence[RatioLimit], runs: Sequence[Times]) -> list[tupl
     """
     found = []
     for limit in limits:
-        medians = [median(_ratios(times, limit)) for times in runs]
+        medians = [median(times.ratios(limit.arm, limit.to)) for times in runs]
         found.append((max(medians) * _HEADROOM, max(medians) / min(medians) - 1))
     return found
 
 
-def _ratios(times: Times, limit: RatioLimit) -> list[float]:
-    try:
-        return times.ratios(limit.arm, limit.to)
-    except KeyError:
-        raise UnusableLimitsError(f"ratios: {limit.name} is not measured") from None
+def _weighed(check: Check, arm: str, found: Collection[Change]) -> Check:
+    if check.verdict is not Verdict.RED:
+        return check
+    worse = dearer(arm, found)
+    if not worse:
+        return replace(check, verdict=Verdict.ELSEWHERE)
+    return replace(check, detail=", ".join(f"{change.arm} {change.words}" for change in worse))
+
+
+def _unconfirmed(check: Check, why: str) -> Check:
+    if check.verdict is not Verdict.RED:
+        return check
+    return replace(check, detail=f"not measured beside the calibrated commit: {why}")

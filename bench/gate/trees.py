@@ -30,6 +30,13 @@ class Tree:
     before: Path | None = None
     settings: Mapping[str, str] = field(default_factory=dict)
 
+    @classmethod
+    def present(cls) -> "Tree":
+        """Return this code as this process runs it, whatever is first on its path."""
+        before = os.environ.get("PYTHONPATH", "")
+        folders = [*before.split(os.pathsep), str(HERE), str(HERE / "proto")]
+        return cls("this code", settings={"PYTHONPATH": os.pathsep.join(filter(None, folders))})
+
     @property
     def variables(self) -> dict[str, str]:
         """What makes a Python process take the modules of this tree, wherever it is started."""

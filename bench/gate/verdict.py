@@ -17,6 +17,7 @@ class Verdict(StrEnum):
 
     PASSED = "passed"
     UNDECIDED = "passed, but the noise reaches over the limit"
+    ELSEWHERE = "passed, for the calibrated commit costs the same here"
     RED = "red"
 
 

@@ -1,0 +1,112 @@
+"""The gate runs from end to end. What it measures here says nothing: it is too little."""
+
+import asyncio
+import os
+import sys
+from asyncio.subprocess import PIPE
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from bench.__main__ import WHATS
+from bench.gate.limits import FILE
+from bench.gate.mutants import MUTANTS, NEAR_US, REDIS_US, overlay
+from bench.gate.trees import Tree
+
+LITTLE = ("--calls", "32", "--callers", "8", "--products", "40", "--users", "8")
+FEW = ("--least", "2", "--most", "2", "--every", "1")
+
+
+async def bench(*arguments: str, variables: Mapping[str, str] | None = None) -> tuple[int, str]:
+    """The exit code and what is printed, complaints behind."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "bench", *arguments),
+        stdout=PIPE,
+        stderr=PIPE,
+        env={**os.environ, **(variables or {})},
+    )
+    try:
+        async with asyncio.timeout(110):
+            output, complaints = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.terminate()
+            await process.wait()
+    return process.returncode or 0, output.decode() + complaints.decode()
+
+
+def verdict(folder: Path) -> Any:
+    return orjson.loads((folder / "verdict.json").read_bytes())
+
+
+async def test_what_can_be_measured_is_listed() -> None:
+    code, said = await bench("help")
+    assert code == 0
+    assert all(what in said for what in WHATS)
+    code, said = await bench("nonsense")
+    assert (code, "usage:" in said) == (2, True)
+
+
+async def test_ratios_are_judged_and_written_down(tmp_path: Path) -> None:
+    code, said = await bench("gate", "--only", "ratios", *LITTLE, *FEW, "--out", str(tmp_path))
+    assert code == 0, said
+    found = verdict(tmp_path)
+    assert found["verdict"] == "passed"
+    assert found["rounds"] == 2
+    assert all(check["verdict"] == "undecided" for check in found["checks"])
+    assert all(time > 0 for time in found["cpu_us"].values())
+    assert (tmp_path / "summary.md").read_text() in said
+
+
+async def test_a_limit_on_what_is_not_measured_is_named(tmp_path: Path) -> None:
+    limits = tmp_path / "limits.toml"
+    limits.write_text(FILE.read_text().replace('"GetProduct near"', '"GetProduct far"'))
+    code, said = await bench("gate", "--only", "ratios", *LITTLE, *FEW, "--limits", str(limits))
+    assert code == 2
+    assert "GetProduct far / echo is not measured" in said
+
+
+async def test_two_trees_are_measured_beside_each_other(tmp_path: Path) -> None:
+    little = (*LITTLE, "--starts", "1", "--rounds", "2", "--out", str(tmp_path))
+    code, said = await bench("compare", "HEAD", *little)
+    assert code == 0, said
+    found = verdict(tmp_path)
+    assert found["verdict"] == "passed"
+    assert len(found["arms"]) == 10
+    assert all(arm["base_us"] > 0 and arm["head_us"] > 0 for arm in found["arms"])
+
+
+async def test_a_commit_that_is_not_there_is_named() -> None:
+    code, said = await bench("compare", "no-such-commit")
+    assert code == 2
+    assert "no-such-commit" in said
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+async def test_services_take_a_mutant_on(tmp_path: Path, name: str) -> None:
+    tree = Tree(name, before=overlay(name, tmp_path), settings={NEAR_US: "9", REDIS_US: "9"})
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", "import services.common.batching as b; print(b.__name__)"),
+        *("services.inventory",),
+        stdout=PIPE,
+        stderr=PIPE,
+        env={**os.environ, **tree.variables},
+    )
+    output, complaints = await process.communicate()
+    assert (process.returncode, output, complaints) == (0, b"services.common.batching\n", b"")
+
+
+async def test_a_mutant_that_cannot_be_taken_on_ends_the_service(tmp_path: Path) -> None:
+    tree = Tree("slow-cache", before=overlay("slow-cache", tmp_path))  # it is not told how slow
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", "print('served')", "services.inventory"),
+        stdout=PIPE,
+        stderr=PIPE,
+        env={**os.environ, **tree.variables},
+    )
+    output, complaints = await process.communicate()
+    assert (process.returncode, output) == (2, b"")
+    assert NEAR_US in complaints.decode()
