@@ -92,7 +92,19 @@ class ReadThroughCache(Generic[Value]):
             if entry is not None:
                 return self._from_near(entry, call)
             self._figures.near_miss += 1
-        return (await self._far([value_id], call)).get(value_id)
+        wanted = (value_id,)
+        if call.freshness is Freshness.STORE or not self._may_look(wanted):
+            return (await self._far(wanted, call)).get(value_id)
+        # Most of what is not near ends here: Redis has it.
+        try:
+            answers = await self._looks.join(wanted).answers()
+        except FAILURES:
+            return (await self._from_mongo(wanted, call)).get(value_id)
+        seen = answers[value_id]
+        if isinstance(seen, Entry):
+            call.answered_from(Source.REDIS, seen.age_ms)
+            return seen.snapshot
+        return (await self._far(wanted, call, answers)).get(value_id)
 
     async def get_many(self, value_ids: Collection[str]) -> Mapping[str, Snapshot[Value]]:
         """Return the values that exist. Raises what loading raises."""
@@ -152,8 +164,17 @@ class ReadThroughCache(Generic[Value]):
             self._figures.near_hit += 1
         return snapshot
 
-    async def _far(self, value_ids: Sequence[str], call: Call) -> Mapping[str, Snapshot[Value]]:
-        """Return the values that exist, from Redis or MongoDB."""
+    def _may_look(self, value_ids: Sequence[str]) -> bool:
+        """Say whether Redis is asked for values, and has nothing older of them."""
+        return self._breaker.closed and not self._invalidations.owes(value_ids)
+
+    async def _far(
+        self,
+        value_ids: Sequence[str],
+        call: Call,
+        answers: Mapping[str, _Seen[Value]] | None = None,
+    ) -> Mapping[str, Snapshot[Value]]:
+        """Return the values that exist, from Redis or MongoDB; Redis may have answered once."""
         if call.freshness is Freshness.STORE:
             self._figures.bypassed += len(value_ids)
             call.answered_from(Source.BYPASS)
@@ -162,12 +183,13 @@ class ReadThroughCache(Generic[Value]):
         left = value_ids
         until = monotonic() + LEASE_S
         for attempt in itertools.count():
-            if not self._breaker.closed or self._invalidations.owes(left):
-                break
-            try:
-                answers = await self._looks.ask(left)
-            except FAILURES:
-                break
+            if answers is None:
+                if not self._may_look(left):
+                    break
+                try:
+                    answers = await self._looks.ask(left)
+                except FAILURES:
+                    break
             left = self._take(answers, left, found, call)
             if left:
                 left = await self._await_loads(answers, left, found, call)
@@ -177,9 +199,15 @@ class ReadThroughCache(Generic[Value]):
                 break
             self._figures.redis_waited += 1
             await self._turns.wait(left[0], attempt)
-        call.answered_from(Source.MONGO)
-        found.update(_of(left, await self._loads.ask(left)))
+            answers = None
+        found.update(await self._from_mongo(left, call))
         return found
+
+    async def _from_mongo(
+        self, value_ids: Sequence[str], call: Call
+    ) -> Mapping[str, Snapshot[Value]]:
+        call.answered_from(Source.MONGO)
+        return _of(value_ids, await self._loads.ask(value_ids))
 
     def _take(
         self,
@@ -236,6 +264,8 @@ class ReadThroughCache(Generic[Value]):
             self._figures.redis_keys.add(len(value_ids))
             entries = self._entries(answers)
             self._near.bring(flight, entries)
+        if len(entries) == len(value_ids):
+            return entries
         granted = [value_id for value_id in value_ids if answers[value_id] is Lease.GRANTED]
         seen: dict[str, _Seen[Value]] = {**dict.fromkeys(value_ids), **entries}
         if granted:

@@ -92,9 +92,7 @@ class CacheControlInterceptor(MethodInterceptor):
 def _wanted(metadata: Iterable[tuple[str, Any]]) -> Freshness | None:
     """Return the strictest freshness that the metadata asks for."""
     return _strictest(
-        tuple(
-            value for key, value in metadata if key == CACHE_CONTROL_KEY and isinstance(value, str)
-        )
+        tuple([value for key, value in metadata if key == CACHE_CONTROL_KEY and type(value) is str])
     )
 
 
