@@ -93,8 +93,10 @@ class ReadThroughCache(Generic[Value]):
                 return self._from_near(entry, call)
             self._figures.near_miss += 1
         wanted = (value_id,)
-        if call.freshness is Freshness.STORE or not self._may_look(wanted):
-            return (await self._far(wanted, call)).get(value_id)
+        if call.freshness is Freshness.STORE:
+            return (await self._past_caches(wanted, call)).get(value_id)
+        if not self._may_look(wanted):
+            return (await self._from_mongo(wanted, call)).get(value_id)
         # Most of what is not near ends here: Redis has it.
         try:
             answers = await self._looks.join(wanted).answers()
@@ -117,9 +119,13 @@ class ReadThroughCache(Generic[Value]):
                 wanted.append(value_id)
             elif (snapshot := self._from_near(entry, call)) is not None:
                 found[value_id] = snapshot
-        if wanted:
-            self._figures.near_miss += len(wanted) if call.freshness is Freshness.NEAR else 0
-            found.update(await self._far(wanted, call))
+        if not wanted:
+            return found
+        if call.freshness is Freshness.STORE:
+            return _of(wanted, await self._past_caches(wanted, call))
+        if call.freshness is Freshness.NEAR:
+            self._figures.near_miss += len(wanted)
+        found.update(await self._far(wanted, call))
         return found
 
     @asynccontextmanager
@@ -175,10 +181,6 @@ class ReadThroughCache(Generic[Value]):
         answers: Mapping[str, _Seen[Value]] | None = None,
     ) -> Mapping[str, Snapshot[Value]]:
         """Return the values that exist, from Redis or MongoDB; Redis may have answered once."""
-        if call.freshness is Freshness.STORE:
-            self._figures.bypassed += len(value_ids)
-            call.answered_from(Source.BYPASS)
-            return _of(value_ids, await self._loads.ask(value_ids))
         found: dict[str, Snapshot[Value]] = {}
         left = value_ids
         until = monotonic() + LEASE_S
@@ -200,14 +202,23 @@ class ReadThroughCache(Generic[Value]):
             self._figures.redis_waited += 1
             await self._turns.wait(left[0], attempt)
             answers = None
-        found.update(await self._from_mongo(left, call))
+        found.update(_of(left, await self._from_mongo(left, call)))
         return found
 
-    async def _from_mongo(
+    def _past_caches(
         self, value_ids: Sequence[str], call: Call
-    ) -> Mapping[str, Snapshot[Value]]:
+    ) -> Awaitable[Mapping[str, Snapshot[Value]]]:
+        """Return the values that exist, and perhaps others, from MongoDB as the caller wants."""
+        self._figures.bypassed += len(value_ids)
+        call.answered_from(Source.BYPASS)
+        return self._loads.join(value_ids).answers()
+
+    def _from_mongo(
+        self, value_ids: Sequence[str], call: Call
+    ) -> Awaitable[Mapping[str, Snapshot[Value]]]:
+        """Return the values that exist, and perhaps others, from MongoDB for want of Redis."""
         call.answered_from(Source.MONGO)
-        return _of(value_ids, await self._loads.ask(value_ids))
+        return self._loads.join(value_ids).answers()
 
     def _take(
         self,
