@@ -69,7 +69,7 @@ async def held(
                 await asyncio.sleep(_PAUSE_S)
                 found = figures[member.name]
                 found.rounds.append(await member.run(found.operations))
-        sys.stderr.write("\n")
+        sys.stderr.write(f"\r{group.name}: {len(members)} measured{' ' * 40}\n")
     return figures
 
 
@@ -98,5 +98,7 @@ def _forget_garbage() -> None:
 
 
 def _say(text: str) -> None:
-    sys.stderr.write(f"\r{text:<60}")
-    sys.stderr.flush()
+    """Show progress where it can be written over."""
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\r{text:<60}")
+        sys.stderr.flush()

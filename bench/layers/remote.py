@@ -1,7 +1,7 @@
 """Calls of another process to a server, as members of a group."""
 
 import asyncio
-from contextlib import ExitStack
+from contextlib import AsyncExitStack
 from typing import Final
 
 from bench.arms import Arm
@@ -57,7 +57,7 @@ class Remote:
 
 
 def connected(
-    stack: ExitStack,
+    stack: AsyncExitStack,
     arm: Arm,
     target: Target,
     processes: Processes,

@@ -45,14 +45,18 @@ def _rows(group: Sequence[Mapping[str, Any]]) -> Iterator[str]:
                 f"{1 / stats['median']:,.0f}",
                 _us(extra["cpu_us"]),
                 _us(extra["stores_cpu_us"]) if extra["stores_cpu_us"] else "",
-                f"{_ratio(stats['data'], first['stats']['data']):.2f}",
-                f"{_ratio(extra['cpu_us_by_round'], first['extra_info']['cpu_us_by_round']):.2f}",
+                _times(_ratio(stats["data"], first["stats"]["data"])),
+                _times(_ratio(extra["cpu_us_by_round"], first["extra_info"]["cpu_us_by_round"])),
             )
         )
 
 
 def _ratio(ours: Sequence[float], firsts: Sequence[float]) -> float:
     return median(our / first for our, first in zip(ours, firsts, strict=True))
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.2f}" if ratio >= 0.1 else f"{ratio:.3f}"
 
 
 def _us(value: float) -> str:

@@ -13,8 +13,9 @@ from shop.inventory.v1 import inventory_pb2
 from shop.order.v1 import order_pb2
 from shop.user.v1 import user_pb2
 
+from bench.arms import NotWhatItClaimsError
 from bench.layers.contest import Group
-from bench.layers.members import Local, Member, awaited, confirm, repeated
+from bench.layers.members import Local, Member, awaited, repeated
 from bench.layers.setting import Setting
 from bench.seeds import (
     ORDERS_PER_USER,
@@ -151,14 +152,14 @@ async def _members(kind: _Kind[Any]) -> Sequence[Member]:
     value = (await kind.load())[_ID].value
     raw = kind.lookup.entry(_ID, Snapshot(value)).raw
     kind.given.snapshot = Snapshot(value)
-    answer = await kind.answer()
-    confirm(isinstance(answer, bytes) and len(answer) > 0, "the answer is not serialized")
-    serialized = bytes(answer)  # type: ignore[call-overload]
+    serialized = await kind.answer()
+    if not isinstance(serialized, bytes):
+        raise NotWhatItClaimsError("the answer is not serialized")
 
     def read() -> Snapshot[Any]:
-        entry = kind.lookup.read(_ID, raw)
-        confirm(entry.snapshot is not None, "the JSON has no value")
-        snapshot: Any = entry.snapshot
+        snapshot = kind.lookup.read(_ID, raw).snapshot
+        if snapshot is None:
+            raise NotWhatItClaimsError("the JSON has no value")
         return snapshot
 
     def answer_of(snapshot: Callable[[], Snapshot[Any]]) -> Callable[[], Awaitable[object]]:

@@ -81,6 +81,6 @@ async def _of_naive(stack: AsyncExitStack, setting: Setting, mode: str) -> Remot
 
 
 GROUPS: Final = (
-    Group("product:", (*_CLAIMS, *map(_naive, _NAIVE_CLAIMS)), _products),
-    Group("user_orders:", tuple(_CLAIMS), _orders),
+    Group("cached product", (*_CLAIMS, *map(_naive, _NAIVE_CLAIMS)), _products),
+    Group("cached user_orders", tuple(_CLAIMS), _orders),
 )
