@@ -41,6 +41,10 @@ class Extent:
     round_s: float
 
 
+USUAL: Final = Extent(rounds=21, round_s=0.05)
+QUICK: Final = Extent(rounds=5, round_s=0.02)
+
+
 @dataclass(slots=True)
 class Figures:
     """What was measured of a member, whose rounds have so many operations each."""

@@ -103,13 +103,17 @@ _LAYERS: Final = pytest.StashKey[Layers]()
 class Plugin:
     """What pytest needs to run the benchmarks, and what they have found: ``saved``."""
 
-    def __init__(self, layers: Layers) -> None:
-        self._layers = layers
+    def __init__(self, extent: Extent) -> None:
+        self._layers = Layers(extent)
         self.saved: Mapping[str, Any] = {}
 
     def pytest_configure(self, config: pytest.Config) -> None:
         """Let the benchmarks know what measures them."""
         config.stash[_LAYERS] = self._layers
+
+    def pytest_unconfigure(self) -> None:
+        """Stop what was started for them."""
+        self._layers.close()
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
@@ -119,6 +123,11 @@ class Plugin:
     def pytest_benchmark_update_json(self, output_json: Mapping[str, Any]) -> None:
         """Keep what is being saved."""
         self.saved = output_json
+
+
+def measures(config: pytest.Config) -> bool:
+    """Return whether there is a plugin already."""
+    return _LAYERS in config.stash
 
 
 def benchmarks(groups: Sequence[Group]) -> Callable[..., None]:
@@ -140,8 +149,7 @@ def benchmarks(groups: Sequence[Group]) -> Callable[..., None]:
         try:
             found = layers.figures(by_name[group], _selected(request, group))
         except (NotWhatItClaimsError, CallsFailedError) as error:
-            benchmark.skipped = True  # it is not to be missed besides
-            pytest.fail(f"no figures: {error}", pytrace=False)
+            raise pytest.fail.Exception(f"no figures: {error}", pytrace=False) from None
         report(found[member], member, benchmark)
 
     return test_layer

@@ -87,6 +87,18 @@ async def test_the_chosen_layers_are_measured_saved_and_printed(tmp_path: Path) 
     assert "codec of a product: JSON to model" in compared.output
 
 
+async def test_pytest_and_its_options_can_measure_the_layers_too(tmp_path: Path) -> None:
+    path = tmp_path / "figures.json"
+    said = await run(
+        *("pytest", "bench/layers", "-k", "token and known", "-p", "no:cacheprovider"),
+        *("--benchmark-enable", "--benchmark-json", str(path)),
+    )
+    assert said.code == 0, said.output
+    (one,) = orjson.loads(path.read_bytes())["benchmarks"]
+    assert (one["group"], one["extra_info"]["member"]) == ("token check", "known from before")
+    assert 0 < one["stats"]["median"] < 0.01
+
+
 async def test_what_needs_stores_and_services_is_measured_on_real_ones(tmp_path: Path) -> None:
     said = await run(
         *("bench.layers", "--quick", "-k", "cold or checkout", "--storage", str(tmp_path))
