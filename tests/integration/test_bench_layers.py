@@ -1,6 +1,7 @@
 """The benchmarks of the layers run, and are saved as pytest-benchmark saves its own."""
 
 import asyncio
+import os
 import sys
 from asyncio.subprocess import PIPE
 from pathlib import Path
@@ -46,8 +47,10 @@ class Said(NamedTuple):
 
 
 async def run(*arguments: str) -> Said:
+    # A worker of pytest-xdist measures nothing, and who has its variables passes for one.
+    environment = {name: v for name, v in os.environ.items() if not name.startswith("PYTEST_")}
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", *arguments, stdout=PIPE, stderr=PIPE
+        sys.executable, "-m", *arguments, stdout=PIPE, stderr=PIPE, env=environment
     )
     try:
         async with asyncio.timeout(100):
