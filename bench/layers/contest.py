@@ -57,6 +57,7 @@ async def held(
     group: Group, wanted: Collection[str], setting: Setting, extent: Extent
 ) -> Mapping[str, Figures]:
     """Return the figures of the wanted members. Raises ``NotWhatItClaimsError`` and any other."""
+    _say(f"{group.name}: starting")
     async with group.opened(setting) as opened:
         members = [member for member in opened if member.name in wanted]
         missing = set(wanted) - {member.name for member in members}
@@ -73,7 +74,7 @@ async def held(
                 await asyncio.sleep(_PAUSE_S)
                 found = figures[member.name]
                 found.rounds.append(await member.run(found.operations))
-        sys.stderr.write(f"\r{group.name}: {len(members)} measured{' ' * 40}\n")
+        _say(f"{group.name}: {len(members)} measured", end="\n")
     return figures
 
 
@@ -101,8 +102,10 @@ def _forget_garbage() -> None:
     gc.freeze()
 
 
-def _say(text: str) -> None:
-    """Show progress where it can be written over."""
+def _say(text: str, end: str = "") -> None:
+    """Show progress where it can be written over, and elsewhere only what ends a line."""
     if sys.stderr.isatty():
-        sys.stderr.write(f"\r{text:<60}")
+        sys.stderr.write(f"\r{text:<60}{end}")
         sys.stderr.flush()
+    elif end:
+        sys.stderr.write(f"{text}{end}")
