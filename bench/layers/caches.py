@@ -15,7 +15,7 @@ from services.common.cache.near import NearOptions
 from services.common.cache.read_through import Load, ReadThroughCache
 from services.common.cache.wiring import CacheMode, CacheOptions, open_cache
 from services.common.mongo import Mongo, MongoDriver, MongoOptions, open_mongo
-from services.common.redis import RedisOptions
+from services.common.redis.servers import RedisOptions
 from services.inventory.model import Product
 from services.inventory.repository import PRODUCT_CHANGES, MongoProducts
 
