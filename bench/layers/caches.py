@@ -84,7 +84,7 @@ class ProductCache:
 
 @asynccontextmanager
 async def products_in_mongo(
-    setting: Setting, driver: MongoDriver = MongoDriver.MOTOR
+    setting: Setting, driver: MongoDriver = MongoDriver.PYMONGO
 ) -> AsyncIterator[tuple[Mongo, MongoProducts]]:
     """Open the database whose products are read by this process alone."""
     stores = await setting.stores()
