@@ -5,7 +5,8 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from services.common.cache import wiring
-from services.common.redis import Item, RedisOptions, RedisServers, open_redis
+from services.common.redis import open_redis
+from services.common.redis.servers import Item, RedisOptions, RedisServers
 
 _NOTHING: Final = "#!lua\nreturn {}\n"
 
