@@ -126,7 +126,8 @@ def _calibration(limits: Limits, pace: Pace, runs: int) -> str:
     for number in range(runs):
         sys.stderr.write(f"run {number + 1} of {runs}\n")
         found.append(measure_ratios(limits.ratios, pace.whole).times)
-    lines = [f'calibrated = "{commit()}"', ""]
+    made_of = commit().removesuffix("-dirty")
+    lines = [f'calibrated = "{made_of}"', ""]
     for limit, (at_most, spread) in zip(
         limits.ratios, calibrated(limits.ratios, found), strict=True
     ):

@@ -28,7 +28,7 @@ from tests.e2e.support.people import Admin, Caller, Customer, unique
 from tests.e2e.support.running_shop import RunningShop, opened_shop
 
 _START_WITHIN_S: Final = 30.0
-_PATIENCE_S: Final = 10.0
+_PATIENCE_S: Final = 20.0
 _QUIET_S: Final = 0.1
 _POLL_S: Final = 0.01
 _TIMEOUT_S: Final = 20.0

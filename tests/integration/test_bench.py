@@ -8,10 +8,10 @@ from asyncio.subprocess import PIPE
 from bench.rpc import variants
 
 
-async def run(module: str, *arguments: str) -> str:
+async def run(what: str, *arguments: str) -> str:
     """What a measurement prints."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", module, *arguments), stdout=PIPE, stderr=PIPE
+        *(sys.executable, "-m", "bench", what, *arguments), stdout=PIPE, stderr=PIPE
     )
     try:
         async with asyncio.timeout(110):
@@ -30,7 +30,7 @@ def figures(row: str, count: int) -> list[float]:
 
 
 async def test_the_cost_of_a_call_is_measured_for_every_variant() -> None:
-    said = await run("bench.rpc", "--rounds", "1", "--calls", "200")
+    said = await run("rpc", "--rounds", "1", "--calls", "200")
     assert "1 rounds of 200 calls each, 64 at a time" in said
     rows = [line for line in said.splitlines() if re.search(r"\d us \|", line)]
     assert len(rows) == len(variants())
@@ -41,7 +41,7 @@ async def test_the_cost_of_a_call_is_measured_for_every_variant() -> None:
 
 async def test_the_cost_of_a_cached_read_is_measured_in_every_arm() -> None:
     said = await run(
-        "bench.cache",
+        "cache",
         *("--rounds", "2", "--calls", "400", "--callers", "8"),
         *("--products", "40", "--users", "8"),
     )
@@ -56,7 +56,7 @@ async def test_the_cost_of_a_cached_read_is_measured_in_every_arm() -> None:
 
 
 async def test_the_cost_of_a_cached_read_is_measured_by_the_number_of_keys() -> None:
-    said = await run("bench.cache", "--rounds", "1", "--calls", "100", "--keys", "30,60")
+    said = await run("cache", "--rounds", "1", "--calls", "100", "--keys", "30,60")
     rows = [line for line in said.splitlines() if re.search(r"\d us \(", line)]
     assert [row.split("|")[1].strip() for row in rows] == ["30", "60"]
     assert "filled with 60 products" in said
