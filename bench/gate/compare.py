@@ -49,7 +49,8 @@ class Change:
     @property
     def real(self) -> bool:
         """Whether it differs beyond the noise."""
-        return self.likelihood < 1 - CONFIDENCE and abs(self.ratio - 1) > _LEAST
+        outside = not self.low <= 1 <= self.high
+        return outside and self.likelihood < 1 - CONFIDENCE and abs(self.ratio - 1) > _LEAST
 
     def dearer(self, above: float) -> bool:
         """Whether it became dearer beyond the noise, by more than this part."""

@@ -24,7 +24,7 @@ def main(argv: Sequence[str]) -> int:
         limits = read_limits()
         for number in range(given.runs):
             measured = measure_ratios(limits.ratios, pace_of(given))
-            beyond += bool(measured.red)
+            beyond += bool(measured.beyond)
             ruled = confirmed(measured, limits, bout_of(pace_of(given)))
             red_runs += bool(ruled.red)
             alarms.update(check.name for check in ruled.red)
@@ -43,7 +43,7 @@ def main(argv: Sequence[str]) -> int:
 
 def _say(number: int, measured: Measured, ruled: Measured) -> None:
     undecided = sum(check.verdict is Verdict.UNDECIDED for check in measured.checks)
-    beyond = [f"{check.name} {check.measured}" for check in measured.red]
+    beyond = [f"{check.name} {check.measured}" for check in measured.beyond]
     sys.stdout.write(
         f"run {number}: {measured.times.rounds} rounds, {undecided} undecided, "
         f"beyond the limit: {', '.join(beyond) or 'none'}, red: {len(ruled.red)}\n"

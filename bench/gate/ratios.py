@@ -28,8 +28,13 @@ class Measured:
 
     @property
     def red(self) -> list[Check]:
-        """The checks whose whole interval lies beyond the limit."""
+        """The checks that found a regression."""
         return [check for check in self.checks if check.verdict is Verdict.RED]
+
+    @property
+    def beyond(self) -> list[Check]:
+        """The checks whose median lies beyond the limit, whether or not its interval does."""
+        return [check for check in self.checks if check.beyond]
 
 
 def measure_ratios(limits: Sequence[RatioLimit], pace: Pace) -> Measured:
@@ -53,12 +58,13 @@ def measure_ratios(limits: Sequence[RatioLimit], pace: Pace) -> Measured:
 
 
 def confirmed(measured: Measured, limits: Limits, bout: Bout) -> Measured:
-    """Return the checks, those red alone that the calibrated commit, measured beside, confirms.
+    """Return the checks, of those beyond the limit red only what a measurement side by side confirms.
 
-    Where that commit cannot be had, all stay red. Raises ``NotWhatItClaimsError`` and
+    The arm must have become dearer than in the calibrated commit, beyond the noise. Where that
+    commit cannot be had, what was red stays so. Raises ``NotWhatItClaimsError`` and
     ``CallsFailedError``.
     """
-    if not measured.red:
+    if not measured.beyond:
         return measured
     sys.stderr.write(f"beyond the limit: is it more than in {limits.calibrated}?\n")
     try:
@@ -94,12 +100,13 @@ def calibrated(limits: Sequence[RatioLimit], runs: Sequence[Times]) -> list[tupl
 
 
 def _weighed(check: Check, arm: str, found: Collection[Change]) -> Check:
-    if check.verdict is not Verdict.RED:
+    if not check.beyond:
         return check
     worse = dearer(arm, found)
     if not worse:
         return replace(check, verdict=Verdict.ELSEWHERE)
-    return replace(check, detail=", ".join(f"{change.arm} {change.words}" for change in worse))
+    said = ", ".join(f"{change.arm} {change.words}" for change in worse)
+    return replace(check, verdict=Verdict.RED, detail=f"beside the calibrated commit: {said}")
 
 
 def _unconfirmed(check: Check, why: str) -> Check:

@@ -23,7 +23,10 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One check; ``low`` and ``high`` bound what was measured where that is not exact."""
+    """One check; ``low`` and ``high`` bound what was measured where that is not exact.
+
+    ``beyond`` says that the measurement itself is over the limit, however sure that is.
+    """
 
     kind: str
     name: str
@@ -32,6 +35,7 @@ class Check:
     verdict: Verdict
     low: float | None = None
     high: float | None = None
+    beyond: bool = False
     detail: str = ""
 
     def as_json(self) -> dict[str, Any]:
@@ -94,6 +98,7 @@ def ratio_check(limit: RatioLimit, ratios: Sequence[float]) -> Check:
         verdict=judged(interval, limit.at_most),
         low=round(interval.low, 4) if bounded else None,
         high=round(interval.high, 4) if bounded else None,
+        beyond=bounded and interval.middle > limit.at_most,
     )
 
 

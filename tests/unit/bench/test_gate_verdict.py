@@ -188,3 +188,10 @@ def test_a_layer_is_dearer_if_one_of_its_arms_is() -> None:
 def test_the_slow_mutant_is_slower_by_fifteen_per_cent_of_the_cheapest_arm() -> None:
     found = slower_by({"echo": 1.0, "A near": 60.0, "B near": 80.0, "A redis": 100.0})
     assert found == {"BENCH_SLOWER_NEAR_US": "9.000", "BENCH_SLOWER_REDIS_US": "15.000"}
+
+
+def test_a_median_beyond_the_limit_is_looked_into_even_if_it_is_not_sure() -> None:
+    unsure = ratio_check(LIMIT, [*[1.2] * 19, *[1.4] * 21])
+    assert (unsure.verdict, unsure.beyond) == (Verdict.UNDECIDED, True)
+    assert not ratio_check(LIMIT, [*[1.2] * 21, *[1.4] * 19]).beyond
+    assert not ratio_check(LIMIT, [1.4] * 3).beyond
