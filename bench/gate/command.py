@@ -2,8 +2,9 @@
 
 Budgets are counted first, by the tests in tests/budgets; then the ratios of CPU time are measured,
 in rounds, until each is decided or the rounds are over. What lies beyond its limit is measured
-beside the calibrated commit, and red only if it is dearer than there. ``verdict.json`` and ``summary.md``
-say what was found. The exit code is 1 if something is red, and 2 if it could not be measured.
+beside the calibrated commit, and red only if it is dearer than there. ``verdict.json`` and
+``summary.md`` say what was found. The exit code is 1 if something is red, and 2 if it could not be
+measured.
 """
 
 import argparse

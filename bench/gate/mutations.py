@@ -67,7 +67,7 @@ def main(argv: Sequence[str]) -> int:
 def red_checks(verdict: Mapping[str, Any]) -> list[str]:
     """Return what is red, with what was measured and the limit."""
     return [
-        f"{check['name']}: {check['measured']} ({check['limit']})"
+        f"{check['name']}: {check['measured']} ({check['limit']}) {check['detail']}".rstrip()
         for check in verdict["checks"]
         if check["verdict"] == "red"
     ]

@@ -58,10 +58,10 @@ def measure_ratios(limits: Sequence[RatioLimit], pace: Pace) -> Measured:
 
 
 def confirmed(measured: Measured, limits: Limits, bout: Bout) -> Measured:
-    """Return the checks, of those beyond the limit red only what a measurement side by side confirms.
+    """Return the checks; of those beyond the limit, red is only what is so side by side too.
 
-    The arm must have become dearer than in the calibrated commit, beyond the noise. Where that
-    commit cannot be had, what was red stays so. Raises ``NotWhatItClaimsError`` and
+    The arm must be dearer than in the calibrated commit, beyond the noise. Where that commit
+    cannot be had, what was red stays so. Raises ``NotWhatItClaimsError`` and
     ``CallsFailedError``.
     """
     if not measured.beyond:

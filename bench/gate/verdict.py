@@ -135,6 +135,7 @@ def _line(check: Check) -> str:
 
 def _row(check: Check) -> str:
     span = "unknown" if check.low is None else f"{check.low:.3f} to {check.high:.3f}"
-    said = f"**{check.verdict}**" if check.verdict is Verdict.RED else str(check.verdict)
+    red = check.verdict is Verdict.RED
+    said = f"**red** {check.detail}".rstrip() if red else str(check.verdict)
     limit = check.limit.removeprefix("at most ")
     return f"| {check.name} | {check.measured} | {span} | {limit} | {said} |"
