@@ -40,7 +40,7 @@ def sources_table(report: Report) -> str:
         rows = [_sources_row(place, sample) for place, sample in samples if sample.sources]
         if rows:
             bodies.append(_body(samples[0][1], 3, rows))
-    head = ["asked for", "shares", "answers by source"]
+    head = ["asked for", "answers by source", "shares"]
     return table("Where answers came from, by x-cache", head, bodies, left=2) if bodies else ""
 
 
@@ -134,7 +134,8 @@ def _row(name: str, cells: Iterable[str], words: int = 0) -> str:
 
 
 def _arm(arm: str) -> str:
-    return element("i", class_=f"swatch {arm_class(arm)}") + text(arm_name(arm))
+    dot = element("i", class_=f"swatch {arm_class(arm)}")
+    return element("span", dot + text(arm_name(arm)), class_="arm")
 
 
 def _calls_row(place: int, sample: Sample) -> str:
@@ -179,7 +180,7 @@ def _sources_row(place: int, sample: Sample) -> str:
         words.append(f"{text(source_name(source))} {share(count, total)} ({number})")
     strip = element("span", "".join(strips), class_="strip", aria_hidden="true")
     said = "".join(element("span", each) for each in words)
-    return _row(_arm(sample.arm), [strip, element("span", said, class_="sources")], words=2)
+    return _row(_arm(sample.arm), [element("span", said, class_="sources"), strip], words=2)
 
 
 def _rank(source: str) -> int:
