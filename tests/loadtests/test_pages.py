@@ -34,8 +34,8 @@ def test_a_run_is_written_as_json_page_and_picture(tmp_path: Path) -> None:
         (
             NEAR,
             (
-                "product: the median read through the near cache is 12.3 times faster than MongoDB's "
-                "(11.9 to 12.8)"
+                "product: the median read through the near cache is 12.3 times faster than "
+                "MongoDB's (11.9 to 12.8)"
             ),
         ),
         (
@@ -48,15 +48,15 @@ def test_a_run_is_written_as_json_page_and_picture(tmp_path: Path) -> None:
         (
             replace(NEAR, speedup=0.5, low=0.4, high=0.8),
             (
-                "product: the median read through the near cache is 2.00 times slower than MongoDB's "
-                "(1.25 to 2.50)"
+                "product: the median read through the near cache is 2.00 times slower than "
+                "MongoDB's (1.25 to 2.50)"
             ),
         ),
         (
             replace(NEAR, speedup=1.01, low=0.98, high=1.04),
             (
-                "product: the median read through the near cache is as fast as MongoDB's, as far as "
-                "this run can tell (0.98 to 1.04)"
+                "product: the median read through the near cache is as fast as MongoDB's, as far "
+                "as this run can tell (0.98 to 1.04)"
             ),
         ),
         (
@@ -90,7 +90,7 @@ def test_what_a_report_says_cannot_become_markup() -> None:
     sample = sample_of(
         [1.0] * 50, method=HOSTILE, lookup=HOSTILE, errors={HOSTILE: 1}, sources={HOSTILE: 50}
     )
-    run = replace(RUN, command=HOSTILE, settings={HOSTILE: HOSTILE}, machine={"CPU": HOSTILE})
+    run = replace(RUN, command=HOSTILE, settings={HOSTILE: HOSTILE}, machine={"cpu": HOSTILE})
     report = replace(made_up(seconds=2), run=run)
     report = replace(report, samples=[sample, *report.samples])
     for shown in (page(report), picture(report)):
