@@ -10,7 +10,7 @@ from loadtests.pages.words import milliseconds, rate, share, source_name, whole
 from loadtests.results import Percentiles, Report, Sample
 
 _LATENCIES: Final = {"p50": "p50", "p90": "p90", "p99": "p99", "p99_9": "p99.9", "max": "max"}
-_SOURCES: Final = ("near", "redis", "mongo")
+_SOURCES: Final = ("near", "redis", "mongo", "bypass")
 
 
 def by_method(samples: Iterable[Sample]) -> dict[str, list[tuple[int, Sample]]]:
@@ -81,7 +81,8 @@ def _sources_row(place: int, sample: Sample) -> str:
     strips, words = [], []
     for source, count in order:
         width = f"width:{100 * count / total if total else 0:.2f}%"
-        strips.append(element("i", class_=arm_class(source), style=width))
+        colour = arm_class("mongo" if source == "bypass" else source)
+        strips.append(element("i", class_=colour, style=width))
         number = datum(f"samples.{place}.sources.{source}", count, whole(count))
         words.append(f"{text(source_name(source))} {share(count, total)} ({number})")
     strip = element("span", "".join(strips), class_="strip", aria_hidden="true")

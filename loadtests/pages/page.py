@@ -61,7 +61,7 @@ def _header(report: Report) -> str:
         f"{whole(calls)} calls in {run.duration_s:g} s",
         f"{rate(sum(sample.rate_per_s for sample in report.samples))} per second",
         f"{whole(errors)} failed" + (f" ({share(errors, calls)})" if errors else ""),
-        f"{whole(run.users)} users, {run.model} model, {run.shape}",
+        f"{whole(run.users)} users, {run.model} model, {run.shape}{_meant(report)}",
         run.started,
     ]
     title = "Cached against uncached" if report.comparisons else facts[0]
@@ -73,6 +73,11 @@ def _header(report: Report) -> str:
         _notes(report),
     ]
     return element("header", "".join(inner))
+
+
+def _meant(report: Report) -> str:
+    meant = report.run.rate_per_s
+    return "" if meant is None else f", {rate(meant)} per second meant"
 
 
 def _pill(report: Report) -> str:
