@@ -208,8 +208,8 @@ _STOCK: Final = (
 )
 _SOURCES: Final = "What the answers said in x-cache; the shares are of those that said it."
 _RATIOS: Final = (
-    "The median of the slower arm over that of the faster one, with its bootstrap interval. It "
-    "says what this run's calls can tell, and nothing of how another run would differ."
+    "MongoDB's median over that of the arm, with its bootstrap interval. It says what this run's "
+    "calls can tell, and nothing of how another run would differ."
 )
 _SERVER: Final = (
     "The client's mean, all arms together, and the server's own, from its metrics. What lies "

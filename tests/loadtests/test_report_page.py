@@ -225,7 +225,15 @@ def test_pointing_at_a_chart_tells_the_values_there(opened: Opened, report: Repo
         })()"""
     )
     tab.ask("Input.dispatchMouseEvent", type="mouseMoved", **at)
-    said = tab.evaluate("document.querySelector('figure .tip').innerText")
+    said = tab.evaluate(
+        """new Promise(resolve => {
+            const look = () => {
+                const tip = document.querySelector('figure .tip');
+                tip.hidden ? setTimeout(look, 10) : resolve(tip.innerText);
+            };
+            look();
+        })"""
+    )
     assert said.startswith("50 %")
     assert f"near cache: {report.samples[0].latency_ms.p50:.2f} ms" in said
 

@@ -73,14 +73,9 @@ class Chromium:
         result: dict[str, Any] = answer["result"]
         return result
 
-    def wait_for(self, method: str, session: str) -> dict[str, Any]:
-        def is_it(event: dict[str, Any]) -> bool:
-            return event.get("method") == method and event.get("sessionId") == session
-
-        for event in self.events:
-            if is_it(event):
-                return event
-        return self._read(is_it, method)
+    def wait_for(self, what: str, wanted: Callable[[dict[str, Any]], bool]) -> None:
+        if not any(wanted(event) for event in self.events):
+            self._read(wanted, what)
 
     def _read(self, wanted: Callable[[dict[str, Any]], bool], what: str) -> dict[str, Any]:
         ends = time.monotonic() + PATIENCE_S
@@ -111,6 +106,7 @@ class Tab:
         self._session = attached["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.ask(f"{domain}.enable")
+        self.ask("Page.setLifecycleEventsEnabled", enabled=True)
         self.ask(
             "Emulation.setDeviceMetricsOverride",
             width=width,
@@ -127,8 +123,14 @@ class Tab:
         self.ask("Emulation.setEmulatedMedia", features=[scheme])
 
     def open(self, url: str) -> None:
-        self.ask("Page.navigate", url=url)
-        self._chromium.wait_for("Page.loadEventFired", self._session)
+        # A tab begins with a blank page, which is loaded too: the loader tells them apart.
+        loader = self.ask("Page.navigate", url=url)["loaderId"]
+
+        def loaded(event: dict[str, Any]) -> bool:
+            params = event.get("params", {})
+            return (params.get("loaderId"), params.get("name")) == (loader, "load")
+
+        self._chromium.wait_for(url, loaded)
 
     def evaluate(self, expression: str) -> Any:
         answer = self.ask(
