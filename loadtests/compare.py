@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from loadtests.cautions import LOAD_AVERAGE, cautions
 from loadtests.changes import changes, sample_name
 from loadtests.compared import Compared, as_json, as_markdown, as_text
 from loadtests.encoded_histogram import UnreadableHistogramError
+from loadtests.machine_drift import LOAD_AVERAGE, cautions
 from loadtests.report_file import UnreadableReportError, read_report
 from loadtests.results import Report, Run
 
