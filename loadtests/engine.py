@@ -1,0 +1,164 @@
+"""Locust's part: users on one process or on many, whose measurements meet in one ledger."""
+
+import time
+from argparse import Namespace
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any, Final
+
+import gevent
+from locust.runners import MasterRunner, WorkerRunner
+
+from loadtests.channel import Channels
+from loadtests.ledger import Ledger, Window
+from loadtests.plan import Plan, Targets
+from loadtests.prepare import prepare
+from loadtests.recorder import Recorder, unpacked
+from loadtests.session import Session
+from loadtests.shop import Stubs, UnusableShopError
+from loadtests.users import USERS
+
+_FIELD: Final = "shop_load"
+_PLAN: Final = "shop_plan"
+_RATE: Final = "shop_rate"
+_DRAIN_EVERY_S: Final = 0.5
+
+
+class Engine:
+    """Ties a Locust environment to the recorder of this process and the ledger of the run.
+
+    In a worker there is no ledger: what it records goes to the master with Locust's reports. The
+    plan is made anew by ``plan`` whenever a run begins; workers get the master's.
+    """
+
+    def __init__(self, environment: Any, plan: Callable[[], Plan]) -> None:
+        self.ledger = Ledger(Window())
+        self.failure: str | None = None
+        self._environment = environment
+        self._runner: Any = environment.runner
+        self._plan = plan
+        self._recorder = Recorder()
+        self._prepared: tuple[Targets, int] | None = None
+        self._rate_per_s: float | None = None
+        self._listen(environment.events)
+
+    @property
+    def users(self) -> int:
+        """How many users there are now, in all processes."""
+        return int(self._runner.user_count)
+
+    def prepare(self, plan: Plan) -> None:
+        """Make sure that the shop has what the plan needs; told by ``UnusableShopError``."""
+        wanted = (plan.targets, plan.customers)
+        if self._prepared == wanted:
+            return
+        channels = Channels()
+        try:
+            prepare(Stubs.over(channels.to, plan.targets), plan.customers)
+        finally:
+            channels.close()
+        self._prepared = wanted
+
+    def set_rate(self, per_s: float) -> None:
+        """Start so many calls in a second from now on, in all processes together."""
+        self._rate_per_s = per_s
+        if isinstance(self._runner, MasterRunner):
+            share = per_s / max(self._runner.worker_count, 1)
+            self._runner.send_message(_RATE, share)
+        else:
+            self._apply_rate(per_s)
+
+    def measure(self, window: Window) -> None:
+        """Begin a new ledger of the seconds within the window."""
+        self.ledger = Ledger(window)
+
+    def collect(self) -> None:
+        """Take over what this process has recorded so far."""
+        self.ledger.add(unpacked(self._recorder.drain()))
+
+    def _listen(self, events: Any) -> None:
+        events.test_start.add_listener(self._on_test_start)
+        events.test_stopping.add_listener(self._on_test_stopping)
+        events.test_stop.add_listener(self._on_test_stop)
+        if isinstance(self._runner, WorkerRunner):
+            events.report_to_master.add_listener(self._on_report)
+            self._runner.register_message(_RATE, self._on_rate)
+        elif isinstance(self._runner, MasterRunner):
+            events.worker_report.add_listener(self._on_worker_report)
+            events.worker_connect.add_listener(self._on_worker_connect)
+        else:
+            gevent.spawn(self._drain_forever)
+
+    def _on_test_start(self, **_: Any) -> None:
+        try:
+            self._start()
+        except UnusableShopError as error:
+            self._fail(str(error))
+        except Exception as error:
+            self._fail(f"the shop cannot be prepared: {error!r}")
+            raise
+
+    def _start(self) -> None:
+        if isinstance(self._runner, WorkerRunner):
+            plan = _received(self._environment.parsed_options)
+        else:
+            plan = self._plan()
+            self.prepare(plan)
+            self._hand_over(plan)
+        if not isinstance(self._runner, MasterRunner):
+            worker = max(self._runner.worker_index, 0)
+            self._environment.shop_session = Session(plan, worker, self._recorder)
+        if self._rate_per_s is None and plan.rate_per_s is not None:
+            self._rate_per_s = plan.rate_per_s
+        if self._rate_per_s is not None and not isinstance(self._runner, WorkerRunner):
+            self.set_rate(self._rate_per_s)
+
+    def _hand_over(self, plan: Plan) -> None:
+        # Locust sends its options along with the order to start users.
+        options = self._environment.parsed_options
+        if options is not None:
+            setattr(options, _PLAN, asdict(plan))
+
+    def _fail(self, why: str) -> None:
+        self.failure = why
+        self._environment.process_exit_code = 2
+        gevent.spawn(self._runner.quit)
+
+    def _on_test_stopping(self, **_: Any) -> None:
+        session: Session | None = getattr(self._environment, "shop_session", None)
+        if session is not None:
+            session.stop()
+
+    def _on_test_stop(self, **_: Any) -> None:
+        for users in USERS.values():
+            users.close_shared_channels()
+
+    def _on_report(self, data: dict[str, Any], **_: Any) -> None:
+        data[_FIELD] = self._recorder.drain()
+
+    def _on_worker_report(self, data: dict[str, Any], **_: Any) -> None:
+        if _FIELD in data:
+            self.ledger.add(unpacked(data[_FIELD]))
+
+    def _on_worker_connect(self, **_: Any) -> None:
+        if self._rate_per_s is not None:
+            self.set_rate(self._rate_per_s)
+
+    def _on_rate(self, msg: Any, **_: Any) -> None:
+        self._apply_rate(msg.data)
+
+    def _apply_rate(self, per_s: float) -> None:
+        session: Session | None = getattr(self._environment, "shop_session", None)
+        if session is not None:
+            session.set_rate(per_s)
+
+    def _drain_forever(self) -> None:
+        while True:
+            gevent.sleep(_DRAIN_EVERY_S)
+            self.collect()
+            self.ledger.note_users(int(time.time()), self.users)
+
+
+def _received(options: Namespace) -> Plan:
+    fields = dict(getattr(options, _PLAN))
+    return Plan(**{**fields, "targets": Targets(**fields["targets"])})
