@@ -40,6 +40,8 @@ class Engine:
         self._recorder = Recorder()
         self._prepared: tuple[Targets, int] | None = None
         self._rate_per_s: float | None = None
+        self._share_per_s: float | None = None
+        self._level = 1.0
         self._listen(environment.events)
 
     @property
@@ -59,14 +61,16 @@ class Engine:
             channels.close()
         self._prepared = wanted
 
-    def set_rate(self, per_s: float) -> None:
-        """Start so many calls in a second from now on, in all processes together."""
-        self._rate_per_s = per_s
+    def set_level(self, level: float) -> None:
+        """Open model: start so many times the plan's rate from now on, all processes together."""
+        self._level = level
+        if self._rate_per_s is None:
+            return
+        rate = self._rate_per_s * level
         if isinstance(self._runner, MasterRunner):
-            share = per_s / max(self._runner.worker_count, 1)
-            self._runner.send_message(_RATE, share)
+            self._runner.send_message(_RATE, rate / max(self._runner.worker_count, 1))
         else:
-            self._apply_rate(per_s)
+            self._start_per_s(rate)
 
     def measure(self, window: Window) -> None:
         """Begin a new ledger of the seconds within the window."""
@@ -100,18 +104,22 @@ class Engine:
 
     def _start(self) -> None:
         if isinstance(self._runner, WorkerRunner):
-            plan = _received(self._environment.parsed_options)
-        else:
-            plan = self._plan()
-            self.prepare(plan)
-            self._hand_over(plan)
+            self._join(_received(self._environment.parsed_options))
+            return
+        plan = self._plan()
+        self.prepare(plan)
+        self._rate_per_s = plan.rate_per_s
+        self._hand_over(plan)
         if not isinstance(self._runner, MasterRunner):
-            worker = max(self._runner.worker_index, 0)
-            self._environment.shop_session = Session(plan, worker, self._recorder)
-        if self._rate_per_s is None and plan.rate_per_s is not None:
-            self._rate_per_s = plan.rate_per_s
-        if self._rate_per_s is not None and not isinstance(self._runner, WorkerRunner):
-            self.set_rate(self._rate_per_s)
+            self._join(plan)
+        self.set_level(self._level)
+
+    def _join(self, plan: Plan) -> None:
+        worker = max(self._runner.worker_index, 0)
+        session = Session(plan, worker, self._recorder)
+        if self._share_per_s is not None:
+            session.set_rate(self._share_per_s)
+        self._environment.shop_session = session
 
     def _hand_over(self, plan: Plan) -> None:
         # Locust sends its options along with the order to start users.
@@ -141,13 +149,13 @@ class Engine:
             self.ledger.add(unpacked(data[_FIELD]))
 
     def _on_worker_connect(self, **_: Any) -> None:
-        if self._rate_per_s is not None:
-            self.set_rate(self._rate_per_s)
+        self.set_level(self._level)
 
     def _on_rate(self, msg: Any, **_: Any) -> None:
-        self._apply_rate(msg.data)
+        self._start_per_s(msg.data)
 
-    def _apply_rate(self, per_s: float) -> None:
+    def _start_per_s(self, per_s: float) -> None:
+        self._share_per_s = per_s
         session: Session | None = getattr(self._environment, "shop_session", None)
         if session is not None:
             session.set_rate(per_s)

@@ -42,6 +42,7 @@ def prepare(stubs: Stubs, customers: int) -> None:
 def restock(stubs: Stubs, admin_password: str) -> None:
     """Give every product so much stock that no load sells it out."""
     admin = Login(stubs.users, "admin", admin_password)
+    wanted_mask = FieldMask(paths=["stock"])
 
     def refill(product: inventory_pb2.Product) -> None:
         wanted = inventory_pb2.Product(product_id=product.product_id, stock=AMPLE_STOCK)
