@@ -8,15 +8,20 @@ Metadata = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """What is asked of the caches. A call that asks for nothing special is ``near``."""
+    """What is asked of the caches. A call that asks for nothing special is ``near``.
+
+    ``sources`` are what ``x-cache`` may then say: what a cache does not have yet comes from
+    farther away, and what goes round all caches is called ``bypass``.
+    """
 
     name: str
-    metadata: Metadata = ()
+    metadata: Metadata
+    sources: frozenset[str]
 
 
-NEAR: Final = Arm("near")
-REDIS: Final = Arm("redis", (("cache-control", "no-near"),))
-MONGO: Final = Arm("mongo", (("cache-control", "no-cache"),))
+NEAR: Final = Arm("near", (), frozenset({"near", "redis", "mongo"}))
+REDIS: Final = Arm("redis", (("cache-control", "no-near"),), frozenset({"redis", "mongo"}))
+MONGO: Final = Arm("mongo", (("cache-control", "no-cache"),), frozenset({"bypass"}))
 ARMS: Final = (NEAR, REDIS, MONGO)
 
 LOOKUPS: Final = {

@@ -87,5 +87,6 @@ def _name(pid: int) -> str | None:
         command = (_PROC / str(pid) / "cmdline").read_bytes().decode(errors="replace").split("\0")
     except OSError:
         return None
-    words = [word.rpartition("/")[2] for word in command]
+    # Redis writes its address behind its name, as one word.
+    words = [word.partition(" ")[0].rpartition("/")[2] for word in command]
     return next((_NAMES[word] for word in words[:3] if word in _NAMES), None)

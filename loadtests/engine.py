@@ -22,6 +22,7 @@ _FIELD: Final = "shop_load"
 _PLAN: Final = "shop_plan"
 _RATE: Final = "shop_rate"
 _DRAIN_EVERY_S: Final = 0.5
+_STOP_AFTER_S: Final = 0.1
 
 
 class Engine:
@@ -73,8 +74,10 @@ class Engine:
             self._start_per_s(rate)
 
     def measure(self, window: Window) -> None:
-        """Begin a new ledger of the seconds within the window."""
-        self.ledger = Ledger(window)
+        """Begin anew with the seconds within the window; what was sold so far stays counted."""
+        before, self.ledger = self.ledger, Ledger(window)
+        self.ledger.sold = before.sold
+        self.ledger.open_orders = before.open_orders
 
     def collect(self) -> None:
         """Take over what this process has recorded so far."""
@@ -108,6 +111,7 @@ class Engine:
             return
         plan = self._plan()
         self.prepare(plan)
+        self.ledger = Ledger(Window(int(time.time())))
         self._rate_per_s = plan.rate_per_s
         self._hand_over(plan)
         if not isinstance(self._runner, MasterRunner):
@@ -135,7 +139,8 @@ class Engine:
     def _on_test_stopping(self, **_: Any) -> None:
         session: Session | None = getattr(self._environment, "shop_session", None)
         if session is not None:
-            session.stop()
+            # Only then: Locust complains of users who end before it has asked them to.
+            gevent.spawn_later(_STOP_AFTER_S, session.stop)
 
     def _on_test_stop(self, **_: Any) -> None:
         for users in USERS.values():

@@ -35,16 +35,16 @@ class GrpcUser(User):  # type: ignore[misc]
 
     abstract = True
     timeout_s: ClassVar[float] = 5.0
-    shared_channels: ClassVar[bool] = False
+    shared_channels: bool = False
     _shared: ClassVar[dict[type, Channels]] = {}
 
     def __init__(self, environment: Any) -> None:
         super().__init__(environment)
-        self._channels = self._common() if self.shared_channels else self._new()
+        self._own = self._new()
 
     def channel(self, target: str) -> grpc.Channel:
         """Return the channel to ``host:port``, opened when first asked for."""
-        return self._channels.to(target)
+        return (self._common() if self.shared_channels else self._own).to(target)
 
     def heard(self, call: Heard) -> None:
         """Take notice of a call that has ended; here it is told to Locust."""
@@ -60,8 +60,7 @@ class GrpcUser(User):  # type: ignore[misc]
     def on_stop(self) -> None:
         """Close the channels that are this user's own."""
         super().on_stop()
-        if not self.shared_channels:
-            self._channels.close()
+        self._own.close()
 
     @classmethod
     def close_shared_channels(cls) -> None:
@@ -71,7 +70,9 @@ class GrpcUser(User):  # type: ignore[misc]
             channels.close()
 
     def _common(self) -> Channels:
-        return self._shared.setdefault(type(self), self._new())
+        if type(self) not in self._shared:
+            self._shared[type(self)] = self._new()
+        return self._shared[type(self)]
 
     def _new(self) -> Channels:
         return Channels([TimingInterceptor(self.heard, self.timeout_s)])

@@ -10,7 +10,7 @@ from loadtests.recorder import Calls, Delta, Key
 from loadtests.results import Moment
 
 _MOST_BLOCKS: Final = 128
-_REPORTED_WITHIN_S: Final = 60
+_REPORTED_WITHIN_S: Final = 120
 
 
 @dataclass(slots=True)
@@ -37,15 +37,11 @@ class Window:
     """Which seconds of the clock on the wall are measured: from ``begin`` to before ``end``."""
 
     begin: int = 0
-    end: int | None = None
+    end: int = 2**63
 
     def __contains__(self, second: object) -> bool:
         """Whether a second is measured."""
-        return (
-            isinstance(second, int)
-            and self.begin <= second
-            and (self.end is None or second < self.end)
-        )
+        return isinstance(second, int) and self.begin <= second < self.end
 
 
 class Ledger:
@@ -88,12 +84,24 @@ class Ledger:
         self._users[second] = users
 
     def latest(self, seconds: int) -> Counter[int]:
-        """Return the latencies of all calls of the last seconds that were fully reported."""
+        """Return the latencies of all calls of the last full seconds."""
+        return self.between(self._newest - seconds, self._newest)
+
+    def between(self, first: int, end: int) -> Counter[int]:
+        """Return the latencies of all calls from one recent second to before another."""
         found: Counter[int] = Counter()
         for (number, _), calls in self._seconds.items():
-            if self._newest - seconds <= number < self._newest:
+            if first <= number < end:
                 found.update(calls.latencies_us)
         return found
+
+    def recent_sources(self, seconds: int) -> list[tuple[int, Counter[str]]]:
+        """Return what ``x-cache`` said in each of the last seconds that had calls, in order."""
+        found: dict[int, Counter[str]] = {}
+        for (number, _), calls in self._seconds.items():
+            if number > self._newest - seconds:
+                found.setdefault(number, Counter()).update(calls.sources)
+        return sorted(found.items())
 
     def blocks(self, key: Key) -> list[Counter[int]]:
         """Return the latencies of a key by stretches of time, the same stretches for every key."""

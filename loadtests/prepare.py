@@ -42,17 +42,12 @@ def prepare(stubs: Stubs, customers: int) -> None:
 def restock(stubs: Stubs, admin_password: str) -> None:
     """Give every product so much stock that no load sells it out."""
     admin = Login(stubs.users, "admin", admin_password)
-    wanted_mask = FieldMask(paths=["stock"])
+    only_stock = FieldMask(paths=["stock"])
 
     def refill(product: inventory_pb2.Product) -> None:
         wanted = inventory_pb2.Product(product_id=product.product_id, stock=AMPLE_STOCK)
-        stubs.inventory.UpdateProduct(
-            inventory_pb2.UpdateProductRequest(
-                product=wanted, update_mask=FieldMask(paths=["stock"])
-            ),
-            timeout=TIMEOUT_S,
-            metadata=admin.metadata(),
-        )
+        request = inventory_pb2.UpdateProductRequest(product=wanted, update_mask=only_stock)
+        stubs.inventory.UpdateProduct(request, timeout=TIMEOUT_S, metadata=admin.metadata())
 
     for_each(list(all_products(stubs)), refill, _AT_ONCE)
 

@@ -105,6 +105,36 @@ class Threshold:
 
 
 @dataclass(frozen=True, slots=True)
+class Schedule:
+    """How the open model's schedule was kept.
+
+    ``late`` of the ``started`` calls began more than 10 ms after their moment: ``unattended``
+    because all users were busy, the others because the load generator was. ``never_started``
+    were due when the run ended. Latencies count from the moment all the same.
+    """
+
+    started: int
+    late: int
+    unattended: int
+    never_started: int
+    worst_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Stock:
+    """Whether the stock afterwards is the stock before without what was sold, per product.
+
+    ``wrong`` are the products of which it is not. ``open_orders`` are checkouts whose outcome
+    nobody knows; with any, ``wrong`` proves nothing.
+    """
+
+    products: int
+    pieces_sold: int
+    open_orders: int
+    wrong: list[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """All that is needed to repeat a run; ``command`` is the line that does."""
 
@@ -126,7 +156,12 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Everything that a run has found."""
+    """Everything that a run has found.
+
+    ``notes`` are sentences that a reader has to know before believing a figure: that the run was
+    cut short, that the load generator was the limit. ``schedule`` is None in the closed model,
+    ``stock`` without checkouts.
+    """
 
     run: Run
     samples: list[Sample]
@@ -134,4 +169,7 @@ class Report:
     timeline: list[Moment]
     processes: list[Process]
     thresholds: list[Threshold] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    schedule: Schedule | None = None
+    stock: Stock | None = None
     format: str = FORMAT

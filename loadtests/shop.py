@@ -182,15 +182,14 @@ def _trusted(stubs: Stubs, product_id: str) -> Login | None:
 
 
 def _heeded(stubs: Stubs, product_id: str, proof: Metadata) -> bool:
-    """Whether both arms that ask for something get it."""
+    """Whether the arms that ask for something get it, and there is a cache at all."""
     request = inventory_pb2.GetProductRequest(product_id=product_id)
     for arm in (MONGO, REDIS):
         _, call = stubs.inventory.GetProduct.with_call(
             request, timeout=TIMEOUT_S, metadata=(*proof, *arm.metadata)
         )
         said = {key: str(value) for key, value in call.trailing_metadata() or ()}
-        # What is not in Redis yet comes from MongoDB, whatever was asked for.
-        if source_of(said.get("x-cache", "")) not in {arm.name, MONGO.name}:
+        if source_of(said.get("x-cache", "")) not in arm.sources:
             return False
     return True
 

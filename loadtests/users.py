@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Final
 
 import gevent
 import grpc
+from locust.exception import StopUser
 from shop.inventory.v1 import inventory_pb2
 from shop.order.v1 import order_pb2
 from shop.user.v1 import user_pb2
@@ -36,10 +37,14 @@ class ShopUser(GrpcUser):
 
     abstract = True
 
-    def __init__(self, environment: Any) -> None:
-        self.session: Session = environment.shop_session
-        type(self).shared_channels = self.session.plan.shared_channels
-        super().__init__(environment)
+    def on_start(self) -> None:
+        """Take a place in the session, whose preparation may have failed: then there is none."""
+        super().on_start()
+        session: Session | None = getattr(self.environment, "shop_session", None)
+        if session is None:
+            raise StopUser
+        self.session = session
+        self.shared_channels = session.plan.shared_channels
         number, seed = self.session.next_user()
         self.random = random.Random(seed)  # noqa: S311 (nothing secret)
         customers = self.session.goods.customers
@@ -226,8 +231,9 @@ class AbUser(ShopUser):
     under the same load.
     """
 
-    def __init__(self, environment: Any) -> None:
-        super().__init__(environment)
+    def on_start(self) -> None:
+        """Begin with a product."""
+        super().on_start()
         self._pending: list[Callable[[], None]] = []
         self._products_next = True
 
