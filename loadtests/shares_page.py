@@ -3,11 +3,10 @@
 from collections.abc import Callable
 from typing import Any, Final
 
-from flask import Response, jsonify, request
-
 from loadtests.ledger import Ledger
 from loadtests.shares import shares
 
+_FRONT: Final = "locust.index"
 _PAGE: Final = """\
 <!doctype html>
 <html lang="en">
@@ -78,19 +77,19 @@ style="width:100%;height:330px;border:0"></iframe></details></body>"""
 
 def add_shares_chart(web_ui: Any, ledger: Callable[[], Ledger]) -> None:
     """Add the chart as ``/shares``, its figures as ``/shares.json``, and both to the front page."""
-    protected = web_ui.auth_required_if_enabled
+    app, protected = web_ui.app, web_ui.auth_required_if_enabled
+    front = app.view_functions[_FRONT]
 
-    def figures() -> Response:
-        return jsonify(shares(ledger()))
+    def figures() -> Any:
+        return app.json.response(shares(ledger()))
 
-    def page() -> Response:
-        return Response(_PAGE, mimetype="text/html")
+    def page() -> str:
+        return _PAGE
 
-    def with_panel(response: Response) -> Response:
-        if request.path == "/" and response.mimetype == "text/html":
-            response.set_data(response.get_data(as_text=True).replace("</body>", _PANEL))
-        return response
+    def with_panel() -> Any:
+        shown = front()
+        return shown.replace("</body>", _PANEL) if isinstance(shown, str) else shown
 
-    web_ui.app.add_url_rule("/shares.json", "shop_shares_figures", protected(figures))
-    web_ui.app.add_url_rule("/shares", "shop_shares", protected(page))
-    web_ui.app.after_request(with_panel)
+    app.add_url_rule("/shares.json", "shop_shares_figures", protected(figures))
+    app.add_url_rule("/shares", "shop_shares", protected(page))
+    app.view_functions[_FRONT] = with_panel
