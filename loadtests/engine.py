@@ -10,18 +10,18 @@ import gevent
 from locust.runners import MasterRunner, WorkerRunner
 
 from loadtests.channel import Channels
+from loadtests.goods import Stubs, UnusableShopError
 from loadtests.ledger import Ledger, Window
 from loadtests.plan import Plan, Targets
 from loadtests.prepare import prepare
 from loadtests.recorder import Recorder, unpacked
 from loadtests.session import Session
-from loadtests.shop import Stubs, UnusableShopError
 from loadtests.users import USERS
 
 _FIELD: Final = "shop_load"
 _PLAN: Final = "shop_plan"
 _RATE: Final = "shop_rate"
-_DRAIN_EVERY_S: Final = 0.5
+_LOOK_EVERY_S: Final = 0.5
 _STOP_AFTER_S: Final = 0.1
 
 
@@ -90,11 +90,11 @@ class Engine:
         if isinstance(self._runner, WorkerRunner):
             events.report_to_master.add_listener(self._on_report)
             self._runner.register_message(_RATE, self._on_rate)
-        elif isinstance(self._runner, MasterRunner):
+            return
+        if isinstance(self._runner, MasterRunner):
             events.worker_report.add_listener(self._on_worker_report)
             events.worker_connect.add_listener(self._on_worker_connect)
-        else:
-            gevent.spawn(self._drain_forever)
+        gevent.spawn(self._watch_forever)
 
     def _on_test_start(self, **_: Any) -> None:
         try:
@@ -165,10 +165,11 @@ class Engine:
         if session is not None:
             session.set_rate(per_s)
 
-    def _drain_forever(self) -> None:
+    def _watch_forever(self) -> None:
         while True:
-            gevent.sleep(_DRAIN_EVERY_S)
-            self.collect()
+            gevent.sleep(_LOOK_EVERY_S)
+            if not isinstance(self._runner, MasterRunner):
+                self.collect()
             self.ledger.note_users(int(time.time()), self.users)
 
 

@@ -118,6 +118,7 @@ class Ledger:
         second = self._seconds.setdefault((number, key), Calls())
         second.latencies_us.update(calls.latencies_us)
         second.errors.update(calls.errors)
+        second.sources.update(calls.sources)
         total = self.totals.setdefault(key, Total())
         total.errors.update(calls.errors)
         total.sources.update(calls.sources)

@@ -8,7 +8,7 @@ from shop.inventory.v1 import inventory_pb2
 from shop.order.v1 import order_pb2
 from shop.user.v1 import user_pb2
 
-from loadtests.shop import (
+from loadtests.goods import (
     TIMEOUT_S,
     Login,
     Stubs,

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Final
 
 from loadtests import PROJECT, options, thresholds
+from loadtests.goods import UnusableShopError
 from loadtests.output import write
 from loadtests.progress import Progress
 from loadtests.results import Report, Stock, Threshold
-from loadtests.shop import UnusableShopError
 from loadtests.trial import NothingMeasuredError, Trial
 
 _FAILED: Final = 1

@@ -7,9 +7,9 @@ from locust.exception import StopUser
 
 from loadtests.arrivals import Arrivals
 from loadtests.channel import Channels
+from loadtests.goods import Goods, Stubs, load_goods
 from loadtests.plan import Plan
 from loadtests.recorder import Recorder
-from loadtests.shop import Goods, Stubs, load_goods
 
 
 class Session:

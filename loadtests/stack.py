@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Final
 
 from loadtests import PROJECT
+from loadtests.goods import ADMIN_PASSWORD_VARIABLE, UnusableShopError
 from loadtests.plan import Targets
 from loadtests.ports import LOOPBACK, claimed_ports
-from loadtests.shop import ADMIN_PASSWORD_VARIABLE, UnusableShopError
 
 SERVICES: Final = ("user", "inventory", "order")
 _PYTHON: Final = PROJECT / ".venv/bin/python"

@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Final
 
+from loadtests.goods import Stubs, all_products
 from loadtests.results import Stock
-from loadtests.shop import Stubs, all_products
 
 _SETTLED_WITHIN_S: Final = 15.0
 _POLL_S: Final = 0.5

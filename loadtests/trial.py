@@ -20,6 +20,7 @@ from loadtests import facts, reporting
 from loadtests.channel import Channels
 from loadtests.course import Course
 from loadtests.engine import Engine
+from loadtests.goods import Stubs, UnusableShopError
 from loadtests.knee import Knee
 from loadtests.ledger import Window, quantile_ms
 from loadtests.observation import Observation
@@ -29,7 +30,6 @@ from loadtests.prepare import restock
 from loadtests.progress import Progress
 from loadtests.results import Report, Run, Stock
 from loadtests.shapes import shape_of
-from loadtests.shop import Stubs, UnusableShopError
 from loadtests.stack import SERVICES, Shop, running_shop
 from loadtests.stock import check_stock, stock_of
 from loadtests.users import USERS
@@ -53,6 +53,7 @@ class Trial:
         self._progress = progress
         self._interrupted = Event()
         self._notes: list[str] = []
+        self._worker_ended: Callable[[], bool] = lambda: False
 
     def report(self) -> Report:
         """Run it, and return what it has found."""
@@ -126,7 +127,7 @@ class Trial:
         else:
             (port,) = opened.enter_context(claimed_ports(1))
             environment.create_master_runner(LOOPBACK, port)
-            opened.enter_context(running_workers(self._given.processes, port))
+            self._worker_ended = opened.enter_context(running_workers(self._given.processes, port))
         opened.callback(environment.runner.quit)
         engine = Engine(environment, lambda: plan)
         return environment, engine, course
@@ -152,6 +153,8 @@ class Trial:
     def _check(self, engine: Engine) -> None:
         if engine.failure is not None:
             raise UnusableShopError(engine.failure)
+        if self._worker_ended():
+            raise UnusableShopError("a process that generates the load has ended")
 
     def _measured(self, engine: Engine, course: Course, shop: Shop) -> tuple[Observation, float]:
         begin = math.ceil(time.time() + self._given.warmup)

@@ -13,9 +13,9 @@ from shop.order.v1 import order_pb2
 from shop.user.v1 import user_pb2
 
 from loadtests.arms import ARMS, Arm, Metadata
+from loadtests.goods import Login, Stubs, status_of
 from loadtests.grpc_user import GrpcUser
 from loadtests.session import Session
-from loadtests.shop import Login, Stubs, status_of
 from loadtests.timing import Heard, intending
 
 _BATCH: Final = 10

@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
@@ -14,8 +14,11 @@ _STOP_WITHIN_S: Final = 20.0
 
 
 @contextmanager
-def running_workers(count: int, port: int) -> Iterator[None]:
-    """Run so many workers of the master at the port until the end of the block."""
+def running_workers(count: int, port: int) -> Iterator[Callable[[], bool]]:
+    """Run so many workers of the master at the port until the end of the block.
+
+    What the block is given tells whether one of them has ended.
+    """
     command = [
         *(sys.executable, "-m", "locust", "-f", str(PROJECT / "loadtests/locustfile.py")),
         *("--worker", "--master-host", LOOPBACK, "--master-port", str(port)),
@@ -35,7 +38,7 @@ def running_workers(count: int, port: int) -> Iterator[None]:
         for _ in range(count)
     ]
     try:
-        yield
+        yield lambda: any(process.poll() is not None for process in processes)
     finally:
         for process in processes:
             process.terminate()
