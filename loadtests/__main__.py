@@ -1,4 +1,4 @@
-"""``python -m loadtests run`` puts the shop under load."""
+"""``python -m loadtests``: run a load, watch one, or compare two."""
 
 import sys
 from collections.abc import Sequence
@@ -8,6 +8,7 @@ usage: python -m loadtests COMMAND [options]
 
   run      put the shop under load and report what a client sees
   ui       the same users in Locust's web interface
+  compare  put two runs side by side
 
 `python -m loadtests COMMAND --help` tells the options.
 """
@@ -25,6 +26,10 @@ def main(argv: Sequence[str]) -> int:
             from loadtests import ui
 
             return ui.main(rest)
+        case "compare":
+            from loadtests import compare
+
+            return compare.main(rest)
         case "-h" | "--help":
             sys.stdout.write(_USAGE)
             return 0

@@ -8,9 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from loadtests import PROJECT, options, thresholds
+from loadtests import PROJECT, options, pages, thresholds
 from loadtests.goods import UnusableShopError
-from loadtests.output import write
 from loadtests.progress import Progress
 from loadtests.results import Report, Stock, Threshold
 from loadtests.trial import NothingMeasuredError, Trial
@@ -41,7 +40,7 @@ def main(argv: Sequence[str]) -> int:
         return _INTERRUPTED
     report = replace(report, thresholds=thresholds.judge(report, thresholds.limits_of(given)))
     folder = given.out or PROJECT / "out/load" / f"{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}"
-    written = write(report, folder)
+    written = pages.write(report, folder)
     progress.end()
     _tell(report, written)
     return _exit_code(report)
