@@ -137,12 +137,15 @@ class Engine:
         gevent.spawn(self._runner.quit)
 
     def _on_test_stopping(self, **_: Any) -> None:
-        session: Session | None = getattr(self._environment, "shop_session", None)
+        session = self._session()
         if session is not None:
             # Only then: Locust complains of users who end before it has asked them to.
             gevent.spawn_later(_STOP_AFTER_S, session.stop)
 
     def _on_test_stop(self, **_: Any) -> None:
+        session = self._session()
+        if session is not None:
+            session.finish()
         for users in USERS.values():
             users.close_shared_channels()
 
@@ -161,9 +164,12 @@ class Engine:
 
     def _start_per_s(self, per_s: float) -> None:
         self._share_per_s = per_s
-        session: Session | None = getattr(self._environment, "shop_session", None)
+        session = self._session()
         if session is not None:
             session.set_rate(per_s)
+
+    def _session(self) -> Session | None:
+        return getattr(self._environment, "shop_session", None)
 
     def _watch_forever(self) -> None:
         while True:

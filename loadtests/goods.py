@@ -198,3 +198,10 @@ def status_of(error: grpc.RpcError) -> grpc.StatusCode | None:
     """Return how a call ended, None if it never was one."""
     code = getattr(error, "code", None)
     return None if code is None else code()
+
+
+def reason_of(error: grpc.RpcError) -> str:
+    """Return how a call ended and what the server or the channel said of it."""
+    code = status_of(error)
+    details = getattr(error, "details", None)
+    return str(error) if code is None or details is None else f"{code.name}, {details()}"

@@ -47,7 +47,7 @@ class Window:
 class Ledger:
     """Adds up what is reported of the seconds within the window, and forgets the others.
 
-    ``sold`` and ``open_orders`` are kept of the whole run: stock has no warm-up.
+    ``sold``, ``open_orders`` and ``skipped`` are of the whole run: stock has no warm-up.
     """
 
     def __init__(self, window: Window) -> None:
@@ -68,12 +68,12 @@ class Ledger:
         """Count what one process has measured since it last reported."""
         self.sold.update(delta.sold)
         self.open_orders += delta.open_orders
+        self.skipped += delta.skipped
         for number, second in delta.seconds.items():
             if number not in self.window:
                 continue
             self._newest = max(self._newest, number)
             self.punctuality.merge(second.punctuality)
-            self.skipped += second.skipped
             self.cpu_s += second.cpu_s
             for key, calls in second.calls.items():
                 self._add_calls(number, key, calls)

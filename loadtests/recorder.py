@@ -34,7 +34,6 @@ class Second:
 
     calls: dict[Key, Calls] = field(default_factory=dict)
     punctuality: Punctuality = field(default_factory=Punctuality)
-    skipped: int = 0
     cpu_s: float = 0.0
 
 
@@ -43,12 +42,14 @@ class Delta:
     """What was measured since the last report.
 
     ``sold`` is how many pieces more of each product were sold than given back, and ``open_orders``
-    how many checkouts ended without anybody knowing how.
+    how many checkouts ended without anybody knowing how. ``skipped`` are scheduled calls that were
+    due when the run ended and never started.
     """
 
     seconds: dict[int, Second] = field(default_factory=dict)
     sold: Counter[str] = field(default_factory=Counter)
     open_orders: int = 0
+    skipped: int = 0
 
 
 class Recorder:
@@ -74,9 +75,9 @@ class Recorder:
         """Count a scheduled call that started at the Unix time ``at``, so long after it was due."""
         self._second(at).punctuality.add(delay_s, unattended=unattended)
 
-    def skipped(self, at: float, count: int) -> None:
-        """Count scheduled calls that were due by the Unix time ``at`` and never started."""
-        self._second(at).skipped += count
+    def skipped(self, count: int) -> None:
+        """Count scheduled calls that were due when the run ended and never started."""
+        self._delta.skipped += count
 
     def sold(self, product_id: str, pieces: int) -> None:
         """Count pieces that were sold, or with a negative number given back."""
@@ -113,6 +114,7 @@ def _packed(delta: Delta) -> dict[str, Any]:
         "seconds": [_packed_second(number, second) for number, second in delta.seconds.items()],
         "sold": dict(delta.sold),
         "open_orders": delta.open_orders,
+        "skipped": delta.skipped,
     }
 
 
@@ -121,7 +123,6 @@ def _packed_second(number: int, second: Second) -> dict[str, Any]:
     return {
         "second": number,
         "cpu_s": second.cpu_s,
-        "skipped": second.skipped,
         "kept": [kept.started, kept.late, kept.unattended, kept.worst_s],
         "calls": [
             [
@@ -138,7 +139,9 @@ def _packed_second(number: int, second: Second) -> dict[str, Any]:
 
 def unpacked(data: dict[str, Any]) -> Delta:
     """Return what ``Recorder.drain`` has packed."""
-    return Delta(dict(_unpacked_seconds(data)), Counter(data["sold"]), data["open_orders"])
+    return Delta(
+        dict(_unpacked_seconds(data)), Counter(data["sold"]), data["open_orders"], data["skipped"]
+    )
 
 
 def _unpacked_seconds(data: dict[str, Any]) -> Iterator[tuple[int, Second]]:
@@ -149,7 +152,4 @@ def _unpacked_seconds(data: dict[str, Any]) -> Iterator[tuple[int, Second]]:
             )
             for method, arm, values, counts, errors, sources in packed["calls"]
         }
-        yield (
-            packed["second"],
-            Second(calls, Punctuality(*packed["kept"]), packed["skipped"], packed["cpu_s"]),
-        )
+        yield packed["second"], Second(calls, Punctuality(*packed["kept"]), packed["cpu_s"])

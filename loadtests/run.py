@@ -8,8 +8,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+import grpc
+
 from loadtests import PROJECT, options, pages, thresholds
-from loadtests.goods import UnusableShopError
+from loadtests.goods import UnusableShopError, reason_of
 from loadtests.progress import Progress
 from loadtests.results import Report, Stock, Threshold
 from loadtests.trial import NothingMeasuredError, Trial
@@ -33,6 +35,14 @@ def main(argv: Sequence[str]) -> int:
     except UnusableShopError as error:
         progress.end()
         sys.stderr.write(f"{error}\n")
+        return _UNUSABLE
+    except grpc.RpcError as error:
+        progress.end()
+        sys.stderr.write(f"the shop cannot be reached or prepared: {reason_of(error)}\n")
+        return _UNUSABLE
+    except OSError as error:
+        progress.end()
+        sys.stderr.write(f"the services' figures cannot be read: {error}\n")
         return _UNUSABLE
     except NothingMeasuredError:
         progress.end()

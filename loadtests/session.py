@@ -56,11 +56,13 @@ class Session:
         return due
 
     def stop(self) -> None:
-        """Let nobody wait any longer, and count what was due and is not going to start."""
+        """Let nobody wait any longer."""
         self._stopping.set()
+
+    def finish(self) -> None:
+        """Count what was due and, now that all users have ended, is not going to start."""
         if self._arrivals is not None:
-            skipped = self._arrivals.skip(time.perf_counter())
-            self.recorder.skipped(time.time(), skipped)
+            self.recorder.skipped(self._arrivals.skip(time.perf_counter()))
 
 
 def _goods(plan: Plan) -> Goods:
