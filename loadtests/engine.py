@@ -10,12 +10,13 @@ import gevent
 from locust.runners import MasterRunner, WorkerRunner
 
 from loadtests.channel import Channels
-from loadtests.goods import Stubs, UnusableShopError
+from loadtests.goods import Stubs
 from loadtests.ledger import Ledger, Window
 from loadtests.plan import Plan, Targets
 from loadtests.prepare import prepare
 from loadtests.recorder import Recorder, unpacked
 from loadtests.session import Session
+from loadtests.shops import UnusableShopError
 from loadtests.users import USERS
 
 _FIELD: Final = "shop_load"

@@ -11,7 +11,7 @@ from typing import Final
 
 from loadtests import PROJECT
 from loadtests.cpu import executable_of
-from loadtests.stack import Shop
+from loadtests.shops import Shop
 
 UNKNOWN: Final = "unknown"
 _WITHIN_S: Final = 10.0

@@ -18,10 +18,10 @@ from shop.user.v1.user_pb2_grpc import UserServiceStub
 
 from loadtests.arms import MONGO, REDIS, Metadata, source_of
 from loadtests.plan import Plan, Targets
+from loadtests.shops import ADMIN_PASSWORD_VARIABLE, UnusableShopError
 from loadtests.zipf import Zipf
 
 PASSWORD_VARIABLE: Final = "SHOP_LOAD_PASSWORD"  # noqa: S105 (its name)
-ADMIN_PASSWORD_VARIABLE: Final = "SHOP_ADMIN_PASSWORD"  # noqa: S105 (its name)
 TIMEOUT_S: Final = 10.0
 _PASSWORD: Final = "only for load tests"  # noqa: S105 (of customers who own nothing)
 _PAGE_SIZE: Final = 100
@@ -29,10 +29,6 @@ _LOGINS_AT_ONCE: Final = 8
 _RENEW_BEFORE_S: Final = 60.0
 
 Item = TypeVar("Item")
-
-
-class UnusableShopError(Exception):
-    """The shop cannot be put under this load; the text says why and what to do."""
 
 
 @dataclass(frozen=True, slots=True)

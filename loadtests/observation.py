@@ -7,7 +7,7 @@ from typing import Final
 from loadtests.cpu import cpu_by_name
 from loadtests.results import Process
 from loadtests.server_metrics import Figures, read_figures
-from loadtests.stack import SERVICES, Shop
+from loadtests.shops import SERVICES, Shop
 
 GENERATOR: Final = "load generator"
 _STORES: Final = ("mongodb", "redis")

@@ -12,13 +12,13 @@ from loadtests.goods import (
     TIMEOUT_S,
     Login,
     Stubs,
-    UnusableShopError,
     all_products,
     customer_names,
     customer_password,
     for_each,
     status_of,
 )
+from loadtests.shops import UnusableShopError
 
 ORDERS_PER_CUSTOMER: Final = 20
 LINES_PER_ORDER: Final = 3

@@ -7,13 +7,11 @@ from loadtests.arms import ARMS, LOOKUPS, MONGO
 from loadtests.bootstrap import CONFIDENCE, RESAMPLES, ratio_of_medians
 from loadtests.latency import Distribution
 from loadtests.ledger import Ledger, Total
-from loadtests.observation import GENERATOR, Observation
+from loadtests.observation import Observation
 from loadtests.recorder import Key
-from loadtests.results import Comparison, Process, Sample, Schedule
+from loadtests.results import Comparison, Sample
 
 _ORDER: Final = {arm.name: place for place, arm in enumerate(ARMS)}
-_BUSY: Final = 0.7
-_MUCH_LATE: Final = 0.01
 
 
 def samples(ledger: Ledger, duration_s: float, observed: Observation) -> list[Sample]:
@@ -27,28 +25,6 @@ def samples(ledger: Ledger, duration_s: float, observed: Observation) -> list[Sa
 def comparisons(ledger: Ledger, seed: int) -> list[Comparison]:
     """Return how many times faster each arm is than MongoDB, for each method that has arms."""
     return list(_comparisons(ledger, seed))
-
-
-def schedule(ledger: Ledger) -> Schedule:
-    """Return how the open model's schedule was kept."""
-    kept = ledger.punctuality
-    return Schedule(kept.started, kept.late, kept.unattended, ledger.skipped, kept.worst_s * 1_000)
-
-
-def cautions(kept: Schedule | None, processes: list[Process], duration_s: float) -> Iterator[str]:
-    """Say what makes the figures those of the load generator rather than of the shop."""
-    generator = next((process for process in processes if process.name == GENERATOR), None)
-    if generator is not None and generator.cpu_s > _BUSY * duration_s:
-        cores = generator.cpu_s / duration_s
-        yield (
-            f"The load generator used {cores:.2f} cores: in each of its processes calls wait for "
-            "one core, and latencies hold that wait. Ask for less, or use --processes."
-        )
-    if kept is not None and kept.late + kept.never_started > _MUCH_LATE * max(kept.started, 1):
-        yield (
-            f"{kept.late:,} of {kept.started:,} scheduled calls started more than 10 ms late, "
-            f"{kept.unattended:,} because all users were busy, and {kept.never_started:,} never."
-        )
 
 
 def _sample(key: Key, total: Total, duration_s: float, observed: Observation) -> Sample:

@@ -11,9 +11,10 @@ from typing import Final
 import grpc
 
 from loadtests import PROJECT, options, pages, thresholds
-from loadtests.goods import UnusableShopError, reason_of
+from loadtests.goods import reason_of
 from loadtests.progress import Progress
 from loadtests.results import Report, Stock, Threshold
+from loadtests.shops import UnusableShopError
 from loadtests.trial import NothingMeasuredError, Trial
 
 _FAILED: Final = 1

@@ -9,16 +9,14 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from loadtests import PROJECT
-from loadtests.goods import ADMIN_PASSWORD_VARIABLE, UnusableShopError
 from loadtests.plan import Targets
 from loadtests.ports import LOOPBACK, claimed_ports
+from loadtests.shops import ADMIN_PASSWORD_VARIABLE, SERVICES, Shop, UnusableShopError
 
-SERVICES: Final = ("user", "inventory", "order")
 _PYTHON: Final = PROJECT / ".venv/bin/python"
 _TETHER: Final = PROJECT / "services/stack/tether.py"
 _READY: Final = "shop is ready"
@@ -37,22 +35,6 @@ _PORTS: Final = (
     "SHOP_STACK_MONGO_PORT",
     "SHOP_STACK_REDIS_PORT",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Shop:
-    """A shop under load.
-
-    ``metrics`` are the addresses of its figures by service, as far as they are known. ``pid`` is
-    the process that all others descend from, and ``admin_password`` its administrator's; both
-    are None for a shop that somebody else runs. ``settings`` are the variables it was given.
-    """
-
-    targets: Targets
-    metrics: Mapping[str, str]
-    settings: Mapping[str, str]
-    pid: int | None = None
-    admin_password: str | None = None
 
 
 @contextmanager

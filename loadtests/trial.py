@@ -17,10 +17,11 @@ from locust.argument_parser import get_parser
 from locust.env import Environment
 
 from loadtests import facts, reporting
+from loadtests.cautions import cautions, schedule
 from loadtests.channel import Channels
 from loadtests.course import Course
 from loadtests.engine import Engine
-from loadtests.goods import Stubs, UnusableShopError
+from loadtests.goods import Stubs
 from loadtests.knee import Knee
 from loadtests.ledger import Window, quantile_ms
 from loadtests.observation import Observation
@@ -30,7 +31,8 @@ from loadtests.prepare import restock
 from loadtests.progress import Progress
 from loadtests.results import Report, Run, Stock
 from loadtests.shapes import shape_of
-from loadtests.stack import SERVICES, Shop, running_shop
+from loadtests.shops import SERVICES, Shop, UnusableShopError
+from loadtests.stack import running_shop
 from loadtests.stock import check_stock, stock_of
 from loadtests.users import USERS
 from loadtests.workers import running_workers
@@ -211,7 +213,7 @@ class Trial:
         ledger = engine.ledger
         samples = reporting.samples(ledger, duration_s, observed)
         calls = sum(sample.count for sample in samples)
-        kept = reporting.schedule(ledger) if about.model == "open" else None
+        kept = schedule(ledger) if about.model == "open" else None
         processes = observed.processes(calls, ledger.cpu_s)
         return Report(
             run=replace(about, duration_s=duration_s),
@@ -219,7 +221,7 @@ class Trial:
             comparisons=reporting.comparisons(ledger, about.seed),
             timeline=ledger.timeline(),
             processes=processes,
-            notes=[*self._notes, *reporting.cautions(kept, processes, duration_s)],
+            notes=[*self._notes, *cautions(kept, processes, duration_s)],
             schedule=kept,
             stock=stock,
         )

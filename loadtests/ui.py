@@ -11,9 +11,10 @@ from dataclasses import asdict
 import loadtests.engine  # noqa: F401 (its import makes gRPC fit for gevent)
 from loadtests import PROJECT
 from loadtests.channel import Channels
-from loadtests.goods import Stubs, UnusableShopError
+from loadtests.goods import Stubs
 from loadtests.plan import Targets, address, given_targets
 from loadtests.prepare import restock
+from loadtests.shops import UnusableShopError
 from loadtests.stack import running_shop
 
 _DESCRIPTION = """\

@@ -1,5 +1,6 @@
 """The closed and the open model, errors and the knee, on a shop whose capacity is known."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,11 @@ PAUSE_S = 0.05
 
 
 async def test_a_closed_loop_hides_what_the_open_model_shows(tmp_path: Path) -> None:
-    async with slow_shop(PAUSE_S) as target:
-        closed = await load(tmp_path / "closed", *BROWSE, *at(target), "--users", "1")
-        opened = await load(tmp_path / "open", *BROWSE, *at(target), "--rate", "60", "--users", "2")
+    async with slow_shop(PAUSE_S) as one, slow_shop(PAUSE_S) as other:
+        closed, opened = await asyncio.gather(
+            load(tmp_path / "closed", *BROWSE, *at(one.target), "--users", "1"),
+            load(tmp_path / "open", *BROWSE, *at(other.target), "--rate", "60", "--users", "2"),
+        )
     assert closed.code == opened.code == 0
     # 70 % of 60 a second are product reads, of which 20 a second can be answered.
     assert closed.sample("GetProduct").latency_ms.p50 < 500
@@ -31,8 +34,10 @@ async def test_a_closed_loop_hides_what_the_open_model_shows(tmp_path: Path) -> 
 
 
 async def test_errors_are_counted_by_status_and_sources_by_layer(tmp_path: Path) -> None:
-    async with slow_shop(0.001, refuse_every=4) as target:
-        run = await load(tmp_path, *BROWSE, *at(target), "--users", "2", "--fail-error-rate", "0.1")
+    async with slow_shop(0.001, refuse_every=4) as shop:
+        run = await load(
+            tmp_path, *BROWSE, *at(shop.target), "--users", "2", "--fail-error-rate", "0.1"
+        )
     assert run.code == 1
     sample = run.sample("GetProduct")
     assert set(sample.errors) == {"RESOURCE_EXHAUSTED"}
@@ -41,11 +46,28 @@ async def test_errors_are_counted_by_status_and_sources_by_layer(tmp_path: Path)
     assert run.sample("BatchGetProducts").errors == {}
 
 
+async def test_users_have_connections_of_their_own_or_share_one_and_always_a_deadline(
+    tmp_path: Path,
+) -> None:
+    few = ("--duration", "2", "--users", "3")
+    async with slow_shop(0.001) as apart, slow_shop(0.001) as together:
+        await asyncio.gather(
+            load(tmp_path / "apart", *BROWSE, *few, *at(apart.target)),
+            load(
+                tmp_path / "together",
+                *(*BROWSE, *few, *at(together.target), "--channels", "shared"),
+            ),
+        )
+    assert len(apart.peers) == 3
+    assert len(together.peers) == 1
+    assert all(left is not None and 0 < left <= 5 for left in apart.remaining_s)
+
+
 async def test_steps_end_at_the_knee(tmp_path: Path) -> None:
-    async with slow_shop(PAUSE_S) as target:
+    async with slow_shop(PAUSE_S) as shop:
         run = await load(
             tmp_path,
-            *(*BROWSE, *at(target), "--duration", "90", "--users", "2"),
+            *(*BROWSE, *at(shop.target), "--duration", "90", "--users", "2"),
             *("--shape", "step", "--step", "3", "--knee-p99-ms", "5000"),
         )
     assert run.code == 0

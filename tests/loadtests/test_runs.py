@@ -16,7 +16,7 @@ from tests.loadtests.support.runs import ended, load, started
 
 pytestmark = pytest.mark.timeout(180)
 
-SHORT = ("--duration", "3", "--warmup", "1", "--customers", "4")
+SHORT = ("--duration", "3", "--warmup", "1", "--customers", "3")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,9 @@ def failures(report: Report) -> int:
 async def test_the_ab_on_a_shop_of_its_own_compares_arms_that_are_what_they_claim(
     tmp_path: Path,
 ) -> None:
-    run = await load(tmp_path, *SHORT, "--rate", "90", "--fail-speedup-below", "1000")
+    run = await load(
+        tmp_path, *SHORT, "--rate", "90", "--users", "6", "--fail-speedup-below", "1000"
+    )
     assert run.code == 1  # nothing is that fast
     assert "NOT KEPT" in run.said
     report = run.report

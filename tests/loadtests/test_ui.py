@@ -51,8 +51,8 @@ async def eventually_recent(address: str) -> dict[str, Any]:
 async def test_the_interface_has_the_users_and_a_chart_whose_figures_grow() -> None:
     with claimed_ports(1) as (port,):
         async with (
-            slow_shop(0.001) as target,
-            started("ui", *at(target), "--web-port", str(port), "--customers", "1"),
+            slow_shop(0.001) as shop,
+            started("ui", *at(shop.target), "--web-port", str(port), "--customers", "1"),
         ):
             address = f"http://127.0.0.1:{port}"
             page = await front_page(address)

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
@@ -22,8 +23,18 @@ PRODUCTS = 20
 _LIFETIME_S = 900
 
 
+@dataclass(slots=True)
+class SlowShop:
+    """Where it is, and what its product reads came with: from whom, and with how much time left."""
+
+    target: str = ""
+    peers: set[str] = field(default_factory=set)
+    remaining_s: list[float | None] = field(default_factory=list)
+
+
 class _Products(InventoryServiceServicer):
-    def __init__(self, pause_s: float, refuse_every: int) -> None:
+    def __init__(self, shop: SlowShop, pause_s: float, refuse_every: int) -> None:
+        self._shop = shop
         self._pause_s = pause_s
         self._refuse_every = refuse_every
         self._turn = asyncio.Lock()
@@ -36,6 +47,8 @@ class _Products(InventoryServiceServicer):
 
     async def GetProduct(self, request: Any, context: Any) -> Any:
         self._asked += 1
+        self._shop.peers.add(context.peer())
+        self._shop.remaining_s.append(context.time_remaining())
         if self._refuse_every and self._asked % self._refuse_every == 0:
             await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many")
         async with self._turn:
@@ -65,16 +78,17 @@ class _Orders(OrderServiceServicer):
 
 
 @asynccontextmanager
-async def slow_shop(pause_s: float, refuse_every: int = 0) -> AsyncIterator[str]:
+async def slow_shop(pause_s: float, refuse_every: int = 0) -> AsyncIterator[SlowShop]:
     """Serve all three services at one address; every so many product reads are refused."""
     server = aio.server()
-    products = _Products(pause_s, refuse_every)  # type: ignore[abstract]
+    shop = SlowShop()
+    products = _Products(shop, pause_s, refuse_every)  # type: ignore[abstract]
     add_InventoryServiceServicer_to_server(products, server)
     add_UserServiceServicer_to_server(_Users(), server)  # type: ignore[abstract]
     add_OrderServiceServicer_to_server(_Orders(), server)  # type: ignore[abstract]
-    port = server.add_insecure_port("127.0.0.1:0")
+    shop.target = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
     await server.start()
     try:
-        yield f"127.0.0.1:{port}"
+        yield shop
     finally:
         await server.stop(None)
