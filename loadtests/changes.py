@@ -14,7 +14,7 @@ from random import Random
 from statistics import NormalDist
 from typing import Final, Literal, TypeVar
 
-from loadtests.encoded_histogram import recorded
+from loadtests.encoded_histogram import UnreadableHistogramError, recorded
 from loadtests.quantile_noise import Quantiles
 from loadtests.results import Comparison, Process, Report, Sample
 
@@ -112,7 +112,7 @@ def _pairs(
 
 
 def _latencies(name: str, old: Sample, new: Sample, noise: _Noise) -> Iterator[Change]:
-    first, second = (Quantiles(recorded(sample.histogram)) for sample in (old, new))
+    first, second = (_quantiles(name, sample) for sample in (old, new))
     for quantile, share in QUANTILES.items():
         values = (getattr(old.latency_ms, quantile), getattr(new.latency_ms, quantile))
         label = f"{name} {quantile}"
@@ -124,6 +124,13 @@ def _latencies(name: str, old: Sample, new: Sample, noise: _Noise) -> Iterator[C
         low, high = noise.around(ratio, hypot(*errors))
         verdict = _judged(noise.beyond(low, high), more="worse", less="better")
         yield Change("latency", label, *values, ratio, low, high, verdict)
+
+
+def _quantiles(name: str, sample: Sample) -> Quantiles:
+    try:
+        return Quantiles(recorded(sample.histogram))
+    except UnreadableHistogramError as error:
+        raise UnreadableHistogramError(f"{name}: its histogram cannot be read: {error}") from error
 
 
 def _errors(name: str, old: Sample, new: Sample, noise: _Noise) -> Change:

@@ -25,6 +25,8 @@ _ABOUT_THE_RUN: Final = (
     "seed",
 )
 _UNCOMPARABLE: Final = ("scenario", "model")
+# Of no two runs the same, and nothing that anyone has set.
+_OF_THE_MOMENT: Final = {"load_average_before"}
 
 
 class NotComparableError(Exception):
@@ -91,7 +93,8 @@ def _facts(run: Run) -> dict[str, str]:
         name: f"{value:g}" if isinstance(value, float) else str(value or "none")
         for name, value in plain.items()
     }
-    return {**shown, **run.settings, **run.machine, **run.versions}
+    facts = {**shown, **run.settings, **run.machine, **run.versions}
+    return {name: value for name, value in facts.items() if name not in _OF_THE_MOMENT}
 
 
 def _only_in(one: Report, other: Report) -> list[str]:

@@ -4,21 +4,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from loadtests.pages.calls import by_method, calls_table, sources_table
 from loadtests.pages.cards import cards
+from loadtests.pages.checks import schedule_list, stock_list
+from loadtests.pages.costs import cpu_table, server_table
 from loadtests.pages.curves import curve_chart, readable_curves
 from loadtests.pages.hover import hoverable
 from loadtests.pages.markup import datum, element, text
 from loadtests.pages.plot import arm_class
-from loadtests.pages.tables import (
-    by_method,
-    calls_table,
-    comparisons_table,
-    cpu_table,
-    run_lists,
-    server_table,
-    sources_table,
-    thresholds_table,
-)
+from loadtests.pages.repeat import run_lists
 from loadtests.pages.timelines import (
     Arms,
     readable_timeline,
@@ -27,6 +21,7 @@ from loadtests.pages.timelines import (
     users_chart,
     users_vary,
 )
+from loadtests.pages.verdicts import comparisons_table, thresholds_table
 from loadtests.pages.words import arm_name, rate, share, whole
 from loadtests.results import Moment, Report
 
@@ -66,7 +61,7 @@ def _header(report: Report) -> str:
         f"{whole(calls)} calls in {run.duration_s:g} s",
         f"{rate(sum(sample.rate_per_s for sample in report.samples))} per second",
         f"{whole(errors)} failed" + (f" ({share(errors, calls)})" if errors else ""),
-        f"{whole(run.users)} users, {run.model} model, {run.shape}",
+        f"{whole(run.users)} users, {run.model} model, {run.shape}{_meant(report)}",
         run.started,
     ]
     title = "Cached against uncached" if report.comparisons else facts[0]
@@ -75,8 +70,14 @@ def _header(report: Report) -> str:
         element("h1", text(title)),
         element("ul", "".join(element("li", text(fact)) for fact in facts), class_="facts"),
         _pill(report),
+        _notes(report),
     ]
     return element("header", "".join(inner))
+
+
+def _meant(report: Report) -> str:
+    meant = report.run.rate_per_s
+    return "" if meant is None else f", {rate(meant)} per second meant"
 
 
 def _pill(report: Report) -> str:
@@ -89,6 +90,14 @@ def _pill(report: Report) -> str:
     return element("p", f"✓ all {total} limits held", class_="pill good")
 
 
+def _notes(report: Report) -> str:
+    notes = [
+        element("li", datum(f"notes.{place}", note, note))
+        for place, note in enumerate(report.notes)
+    ]
+    return element("ul", "".join(notes), class_="notes") if notes else ""
+
+
 def _main(report: Report) -> Iterator[str]:
     if report.comparisons:
         yield cards(report)
@@ -98,6 +107,8 @@ def _main(report: Report) -> Iterator[str]:
     yield _section("Percentiles", _PERCENTILES, _legend(report) + _curves(report))
     if report.timeline:
         yield _section("Over time", _TIME, _legend(report) + _timelines(report))
+    if report.schedule:
+        yield _section("Schedule", _SCHEDULE, schedule_list(report.schedule))
     if sources := sources_table(report):
         yield _section("Where answers came from", _SOURCES, sources)
     if report.comparisons:
@@ -105,6 +116,8 @@ def _main(report: Report) -> Iterator[str]:
     yield _section("Server and client", _SERVER, server_table(report))
     if report.processes:
         yield _section("CPU", _CPU, cpu_table(report))
+    if report.stock:
+        yield _section("Stock", _STOCK, stock_list(report.stock))
     yield _section("Repeat it", "On the same commit and machine.", _repeat(report))
     yield _section("What this page does not show", "", _limits(report))
 
@@ -185,10 +198,18 @@ _TIME: Final = (
     "Each point is one second. A p99 of a second with few calls is little more than its slowest "
     "call. Red marks at the foot are seconds with failed calls."
 )
+_SCHEDULE: Final = (
+    "How the open model's arrivals were kept. Late calls began more than 10 ms after their moment: "
+    "the unattended ones because all users were busy, the others because the load generator was."
+)
+_STOCK: Final = (
+    "Whether what is left of each product is what was there without what was sold. With checkouts "
+    "whose outcome nobody knows it proves nothing."
+)
 _SOURCES: Final = "What the answers said in x-cache; the shares are of those that said it."
 _RATIOS: Final = (
-    "The median of the slower arm over that of the faster one, with its bootstrap interval. It "
-    "says what this run's calls can tell, and nothing of how another run would differ."
+    "MongoDB's median over that of the arm, with its bootstrap interval. It says what this run's "
+    "calls can tell, and nothing of how another run would differ."
 )
 _SERVER: Final = (
     "The client's mean, all arms together, and the server's own, from its metrics. What lies "

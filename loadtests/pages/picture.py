@@ -3,15 +3,16 @@
 from collections.abc import Sequence
 from typing import Final
 
+from loadtests.pages.calls import by_method
 from loadtests.pages.curves import SIZE, curve_panel
 from loadtests.pages.markup import element
 from loadtests.pages.plot import chart, label
-from loadtests.pages.tables import by_method
 from loadtests.pages.words import brief, headline
 from loadtests.results import Report, Sample
 
 _MARGIN, _HEAD, _FOOT = 24, 94, 40
 _LINES: Final = 2  # of findings, for which there is room
+_MACHINE: Final = {"cpu": "", "cores": " cores", "memory_gib": " GiB"}
 _MOST: Final = 2  # side by side; with more, none could be read
 
 _STYLE: Final = """
@@ -75,5 +76,6 @@ def _one(report: Report, samples: Sequence[Sample]) -> str:
 
 def _run(report: Report) -> str:
     run = report.run
-    machine = ", ".join(f"{name} {value}" for name, value in run.machine.items())
-    return f"{run.scenario}, {run.users} users, {run.model} model, {run.duration_s:g} s. {machine}."
+    told = [f"{run.scenario}, {run.users} users, {run.model} model, {run.duration_s:g} s"]
+    told += [run.machine[name] + unit for name, unit in _MACHINE.items() if name in run.machine]
+    return ", ".join(told)

@@ -11,6 +11,12 @@ _ARM_NAMES: Final = {
     "mongo": "MongoDB",
     "": "all calls",
 }
+_SOURCE_NAMES: Final = {
+    "near": "near",
+    "redis": "Redis",
+    "mongo": "MongoDB",
+    "bypass": "MongoDB as asked",
+}
 _THROUGH: Final = {"near": "through the near cache", "redis": "from Redis alone"}
 
 
@@ -21,7 +27,7 @@ def arm_name(arm: str) -> str:
 
 def source_name(source: str) -> str:
     """Return what a source that ``x-cache`` names is called."""
-    return {"near": "near", "redis": "Redis", "mongo": "MongoDB"}.get(source, source)
+    return _SOURCE_NAMES.get(source, source)
 
 
 def whole(number: float) -> str:
