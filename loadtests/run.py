@@ -13,7 +13,7 @@ import grpc
 from loadtests import PROJECT, options, pages, thresholds
 from loadtests.goods import reason_of
 from loadtests.progress import Progress
-from loadtests.results import Report, Stock, Threshold
+from loadtests.results import Comparison, Report, Stock, Threshold
 from loadtests.shops import UnusableShopError
 from loadtests.trial import NothingMeasuredError, Trial
 
@@ -58,11 +58,19 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _tell(report: Report, written: Sequence[Path]) -> None:
-    lines = [*report.notes, *(_threshold(each) for each in report.thresholds)]
+    lines = [_speedup(each) for each in report.comparisons]
+    lines += [*report.notes, *(_threshold(each) for each in report.thresholds)]
     if report.stock is not None:
         lines.append(_stock(report.stock))
     lines += [str(path) for path in written]
     sys.stdout.write("\n".join(lines) + "\n")
+
+
+def _speedup(found: Comparison) -> str:
+    return (
+        f"{found.method} {found.arm}: {found.speedup:.2f} times faster than {found.base} "
+        f"({found.low:.2f} to {found.high:.2f})"
+    )
 
 
 def _threshold(judged: Threshold) -> str:

@@ -62,6 +62,7 @@ class Trial:
         with ExitStack() as opened:
             opened.enter_context(_interruptible(self._interrupted))
             shop = self._shop(opened)
+            self._go_on()
             plan = plan_of(self._given, self._given.scenario, self._given.users, shop.targets)
             about = self._about(plan, shop)
             channels = Channels()
@@ -72,6 +73,7 @@ class Trial:
             environment, engine, course = self._locust(opened, plan)
             self._progress.stage("preparing customers and orders")
             engine.prepare(plan)
+            self._go_on()
             before = stock_of(stubs) if plan.scenario in _STOCK_MOVES else None
             self._start(environment, engine)
             observed, duration_s = self._measured(engine, course, shop)
@@ -82,6 +84,10 @@ class Trial:
                 ledger = engine.ledger
                 stock = check_stock(stubs, before, ledger.sold, ledger.open_orders)
             return self._concluded(about, engine, observed, duration_s, stock)
+
+    def _go_on(self) -> None:
+        if self._interrupted.is_set():
+            raise NothingMeasuredError
 
     def _shop(self, opened: ExitStack) -> Shop:
         targets = given_targets(self._given)
