@@ -140,6 +140,7 @@ class Engine:
     def _on_test_stopping(self, **_: Any) -> None:
         session = self._session()
         if session is not None:
+            session.end()
             # Only then: Locust complains of users who end before it has asked them to.
             gevent.spawn_later(_STOP_AFTER_S, session.stop)
 

@@ -14,7 +14,7 @@ OPEN: Final = "open"
 
 USERS_CLOSED: Final = 8
 USERS_OPEN: Final = 64
-AB_RATE_PER_S: Final = 400.0
+AB_RATE_PER_S: Final = 300.0
 CUSTOMERS: Final = 50
 
 

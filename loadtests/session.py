@@ -2,12 +2,12 @@
 
 import time
 
-from gevent.event import Event
 from locust.exception import StopUser
 
 from loadtests.arrivals import Arrivals
 from loadtests.channel import Channels
 from loadtests.goods import Goods, Stubs, load_goods
+from loadtests.pacer import Pacer
 from loadtests.plan import Plan
 from loadtests.recorder import Recorder
 
@@ -24,8 +24,9 @@ class Session:
         self.goods = _goods(plan)
         self._worker = worker
         self._users = 0
-        self._stopping = Event()
         self._arrivals: Arrivals | None = None
+        self._pacer = Pacer()
+        self._end = 0.0
         if plan.rate_per_s is not None:
             self._arrivals = Arrivals(plan.rate_per_s, f"{plan.seed}/{worker}")
 
@@ -49,20 +50,24 @@ class Session:
             return None
         taken = time.perf_counter()
         due = self._arrivals.take(taken)
-        if self._stopping.wait(max(due - taken, 0.0)):
+        if not self._pacer.wait_until(due):
             raise StopUser
         delay = time.perf_counter() - due
         self.recorder.started(time.time(), delay, unattended=due < taken)
         return due
 
+    def end(self) -> None:
+        """Take this moment for the end of the schedule."""
+        self._end = time.perf_counter()
+
     def stop(self) -> None:
         """Let nobody wait any longer."""
-        self._stopping.set()
+        self._pacer.close()
 
     def finish(self) -> None:
-        """Count what was due and, now that all users have ended, is not going to start."""
+        """Count what was due by the end and, now that all users have stopped, never starts."""
         if self._arrivals is not None:
-            self.recorder.skipped(self._arrivals.skip(time.perf_counter()))
+            self.recorder.skipped(self._arrivals.skip(self._end))
 
 
 def _goods(plan: Plan) -> Goods:
