@@ -17,7 +17,7 @@ from services.common.cache.near import NearOptions
 from services.common.cache.wiring import CacheMode, CacheOptions, open_cache
 from services.common.logs import LogFormat, LogLevel, configure_logs
 from services.common.mongo import MongoDriver, MongoOptions, as_domain_error, open_mongo
-from services.common.redis import RedisOptions
+from services.common.redis.servers import RedisOptions
 from services.common.rpc.chain import Chain, ChainOptions, LimitKind
 from services.common.rpc.compose import compose
 from services.common.rpc.service import Service
@@ -33,7 +33,7 @@ async def _product_handler(
     stack: AsyncExitStack, database: str, mongo_uri: str, redis_url: str
 ) -> object:
     mongo = await stack.enter_async_context(
-        open_mongo(MongoOptions(mongo_uri, MongoDriver.MOTOR, 2_000), database)
+        open_mongo(MongoOptions(mongo_uri, MongoDriver.PYMONGO, 2_000), database)
     )
     products = MongoProducts(mongo)
     options = CacheOptions(

@@ -27,21 +27,21 @@ def nth_id(number: int) -> str:
 
 async def seed_products(mongo_uri: str, database: str, count: int) -> None:
     """Store so many products, ready for the Inventory service."""
-    await _insert(mongo_uri, database, "products", map(_product, range(count)))
+    await _insert(mongo_uri, database, "products", map(product_document, range(count)))
     async with open_mongo(_options(mongo_uri), database) as mongo:
         await inventory_repository.prepare_schema(mongo)
 
 
 async def seed_users(mongo_uri: str, database: str, count: int) -> None:
     """Store so many users, ready for the User service, none of whom can log in."""
-    await _insert(mongo_uri, database, "users", map(_user, range(count)))
+    await _insert(mongo_uri, database, "users", map(user_document, range(count)))
     async with open_mongo(_options(mongo_uri), database) as mongo:
         await user_repository.prepare_schema(mongo)
 
 
 async def seed_orders(mongo_uri: str, database: str, users: int, products: int) -> None:
     """Store 20 settled orders of three lines for each of so many users."""
-    orders = (_order(number, products) for number in range(users * ORDERS_PER_USER))
+    orders = (order_document(number, products) for number in range(users * ORDERS_PER_USER))
     await _insert(mongo_uri, database, "orders", orders)
     async with open_mongo(_options(mongo_uri), database) as mongo:
         await order_repository.prepare_schema(mongo)
@@ -65,7 +65,8 @@ def _chunks(documents: Iterator[Document]) -> Iterator[list[Document]]:
         yield chunk
 
 
-def _product(number: int) -> Document:
+def product_document(number: int) -> Document:
+    """Return what is stored of the product of this number."""
     return {
         "_id": nth_id(number),
         "sku": f"LMP-{number:07}",
@@ -83,7 +84,8 @@ def _product(number: int) -> Document:
     }
 
 
-def _user(number: int) -> Document:
+def user_document(number: int) -> Document:
+    """Return what is stored of the user of this number."""
     name = f"customer{number:05}"
     return {
         "_id": nth_id(number),
@@ -101,7 +103,8 @@ def _user(number: int) -> Document:
     }
 
 
-def _order(number: int, products: int) -> Document:
+def order_document(number: int, products: int) -> Document:
+    """Return what is stored of the order of this number, of so many products."""
     user, place = divmod(number, ORDERS_PER_USER)
     lines = [
         {

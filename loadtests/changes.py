@@ -23,7 +23,7 @@ _ALPHA: Final = 0.05
 _LEAST_ERRORS: Final = 0.001  # a smaller difference of shares is nobody's concern
 _LEAST_CPU_S: Final = 0.5  # it is counted in hundredths of a second
 _LEAST_REQUESTS: Final = 100
-_GENERATOR: Final = "load generator"
+GENERATOR: Final = "load generator"
 
 Verdict = Literal["same", "better", "worse", "differs", "unclear", "too few"]
 """``differs`` is a change that is neither good nor bad for the shop; what is ``unclear`` may be a
@@ -160,7 +160,7 @@ def _cpu(name: str, old: Process, new: Process, noise: _Noise) -> Change:
     ratio = _ratio(before, after)
     few = any(each.cpu_s < _LEAST_CPU_S or each.requests < _LEAST_REQUESTS for each in (old, new))
     verdict: Verdict = "too few"
-    if not few and name == _GENERATOR:
+    if not few and name == GENERATOR:
         verdict = _judged(noise.beyond(ratio, ratio), more="differs", less="differs")
     elif not few:
         verdict = _judged(noise.beyond(ratio, ratio), more="worse", less="better")

@@ -9,6 +9,7 @@ from typing import Final
 from loadtests.changes import changes, sample_name
 from loadtests.compared import Compared, as_json, as_markdown, as_text
 from loadtests.encoded_histogram import UnreadableHistogramError
+from loadtests.machine_drift import LOAD_AVERAGE, cautions
 from loadtests.report_file import UnreadableReportError, read_report
 from loadtests.results import Report, Run
 
@@ -25,8 +26,6 @@ _ABOUT_THE_RUN: Final = (
     "seed",
 )
 _UNCOMPARABLE: Final = ("scenario", "model")
-# Of no two runs the same, and nothing that anyone has set.
-_OF_THE_MOMENT: Final = {"load_average_before"}
 
 
 class NotComparableError(Exception):
@@ -70,12 +69,14 @@ def compare(
     only_before, only_after = _only_in(before, after), _only_in(after, before)
     if len(only_before) == len(before.samples):
         raise NotComparableError("the runs have no method in common")
+    found = changes(before, after, floor)
     return Compared(
         differences=differences(before.run, after.run),
         only_before=only_before,
         only_after=only_after,
         floor=floor,
-        changes=changes(before, after, floor),
+        cautions=cautions(before.run, after.run, found),
+        changes=found,
     )
 
 
@@ -93,8 +94,9 @@ def _facts(run: Run) -> dict[str, str]:
         name: f"{value:g}" if isinstance(value, float) else str(value or "none")
         for name, value in plain.items()
     }
+    # The load average is of no two runs the same, and nothing that anyone has set.
     facts = {**shown, **run.settings, **run.machine, **run.versions}
-    return {name: value for name, value in facts.items() if name not in _OF_THE_MOMENT}
+    return {name: value for name, value in facts.items() if name != LOAD_AVERAGE}
 
 
 def _only_in(one: Report, other: Report) -> list[str]:

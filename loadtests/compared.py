@@ -27,12 +27,16 @@ _COLUMNS: Final = ("", "before", "after", "change", "interval", "")
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """What two runs differ in, what one alone has, and all that both have."""
+    """What two runs differ in, what one alone has, and all that both have.
+
+    ``cautions`` are signs that it was the machine that changed.
+    """
 
     differences: Mapping[str, tuple[str, str]]
     only_before: Sequence[str]
     only_after: Sequence[str]
     floor: float
+    cautions: Sequence[str]
     changes: Sequence[Change]
 
     @property
@@ -55,6 +59,7 @@ def as_json(compared: Compared, names: tuple[str, str]) -> str:
         "only_before": compared.only_before,
         "only_after": compared.only_after,
         "noise_floor": compared.floor,
+        "cautions": compared.cautions,
         "changes": compared.changes,
         "worse": [change.name for change in compared.worse],
         "better": [change.name for change in compared.better],
@@ -105,6 +110,8 @@ def _difference_lines(compared: Compared) -> Iterator[str]:
     for which, names in (("before", compared.only_before), ("after", compared.only_after)):
         if names:
             yield f"only in the run {which}: {', '.join(names)}"
+    for caution in compared.cautions:
+        yield f"CAUTION: {caution}"
 
 
 def _groups(compared: Compared) -> Iterator[tuple[str, list[Change]]]:

@@ -93,10 +93,10 @@ class Batcher(Generic[Key, Answer]):
         for key in keys:
             batch.keys[key] = None
         if not self._called:
-            if self._may_begin():
+            if not self._under_way or (not self._watched and self._may_begin()):
                 self._called = True
                 asyncio.get_running_loop().call_soon(self._begin)
-            else:
+            elif not self._watched:
                 self._watch()
         return batch
 

@@ -7,7 +7,6 @@ written against the protocols here runs on both.
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC
 from enum import StrEnum
 from time import monotonic
 from typing import Any, Final, Protocol, TypeVar, cast
@@ -203,7 +202,7 @@ class Mongo:
         self._client = client
         self._database = client.get_database(
             database,
-            codec_options=CodecOptions(tz_aware=True, tzinfo=UTC),
+            codec_options=CodecOptions(tz_aware=False),
             write_concern=_MAJORITY,
             read_concern=ReadConcern("local"),
         )

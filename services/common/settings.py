@@ -14,7 +14,7 @@ from services.common.cache.near import NearOptions
 from services.common.cache.wiring import CacheMode, CacheOptions
 from services.common.logs import LogFormat, LogLevel
 from services.common.mongo import MongoDriver, MongoOptions
-from services.common.redis import RedisOptions
+from services.common.redis.servers import RedisOptions
 from services.common.rpc.chain import ChainOptions, LimitKind
 from services.common.rpc.interceptors.cache_control import CacheControlPolicy
 from services.common.rpc.server import ServerOptions
@@ -47,7 +47,7 @@ class ServiceSettings(BaseSettings, ABC):
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, env_ignore_empty=True)
 
     mongo_uri: SecretStr
-    mongo_driver: MongoDriver = MongoDriver.MOTOR
+    mongo_driver: MongoDriver = MongoDriver.PYMONGO
     mongo_timeout_ms: Milliseconds = 2_000
     redis_url: SecretStr
     redis_timeout_ms: Milliseconds = 200

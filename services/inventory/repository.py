@@ -13,7 +13,7 @@ from pymongo.errors import DuplicateKeyError
 
 from services.common.batching import Batcher
 from services.common.cache.watched import Changes
-from services.common.clock import utc_now
+from services.common.clock import as_utc, utc_now
 from services.common.ids import new_id
 from services.common.money import Money
 from services.common.mongo import Document, Mongo
@@ -389,8 +389,8 @@ def _product(document: Mapping[str, Any]) -> Product:
         stock=document["stock"],
         tags=tuple(document["tags"]),
         version=document["version"],
-        create_time=document["create_time"],
-        update_time=document["update_time"],
+        create_time=as_utc(document["create_time"]),
+        update_time=as_utc(document["update_time"]),
     )
 
 
@@ -429,5 +429,5 @@ def _reservation(document: Mapping[str, Any]) -> Reservation:
             )
             for line in document["lines"]
         ),
-        create_time=document["create_time"],
+        create_time=as_utc(document["create_time"]),
     )

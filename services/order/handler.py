@@ -105,5 +105,6 @@ def _write_line(message: pb.OrderLine, line: OrderLine) -> None:
     message.quantity = line.quantity
     if line.unit_price is not None:
         write_money(message.unit_price, line.unit_price)
-    if line.line_total is not None:
-        write_money(message.line_total, line.line_total)
+    total = line.line_total
+    if total is not None:
+        write_money(message.line_total, total)

@@ -9,7 +9,7 @@ from pymongo.errors import DuplicateKeyError
 
 from services.common.batching import Batcher
 from services.common.cache.watched import Changes
-from services.common.clock import utc_now
+from services.common.clock import as_utc, utc_now
 from services.common.money import Money
 from services.common.mongo import Document, Mongo
 from services.common.paging import DEFAULT_PAGE_SIZE, Page, decode_time_token
@@ -226,8 +226,8 @@ def _order(document: Mapping[str, Any]) -> Order:
         total=_money(document["total"]),
         reject_reason=document["reject_reason"],
         reject_message=document["reject_message"],
-        create_time=document["create_time"],
-        update_time=document["update_time"],
+        create_time=as_utc(document["create_time"]),
+        update_time=as_utc(document["update_time"]),
     )
 
 

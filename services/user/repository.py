@@ -15,7 +15,7 @@ from pymongo.errors import DuplicateKeyError
 from services.common.auth.principal import Role
 from services.common.batching import Batcher
 from services.common.cache.watched import Changes
-from services.common.clock import utc_now
+from services.common.clock import as_utc, utc_now
 from services.common.ids import new_id
 from services.common.mongo import Document, Mongo
 from services.common.snapshot import Snapshot
@@ -243,7 +243,7 @@ class MongoThrottle:
             document = await self._count(key, now)
         except DuplicateKeyError:  # another first try came in between
             document = await self._count(key, now)
-        ends_in = document["expire_time"] - now
+        ends_in = as_utc(document["expire_time"]) - now
         return LoginAttempts(document["failures"], ends_in.total_seconds())
 
     async def discount(self, key: str) -> None:
@@ -294,6 +294,6 @@ def _user(document: Mapping[str, Any]) -> User:
         full_name=document["full_name"],
         role=Role(document["role"]),
         active=document["active"],
-        create_time=document["create_time"],
-        update_time=document["update_time"],
+        create_time=as_utc(document["create_time"]),
+        update_time=as_utc(document["update_time"]),
     )

@@ -20,7 +20,7 @@ from services.common.cache.upkeep import Upkeep
 from services.common.cache.wiring import CacheMode
 from services.common.call import Call, enter_call
 from services.common.freshness import Freshness, Source
-from services.common.redis import RedisServers
+from services.common.redis.servers import RedisServers
 
 PATIENT_S: Final = 10.0
 NEAR: Final = NearOptions(entries=10_000, bytes=64 * 1024 * 1024, lease_s=PATIENT_S)

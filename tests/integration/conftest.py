@@ -12,7 +12,9 @@ from redis.asyncio import Redis
 
 from services.common.ids import new_id
 from services.common.mongo import Mongo, MongoDriver, MongoOptions, open_mongo
-from services.common.redis import RedisOptions, RedisServers, client_of, open_redis
+from services.common.redis import open_redis
+from services.common.redis.one import client_of
+from services.common.redis.servers import RedisOptions, RedisServers
 
 PATIENT_MS = 10_000
 

@@ -22,7 +22,8 @@ from services.common.call import Call, enter_call
 from services.common.freshness import Freshness, Source
 from services.common.ids import new_id
 from services.common.mongo import Mongo, MongoDriver, MongoOptions, open_mongo
-from services.common.redis import RedisOptions, RedisServers, open_redis
+from services.common.redis import open_redis
+from services.common.redis.servers import RedisOptions, RedisServers
 from services.common.snapshot import Snapshot
 from tests.integration.conftest import new_database
 from tests.redis_cluster import ClusterNode, RunningCluster, running_cluster

@@ -123,9 +123,33 @@ def test_cpu_of_a_moment_tells_nothing() -> None:
     assert verdicts(with_cpu(100.0), with_cpu(200.0, requests=20))["order CPU"] == "too few"
 
 
-def test_a_dearer_load_generator_is_not_the_shops_fault() -> None:
-    before, after = (with_cpu(us, name="load generator") for us in (100.0, 200.0))
+def test_a_dearer_load_generator_is_not_the_shops_fault_but_a_reason_for_caution() -> None:
+    before, after = (with_cpu(us, name="load generator") for us in (100.0, 120.0))
     assert verdicts(before, after)["load generator CPU"] == "differs"
+    (caution,) = compare(before, after).cautions
+    assert "load generator's own CPU per request changed by +20%" in caution
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "cautions"),
+    [("0.2 1 1", "0.9 1 1", 0), ("0.2 1 1", "4.5 1 1", 1), ("4.5 1 1", "", 0), ("", "", 0)],
+)
+def test_a_machine_that_was_busier_before_one_run_is_a_reason_for_caution(
+    before: str, after: str, cautions: int
+) -> None:
+    runs = [replace(RUN, machine={"load_average_before": average}) for average in (before, after)]
+    first, second = (report_with(sample_of([1.0]), run=run) for run in runs)
+    assert len(compare(first, second).cautions) == cautions
+
+
+def test_cautions_are_said_before_any_change(
+    written: Written, capsys: pytest.CaptureFixture[str]
+) -> None:
+    busy = replace(RUN, machine={**RUN.machine, "load_average_before": "8.29 6.10 3.84"})
+    for form in ((), ("--markdown",)):
+        main([*written(made_up(1), replace(made_up(2), run=busy)), *form])
+        out = capsys.readouterr().out
+        assert out.index("its load average was 0.29 and 8.29") < out.index("GetProduct")
 
 
 def test_a_smaller_speedup_is_told_and_blames_nobody() -> None:

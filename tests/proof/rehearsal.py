@@ -34,7 +34,7 @@ from services.common.cache.read_through import ReadThroughCache
 from services.common.cache.shared import LEASE_S, Fill, Lease
 from services.common.call import Call, enter_call
 from services.common.freshness import Freshness, Source
-from services.common.redis import RedisServers
+from services.common.redis.servers import RedisServers
 from services.common.snapshot import Snapshot
 from tests.proof.loop import StillLoop
 from tests.proof.memory import ALL_GUARDS, ID, VERSIONS, Guards, MemoryRedis, version_in

@@ -13,7 +13,8 @@ from services.common.cache.envelope import seal
 from services.common.cache.lookup import Lookup
 from services.common.cache.shared import Fill, RedisValues
 from services.common.ids import new_id
-from services.common.redis import OneRedis, RedisOptions, client_of
+from services.common.redis.one import OneRedis, client_of
+from services.common.redis.servers import RedisOptions
 from tests.proof.memory import ALL_GUARDS, MemoryRedis
 
 KINDS: Final[Lookup[int]] = Lookup("scripted", encode=lambda version: version, decode=int)
@@ -27,6 +28,7 @@ class Both:
     """A real server and the fake, with the value of one id."""
 
     client: Redis
+    redis: OneRedis
     value_id: str
 
     async def differences(self) -> Sequence[str]:
@@ -63,7 +65,7 @@ class Both:
         for key, content in zip(keys, (value, lease), strict=True):
             if content:
                 await self.client.set(key, content)
-        answer = await ask(RedisValues(OneRedis(self.client), KINDS))
+        answer = await ask(RedisValues(self.redis, KINDS))
         left_value, left_lease = [await self.client.get(key) for key in keys]
         return answer, left_value, left_lease
 
@@ -80,10 +82,11 @@ class Both:
 @pytest.fixture
 async def both(redis_url: str) -> AsyncIterator[Both]:
     client = client_of(RedisOptions(redis_url, timeout_ms=10_000))
+    redis = OneRedis(client, timeout_s=10.0)
     try:
-        yield Both(client, new_id())
+        yield Both(client, redis, new_id())
     finally:
-        await client.aclose()
+        await redis.close()
 
 
 async def test_in_every_state_every_script_does_what_the_fake_does(both: Both) -> None:

@@ -19,7 +19,8 @@ from services.common.cache.breaker import Breaker
 from services.common.cache.figures import CacheFigures
 from services.common.cache.near import Near
 from services.common.cache.shared import ALL, channel
-from services.common.redis import RedisServers, kept_cancellations, lost_connections
+from services.common.redis.faults import kept_cancellations, lost_connections
+from services.common.redis.servers import RedisServers
 from services.common.snapshot import Value
 
 _ECHOES_PER_LEASE: Final = 5

@@ -10,7 +10,7 @@ from services.common.snapshot import Shown, Snapshot, Value
 
 TTL_S: Final = 300
 ABSENT_TTL_S: Final = 30
-_OVERHEAD_BYTES: Final = 700  # of an entry's objects, measured
+_OVERHEAD_BYTES: Final = 480  # of an entry's objects, measured
 
 
 class Entry(Generic[Value]):
@@ -82,7 +82,7 @@ class Lookup(Generic[Value]):
         return Entry(raw, cached_ms, self._kept(value_id, value, raw))
 
     def _kept(self, value_id: str, value: Value, raw: bytes) -> Snapshot[Value]:
-        return _Kept(value, lambda: self.decode(unseal(self.key(value_id), raw)[1]))
+        return _Kept(value, self, value_id, raw)
 
 
 class _Kept(Snapshot[Value]):
@@ -91,15 +91,19 @@ class _Kept(Snapshot[Value]):
     What stays in memory for long is what was shown of it.
     """
 
-    __slots__ = ("_read",)
+    __slots__ = ("_id", "_lookup", "_raw")
 
-    def __init__(self, value: Value, read: Callable[[], Value]) -> None:
+    def __init__(self, value: Value, lookup: Lookup[Value], value_id: str, raw: bytes) -> None:
         super().__init__(value)
-        self._read = read
+        self._lookup = lookup
+        self._id = value_id
+        self._raw = raw
 
     @property
     def value(self) -> Value:
-        return self._read() if self._value is None else self._value
+        if self._value is not None:
+            return self._value
+        return self._lookup.decode(unseal(self._lookup.key(self._id), self._raw)[1])
 
     def shown(self, make: Callable[[Value], Shown]) -> Shown:
         shown = super().shown(make)

@@ -92,7 +92,21 @@ class ReadThroughCache(Generic[Value]):
             if entry is not None:
                 return self._from_near(entry, call)
             self._figures.near_miss += 1
-        return (await self._far([value_id], call)).get(value_id)
+        wanted = (value_id,)
+        if call.freshness is Freshness.STORE:
+            return (await self._past_caches(wanted, call)).get(value_id)
+        if not self._may_look(wanted):
+            return (await self._from_mongo(wanted, call)).get(value_id)
+        # Most of what is not near ends here: Redis has it.
+        try:
+            answers = await self._looks.join(wanted).answers()
+        except FAILURES:
+            return (await self._from_mongo(wanted, call)).get(value_id)
+        seen = answers[value_id]
+        if isinstance(seen, Entry):
+            call.answered_from(Source.REDIS, seen.age_ms)
+            return seen.snapshot
+        return (await self._far(wanted, call, answers)).get(value_id)
 
     async def get_many(self, value_ids: Collection[str]) -> Mapping[str, Snapshot[Value]]:
         """Return the values that exist. Raises what loading raises."""
@@ -105,9 +119,13 @@ class ReadThroughCache(Generic[Value]):
                 wanted.append(value_id)
             elif (snapshot := self._from_near(entry, call)) is not None:
                 found[value_id] = snapshot
-        if wanted:
-            self._figures.near_miss += len(wanted) if call.freshness is Freshness.NEAR else 0
-            found.update(await self._far(wanted, call))
+        if not wanted:
+            return found
+        if call.freshness is Freshness.STORE:
+            return _of(wanted, await self._past_caches(wanted, call))
+        if call.freshness is Freshness.NEAR:
+            self._figures.near_miss += len(wanted)
+        found.update(await self._far(wanted, call))
         return found
 
     @asynccontextmanager
@@ -152,22 +170,28 @@ class ReadThroughCache(Generic[Value]):
             self._figures.near_hit += 1
         return snapshot
 
-    async def _far(self, value_ids: Sequence[str], call: Call) -> Mapping[str, Snapshot[Value]]:
-        """Return the values that exist, from Redis or MongoDB."""
-        if call.freshness is Freshness.STORE:
-            self._figures.bypassed += len(value_ids)
-            call.answered_from(Source.BYPASS)
-            return _of(value_ids, await self._loads.ask(value_ids))
+    def _may_look(self, value_ids: Sequence[str]) -> bool:
+        """Say whether Redis is asked for values, and has nothing older of them."""
+        return self._breaker.closed and not self._invalidations.owes(value_ids)
+
+    async def _far(
+        self,
+        value_ids: Sequence[str],
+        call: Call,
+        answers: Mapping[str, _Seen[Value]] | None = None,
+    ) -> Mapping[str, Snapshot[Value]]:
+        """Return the values that exist, from Redis or MongoDB; Redis may have answered once."""
         found: dict[str, Snapshot[Value]] = {}
         left = value_ids
         until = monotonic() + LEASE_S
         for attempt in itertools.count():
-            if not self._breaker.closed or self._invalidations.owes(left):
-                break
-            try:
-                answers = await self._looks.ask(left)
-            except FAILURES:
-                break
+            if answers is None:
+                if not self._may_look(left):
+                    break
+                try:
+                    answers = await self._looks.ask(left)
+                except FAILURES:
+                    break
             left = self._take(answers, left, found, call)
             if left:
                 left = await self._await_loads(answers, left, found, call)
@@ -177,9 +201,24 @@ class ReadThroughCache(Generic[Value]):
                 break
             self._figures.redis_waited += 1
             await self._turns.wait(left[0], attempt)
-        call.answered_from(Source.MONGO)
-        found.update(_of(left, await self._loads.ask(left)))
+            answers = None
+        found.update(_of(left, await self._from_mongo(left, call)))
         return found
+
+    def _past_caches(
+        self, value_ids: Sequence[str], call: Call
+    ) -> Awaitable[Mapping[str, Snapshot[Value]]]:
+        """Return the values that exist, and perhaps others, from MongoDB as the caller wants."""
+        self._figures.bypassed += len(value_ids)
+        call.answered_from(Source.BYPASS)
+        return self._loads.join(value_ids).answers()
+
+    def _from_mongo(
+        self, value_ids: Sequence[str], call: Call
+    ) -> Awaitable[Mapping[str, Snapshot[Value]]]:
+        """Return the values that exist, and perhaps others, from MongoDB for want of Redis."""
+        call.answered_from(Source.MONGO)
+        return self._loads.join(value_ids).answers()
 
     def _take(
         self,
@@ -236,6 +275,8 @@ class ReadThroughCache(Generic[Value]):
             self._figures.redis_keys.add(len(value_ids))
             entries = self._entries(answers)
             self._near.bring(flight, entries)
+        if len(entries) == len(value_ids):
+            return entries
         granted = [value_id for value_id in value_ids if answers[value_id] is Lease.GRANTED]
         seen: dict[str, _Seen[Value]] = {**dict.fromkeys(value_ids), **entries}
         if granted:

@@ -16,7 +16,7 @@ from enum import Enum
 from time import time
 from typing import Final, Protocol
 
-from services.common.redis import Item, RedisServers
+from services.common.redis.servers import Item, RedisServers
 
 LEASE_S: Final = 1.0
 ALL: Final = "*"

@@ -11,7 +11,7 @@ from services.common.cache.breaker import FAILURES as MOST_FAILURES
 from services.common.cache.breaker import TIMEOUT_WEIGHT, Breaker, BreakerState
 from services.common.cache.invalidation import FAILURES, TIMEOUTS, Invalidations
 from services.common.cache.shared import Fill, SharedValues
-from services.common.redis import RedisServers
+from services.common.redis.servers import RedisServers
 
 INTERVAL_S: Final = 0.25
 _SHORTEST_S: Final = 0.025

@@ -21,7 +21,8 @@ from services.common.cache.shared import RedisValues
 from services.common.cache.upkeep import Upkeep
 from services.common.cache.watched import Changes, Watched
 from services.common.mongo import Mongo
-from services.common.redis import RedisOptions, RedisServers, open_redis
+from services.common.redis import open_redis
+from services.common.redis.servers import RedisOptions, RedisServers
 from services.common.snapshot import Value
 
 _DRAIN_S: Final = 2.0

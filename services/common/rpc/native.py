@@ -1,25 +1,52 @@
-"""The native server, with a leak of pygrpc-native 0.5 stopped."""
+"""The native server: pygrpc-native 0.5 with a leak stopped and a shorter way for unary calls."""
 
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
+import grpc
 from pygrpc_native import EVENT_CANCEL
 from pygrpc_native.aio import Server
 
+_NO_FAILURE: Final = (None, grpc.StatusCode.OK)
+
 
 class NativeServer(Server):
-    """A server that also forgets calls which were cancelled before their first step.
+    """A server of unary coroutines, each reached without asking what kind of handler it is.
 
-    pygrpc-native forgets a call at the end of its coroutine; that of a task which is cancelled
-    before it has run at all never begins, and so never ends.
+    It also forgets calls which were cancelled before their first step: pygrpc-native forgets a call
+    at the end of its coroutine, and that of a task which is cancelled before it has run at all
+    never begins, and so never ends.
     """
 
     def _on_events(self, events: list[tuple[Any, ...]]) -> None:
         super()._on_events(events)
-        for kind, call_id, *_ in events:
-            call = self._calls.get(call_id) if kind == EVENT_CANCEL else None
-            if call is not None and call.task is not None:
-                call.task.add_done_callback(partial(self._forget, call_id))
+        for event in events:
+            if event[0] == EVENT_CANCEL:
+                self._forget_at_end(event[1])
+
+    def _forget_at_end(self, call_id: int) -> None:
+        call = self._calls.get(call_id)
+        if call is not None and call.task is not None:
+            call.task.add_done_callback(partial(self._forget, call_id))
 
     def _forget(self, call_id: int, _task: object) -> None:
         self._calls.pop(call_id, None)
+
+    async def _run_unary(self, call: Any, context: Any, request: Any) -> None:
+        try:
+            response = await call.handler.unary_unary(request, context)
+        except Exception as error:  # noqa: BLE001 (the client gets its status)
+            self._failed(call, context, error)
+            return
+        if context.code() not in _NO_FAILURE:
+            self._fail(call, context, None)
+            return
+        encoded = self._encode(call, context, response)
+        if encoded is not None and self._front is not None:
+            initial = context._initial_metadata  # noqa: SLF001
+            self._front.respond(
+                call.call_id,
+                encoded,
+                initial_metadata=None if initial is None else list(initial),
+                trailing_metadata=list(context.trailing_metadata()),
+            )

@@ -16,7 +16,9 @@ from services.common.cache.wiring import CacheMode
 from services.common.ids import new_id
 from services.common.mongo import Mongo
 from services.common.paging import Page
-from services.common.redis import RedisOptions, RedisServers, client_of, open_redis
+from services.common.redis import open_redis
+from services.common.redis.one import client_of
+from services.common.redis.servers import RedisOptions, RedisServers
 from services.inventory import repository as inventory_repository
 from services.inventory.cached import PRODUCT, CachedProducts, CachedReservations
 from services.inventory.model import Product

@@ -16,7 +16,8 @@ from services.common.cache.shared import Fill, Lease, channel
 from services.common.cache.wiring import CacheMode
 from services.common.freshness import Freshness, Source
 from services.common.ids import new_id
-from services.common.redis import RedisOptions, RedisServers, open_redis
+from services.common.redis import open_redis
+from services.common.redis.servers import RedisOptions, RedisServers
 from services.common.snapshot import Snapshot
 from services.stack.stores import Store
 from tests.integration.cache.conftest import TIMEOUT_MS

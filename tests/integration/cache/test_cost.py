@@ -8,7 +8,8 @@ import pytest
 from shop.inventory.v1 import inventory_pb2 as pb
 
 from services.common.ids import new_id
-from services.common.redis import Item, OneRedis
+from services.common.redis.one import OneRedis
+from services.common.redis.servers import Item
 from services.common.snapshot import Snapshot
 from services.inventory.cached import PRODUCT, CachedProducts, CachedReservations
 from services.inventory.handler import InventoryHandler
@@ -57,7 +58,7 @@ class Counted:
 @pytest.fixture
 async def counted(shop: Shop) -> AsyncIterator[Counted]:
     products, queries = MongoProducts(shop.mongo), list[int]()
-    redis = CountedRedis(shop.redis)
+    redis = CountedRedis(shop.redis, timeout_s=10.0)
 
     async def load(product_ids: Collection[str]) -> Mapping[str, Snapshot[Product]]:
         queries.append(len(product_ids))

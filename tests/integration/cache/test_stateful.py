@@ -36,7 +36,8 @@ from services.common.freshness import Freshness
 from services.common.ids import new_id
 from services.common.money import Money
 from services.common.mongo import MongoDriver, MongoOptions, open_mongo
-from services.common.redis import RedisOptions, client_of
+from services.common.redis.one import client_of
+from services.common.redis.servers import RedisOptions
 from services.inventory.cached import PRODUCT, CachedProducts, CachedReservations
 from services.inventory.model import (
     Product,

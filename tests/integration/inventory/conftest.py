@@ -9,7 +9,7 @@ import pytest
 from services.common.ids import new_id
 from services.common.money import Money
 from services.common.mongo import Mongo
-from services.common.redis import RedisServers
+from services.common.redis.servers import RedisServers
 from services.inventory.cached import PRODUCT, CachedProducts, CachedReservations
 from services.inventory.model import Product, ProductDraft, ReservationItem
 from services.inventory.ports import Products, Reservations

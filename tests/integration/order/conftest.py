@@ -11,7 +11,7 @@ from services.common.clock import utc_now
 from services.common.ids import new_id
 from services.common.money import Money
 from services.common.mongo import Mongo
-from services.common.redis import RedisServers
+from services.common.redis.servers import RedisServers
 from services.order.cached import NEWEST_ORDERS, CachedOrders
 from services.order.model import Checkout, Order, OrderItem, OrderLine
 from services.order.ports import Orders

@@ -9,7 +9,7 @@ import pytest
 from services.common.auth.principal import Role
 from services.common.ids import new_id
 from services.common.mongo import Mongo
-from services.common.redis import RedisServers
+from services.common.redis.servers import RedisServers
 from services.user.cached import USER_PROFILE, CachedUsers
 from services.user.model import Account, Registration, User
 from services.user.ports import Users

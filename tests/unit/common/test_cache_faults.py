@@ -18,7 +18,7 @@ from services.common.cache.near import Near, NearOptions
 from services.common.cache.read_through import ReadThroughCache
 from services.common.cache.shared import Fill, Lease
 from services.common.cache.upkeep import Upkeep
-from services.common.redis import RedisServers
+from services.common.redis.servers import RedisServers
 from services.common.snapshot import Snapshot
 
 TIMEOUT_S = 0.2

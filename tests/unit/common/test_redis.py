@@ -9,7 +9,9 @@ import pytest
 from redis.asyncio import Redis, RedisCluster
 from redis.exceptions import RedisClusterException
 
-from services.common.redis import ClusteredRedis, Item, OneRedis, RedisServers
+from services.common.redis.cluster import ClusteredRedis
+from services.common.redis.one import OneRedis
+from services.common.redis.servers import Item, RedisServers
 
 SCRIPT = "return {1}"
 
@@ -19,10 +21,6 @@ class Broken:
 
     def __init__(self, error: Exception) -> None:
         self._error = error
-
-    @property
-    def connection_pool(self) -> "Broken":
-        return self
 
     def keyslot(self, key: str) -> int:
         """Return the slot of a key, for which no server is needed."""
@@ -41,17 +39,25 @@ USES: dict[str, Callable[[RedisServers], Awaitable[Any]]] = {
     "identity": lambda redis: redis.identity(),
     "ping": lambda redis: redis.ping(),
 }
+BESIDE_SCRIPTS = {name: use for name, use in USES.items() if name != "run"}
 
 
 @pytest.mark.parametrize("use", USES.values(), ids=USES)
-async def test_a_connection_lost_under_a_write_is_a_connection_error(
+async def test_a_connection_to_a_cluster_lost_under_a_write_is_a_connection_error(
     use: Callable[[RedisServers], Awaitable[Any]],
 ) -> None:
     broken = Broken(RuntimeError("the handler is closed"))
     with pytest.raises(ConnectionError, match="the handler is closed"):
-        await use(OneRedis(cast("Redis", broken)))
-    with pytest.raises(ConnectionError, match="the handler is closed"):
         await use(ClusteredRedis(cast("RedisCluster", broken)))
+
+
+@pytest.mark.parametrize("use", BESIDE_SCRIPTS.values(), ids=BESIDE_SCRIPTS)
+async def test_a_connection_to_one_server_lost_under_a_write_is_a_connection_error(
+    use: Callable[[RedisServers], Awaitable[Any]],
+) -> None:
+    broken = Broken(RuntimeError("the handler is closed"))
+    with pytest.raises(ConnectionError, match="the handler is closed"):
+        await use(OneRedis(cast("Redis", broken), timeout_s=1.0))
 
 
 @pytest.mark.parametrize("use", USES.values(), ids=USES)
@@ -63,29 +69,8 @@ async def test_a_cluster_that_cannot_be_used_is_a_connection_error(
         await use(ClusteredRedis(cast("RedisCluster", broken)))
 
 
-class PoolOf:
-    """A pool that lends out one connection."""
-
-    def __init__(self, connection: object) -> None:
-        self._connection = connection
-
-    async def get_connection(self) -> object:
-        """Lend it."""
-        return self._connection
-
-    async def release(self, connection: object) -> None:
-        """Take it back."""
-
-
 class Forgetful:
     """A client that takes a cancellation for the end of its work, as a write may."""
-
-    @property
-    def connection_pool(self) -> PoolOf:
-        return PoolOf(self)
-
-    async def disconnect(self, *, nowait: bool) -> None:
-        """Be closed at once."""
 
     def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
         async def answer(*_: object, **__: object) -> Any:
@@ -96,11 +81,11 @@ class Forgetful:
         return answer
 
 
-@pytest.mark.parametrize("use", USES.values(), ids=USES)
+@pytest.mark.parametrize("use", BESIDE_SCRIPTS.values(), ids=BESIDE_SCRIPTS)
 async def test_a_cancellation_that_the_client_loses_is_heeded(
     use: Callable[[RedisServers], Awaitable[Any]],
 ) -> None:
-    redis = OneRedis(cast("Redis", Forgetful()))
+    redis = OneRedis(cast("Redis", Forgetful()), timeout_s=1.0)
     task = asyncio.ensure_future(use(redis))
     await asyncio.sleep(0)
     task.cancel()

@@ -39,7 +39,7 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_what_is_not_set_has_a_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SHOP_MONGO_DRIVER", "")
-    assert read_settings(InventorySettings).mongo.driver is MongoDriver.MOTOR
+    assert read_settings(InventorySettings).mongo.driver is MongoDriver.PYMONGO
 
 
 def test_every_missing_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

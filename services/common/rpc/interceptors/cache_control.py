@@ -1,6 +1,6 @@
 """What a caller may ask of the caches, and what the caches tell the caller."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from contextlib import suppress
 from enum import StrEnum
 from functools import lru_cache
@@ -59,10 +59,12 @@ class CacheControlInterceptor(MethodInterceptor):
         async def call(request: Any, context: Context) -> Any:
             this = own_call(context)
             if heeded:
-                for key, _ in this.metadata:
-                    if key == CACHE_CONTROL_KEY:
-                        self._heed(this)
-                        break
+                said = ""
+                for key, value in this.metadata:
+                    if key == CACHE_CONTROL_KEY and isinstance(value, str):
+                        said = f"{said},{value}" if said else value
+                if said:
+                    self._heed(this, said)
             try:
                 return await method(request, context)
             finally:
@@ -71,8 +73,8 @@ class CacheControlInterceptor(MethodInterceptor):
 
         return call
 
-    def _heed(self, call: Call) -> None:
-        wanted = _wanted(call.metadata)
+    def _heed(self, call: Call, said: str) -> None:
+        wanted = _strictest(said)
         if wanted is not None and self._trusts(call):
             call.freshness = wanted
 
@@ -89,18 +91,10 @@ class CacheControlInterceptor(MethodInterceptor):
         return call.principal
 
 
-def _wanted(metadata: Iterable[tuple[str, Any]]) -> Freshness | None:
-    """Return the strictest freshness that the metadata asks for."""
-    return _strictest(
-        tuple(
-            value for key, value in metadata if key == CACHE_CONTROL_KEY and isinstance(value, str)
-        )
-    )
-
-
 @lru_cache(maxsize=256)  # callers say the same again and again
-def _strictest(values: tuple[str, ...]) -> Freshness | None:
-    directives = {directive.strip().lower() for value in values for directive in value.split(",")}
+def _strictest(said: str) -> Freshness | None:
+    """Return the strictest freshness that is asked for."""
+    directives = {directive.strip().lower() for directive in said.split(",")}
     return next((wanted for wanted in _STRICTEST_FIRST if wanted.value in directives), None)
 
 

@@ -1,0 +1,1 @@
+"""The groups of what is compared, a subject each."""
