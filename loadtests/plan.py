@@ -131,7 +131,7 @@ def add_shape_options(parser: ArgumentParser) -> None:
 
 def plan_of(options: Namespace, scenario: str, users: int | None, targets: Targets) -> Plan:
     """Return the plan that the options make; the A/B is open unless users are given."""
-    rate = options.rate
+    rate = positive(options.rate) if options.rate else None  # Locust's page sends it as text
     if scenario == "ab" and rate is None and users is None:
         rate = AB_RATE_PER_S
     return Plan(
@@ -160,7 +160,7 @@ def given_targets(options: Namespace) -> Targets | None:
     return Targets(*given)
 
 
-def positive(text: str) -> float:
+def positive(text: str | float) -> float:
     """Return a number greater than 0."""
     number = _number(text)
     if number <= 0:
@@ -193,7 +193,7 @@ def address(text: str) -> str:
     return text
 
 
-def _number(text: str) -> float:
+def _number(text: str | float) -> float:
     try:
         number = float(text)
     except ValueError:

@@ -48,7 +48,8 @@ async def eventually_recent(address: str) -> dict[str, Any]:
             await asyncio.sleep(0.3)
 
 
-async def test_the_interface_has_the_users_and_a_chart_whose_figures_grow() -> None:
+@pytest.mark.parametrize("rate", ["", "50"], ids=["closed", "open"])
+async def test_the_interface_has_the_users_and_a_chart_whose_figures_grow(rate: str) -> None:
     with claimed_ports(1) as (port,):
         async with (
             slow_shop(0.001) as shop,
@@ -62,7 +63,7 @@ async def test_the_interface_has_the_users_and_a_chart_whose_figures_grow() -> N
             assert (await shares(address))["total"]["calls"] == 0
             await fetched(
                 f"{address}/swarm",
-                {"user_count": "2", "spawn_rate": "2", "user_classes": "BrowseUser"},
+                {"user_count": "2", "spawn_rate": "2", "user_classes": "BrowseUser", "rate": rate},
             )
             found = await eventually_recent(address)
     assert found["total"]["redis"] == 1.0
