@@ -9,8 +9,8 @@ BIN := $(VENV)/bin
 LOAD_VENV := .venv-load
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint proto lock clean bench bench-quick bench-gate bench-compare bench-cache
-.PHONY: prove-cache
+.PHONY: help run test lint proto lock clean load load-ui prove-cache
+.PHONY: bench bench-quick bench-gate bench-compare bench-cache
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -52,6 +52,12 @@ bench-cache: $(VENV)/.dev-stamp ## measure what a cached read costs, beside an e
 
 prove-cache: $(VENV)/.dev-stamp ## check read by read, under faults, that the cache shows nothing old
 	@$(BIN)/python -m bench prove $(ARGS)
+
+load: $(LOAD_VENV)/.stamp $(VENV)/.run-stamp ## put the shop under load and report what a client sees
+	@$(LOAD_VENV)/bin/python -m loadtests run $(ARGS)
+
+load-ui: $(LOAD_VENV)/.stamp $(VENV)/.run-stamp ## the same users in Locust's web interface
+	@$(LOAD_VENV)/bin/python -m loadtests ui $(ARGS)
 
 clean: ## remove the environment, all caches AND the shop's data (.data)
 	rm -rf $(VENV) $(LOAD_VENV) .data .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
