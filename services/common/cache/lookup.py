@@ -34,7 +34,8 @@ class Entry(Generic[Value]):
     @property
     def age_ms(self) -> int:
         """How long ago it was loaded, by the clocks of two machines."""
-        return max(0, int(time() * 1000) - self.cached_ms)
+        age_ms = int(time() * 1000) - self.cached_ms
+        return age_ms if age_ms > 0 else 0  # noqa: FURB136 (max() takes longer than all the rest)
 
     @property
     def size_bytes(self) -> int:
