@@ -19,6 +19,7 @@ from typing import Final
 
 from shop.inventory.v1.inventory_pb2 import GetProductRequest
 
+from bench import progress
 from bench.cpu import cpu_seconds
 from bench.load import AT_ONCE, Target, driving
 from bench.rpc import METHOD
@@ -111,14 +112,14 @@ def measure(compared: list[Variant], rounds: int, calls: int) -> None:
             driver = stack.enter_context(driving(Target(server.address, METHOD, [MESSAGE])))
             running.append((v, server.pid, driver))
         for number in range(rounds):
-            sys.stderr.write(f"\rround {number + 1} of {rounds}")
+            progress.show(f"round {number + 1} of {rounds}")
             for v, pid, driver in running:
                 before = cpu_seconds(pid)
                 driver.make(calls)
                 v.server_us.append((cpu_seconds(pid) - before) / calls * 1e6)
                 with environment(settings[v.name]):
                     v.client_us.append(client_cpu_us(native, calls))
-        sys.stderr.write("\n")
+        progress.end()
 
 
 def table(compared: list[Variant]) -> str:

@@ -1,12 +1,12 @@
 """Measuring arms side by side, in interleaved rounds."""
 
 import random
-import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Final
 
+from bench import progress
 from bench.arms import Arm
 from bench.cpu import cpu_seconds
 from bench.load import Driver, Target, driving
@@ -35,12 +35,12 @@ def warm(entries: Sequence[Entry], counts: StoreCounts, calls: int) -> None:
     Raises ``NotWhatItClaimsError`` and ``CallsFailedError``.
     """
     for number, entry in enumerate(entries, start=1):
-        sys.stderr.write(f"\rwarming {number} of {len(entries)}")
+        progress.show(f"warming {number} of {len(entries)}")
         entry.driver.make(calls, min(GENTLE, entry.arm.at_once))
         trial = Arm(entry.arm.name, entry.arm.claim, at_once=entry.arm.at_once)
         measure(trial, entry, counts, calls)
         trial.check()
-    sys.stderr.write("\n")
+    progress.end()
 
 
 def race(
@@ -51,13 +51,13 @@ def race(
     Raises ``NotWhatItClaimsError`` and ``CallsFailedError``.
     """
     for number in range(rounds):
-        sys.stderr.write(f"\rround {number + 1} of {rounds}")
+        progress.show(f"round {number + 1} of {rounds}")
         for entry in random.Random(number).sample(entries, len(entries)):  # noqa: S311
             share = max(1, round(calls * entry.arm.share))
             if visiting:
                 entry.driver.make(share, min(GENTLE, entry.arm.at_once))
             measure(entry.arm, entry, counts, share)
-    sys.stderr.write("\n")
+    progress.end()
     for entry in entries:
         entry.arm.check()
 

@@ -18,6 +18,7 @@ from typing import Final
 
 from shop.inventory.v1.inventory_pb2 import GetProductRequest
 
+from bench import progress
 from bench.cpu import cpu_seconds
 from bench.load import AT_ONCE, Target, driving
 from bench.seeds import nth_id, seed_products
@@ -84,13 +85,13 @@ def measure(compared: list[Variant], stores: list[str], rounds: int, calls: int)
             driver.make(calls // 4)
             running.append((v, server.pid, driver))
         for number in range(rounds):
-            sys.stderr.write(f"\rround {number + 1} of {rounds}")
+            progress.show(f"round {number + 1} of {rounds}")
             for v, pid, driver in running:
                 before = cpu_seconds(pid)
                 outcome = driver.make(calls)
                 v.cpu_us.append((cpu_seconds(pid) - before) / calls * 1e6)
                 v.rate.append(calls / outcome.seconds)
-        sys.stderr.write("\n")
+        progress.end()
 
 
 def table(compared: list[Variant]) -> str:

@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from bench import progress
 from bench.cache_arms import Extent, echo, of_services
 from bench.cache_shop import (
     INVENTORY_DATABASE,
@@ -138,9 +139,9 @@ def _rounds(sides: Sequence[_Side], bout: Bout, start: int, pairs: Pairs) -> Non
         for entries, counts in entered:
             warm(list(entries.values()), counts, max(bout.products, bout.users))
         for number in range(bout.rounds):
-            sys.stderr.write(f"\rround {number + 1} of {bout.rounds}")
+            progress.show(f"round {number + 1} of {bout.rounds}")
             _round(random.Random(f"{start} {number}"), entered, bout.calls)  # noqa: S311
-        sys.stderr.write("\n")
+        progress.end()
         (base, _), (head, _) = entered
         for name in base:
             for side in (base, head):

@@ -2,13 +2,13 @@
 
 import asyncio
 import random
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from statistics import geometric_mean, median
 from typing import Final
 
+from bench import progress
 from bench.arms import Arm
 from bench.cache_arms import LAYERS, METHODS, Extent, echo, of_services
 from bench.cache_report import ECHO_ARM
@@ -135,12 +135,12 @@ def _race(pace: Pace, own: Stores, shop: Shop, pids: Mapping[str, int], known: K
             }
         )
         for number in range(pace.most):
-            sys.stderr.write(f"\rround {number + 1} of at most {pace.most}")
+            progress.show(f"round {number + 1} of at most {pace.most}")
             _round(number, groups, counts, pace.calls)
             done = number + 1
             if done >= pace.least and done % pace.every == 0 and known(times):
                 break
-        sys.stderr.write("\n")
+        progress.end()
         for entries in groups.values():
             for entry in entries:
                 entry.arm.check()
