@@ -85,7 +85,7 @@ class Pace:
     calls: int = 800
     callers: int = 64
     least: int = 40
-    most: int = 140
+    most: int = 80
     every: int = 20
     products: int = PRODUCTS
     users: int = USERS

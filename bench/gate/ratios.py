@@ -15,7 +15,7 @@ from bench.gate.race import Pace, Times, measured_together, raced
 from bench.gate.trees import NoTreeError, Tree, checked_out
 from bench.gate.verdict import Check, Verdict, ratio_check
 
-_HEADROOM: Final = 1.04
+_HEADROOM: Final = 1.07
 _ABOVE: Final = 0.04
 
 
@@ -88,7 +88,7 @@ def dearer(arm: str, found: Collection[Change]) -> list[Change]:
 
 
 def calibrated(limits: Sequence[RatioLimit], runs: Sequence[Times]) -> list[tuple[float, float]]:
-    """Return for each ratio a limit, 4 % above the highest median of any run, and the spread.
+    """Return for each ratio a limit, 7 % above the highest median of any run, and the spread.
 
     The spread is how much higher the highest median is than the lowest.
     """
