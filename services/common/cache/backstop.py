@@ -8,14 +8,13 @@ import asyncio
 import itertools
 import time
 from collections.abc import (
-    AsyncIterator,
     Awaitable,
     Callable,
     Iterator,
     Mapping,
     Sequence,
 )
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -93,16 +92,6 @@ class Backstop:
         It is done within seconds, or once MongoDB answers.
         """
         self._rewind_wanted = True
-
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """Watch, or stand by, until the end of the block. MongoDB need not be reachable."""
-        task = asyncio.create_task(self.run(), name="cache backstop")
-        try:
-            yield
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
 
     async def run(self) -> None:
         """Watch, or stand by, for ever. MongoDB need not be reachable."""

@@ -97,7 +97,8 @@ class ReadThroughCache(Generic[Value]):
             entry = self._near.get(value_id)
             if entry is not None:
                 return self._from_near(entry, call)
-            self._figures.near_miss += 1
+            if not self._near.closed:
+                self._figures.near_miss += 1
         wanted = (value_id,)
         if call.freshness is _STORE:
             return (await self._past_caches(wanted, call)).get(value_id)
@@ -129,7 +130,7 @@ class ReadThroughCache(Generic[Value]):
             return found
         if call.freshness is _STORE:
             return _of(wanted, await self._past_caches(wanted, call))
-        if call.freshness is _NEAR:
+        if call.freshness is _NEAR and not self._near.closed:
             self._figures.near_miss += len(wanted)
         found.update(await self._far(wanted, call))
         return found

@@ -60,10 +60,21 @@ def backstop_on(mongo: Mongo, cache: NotedCache) -> Backstop:
 
 
 @asynccontextmanager
+async def at_work(backstop: Backstop) -> AsyncIterator[None]:
+    """Let it watch, or stand by, until the end of the block."""
+    task = asyncio.create_task(backstop.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+@asynccontextmanager
 async def watching(mongo: Mongo, cache: NotedCache) -> AsyncIterator[Backstop]:
     """Run a backstop that has got the watch."""
     backstop = backstop_on(mongo, cache)
-    async with backstop.running():
+    async with at_work(backstop):
         await eventually(lambda: backstop.figures.holding)
         yield backstop
 

@@ -14,6 +14,7 @@ from services.common.mongo import Document, Mongo
 from tests.integration.backstop.conftest import (
     PATIENCE_S,
     NotedCache,
+    at_work,
     backstop_on,
     eventually,
     insert,
@@ -46,7 +47,7 @@ async def test_of_two_processes_one_delivers(
     prepared: Mongo, rival_mongo: Mongo, cache: NotedCache, rival_cache: NotedCache, lasting: None
 ) -> None:
     rival = backstop_on(rival_mongo, rival_cache)
-    async with watching(prepared, cache) as backstop, rival.running():
+    async with watching(prepared, cache) as backstop, at_work(rival):
         for n in range(3):
             await insert(prepared, f"{n}")
             await asyncio.sleep(LONGER_THAN_A_RENEWAL_S / 2)
@@ -62,7 +63,7 @@ async def test_one_that_stops_is_replaced_without_waiting_for_its_hold_to_expire
     standby = backstop_on(rival_mongo, rival_cache)
     async with AsyncExitStack() as stack:
         async with watching(prepared, cache):
-            await stack.enter_async_context(standby.running())
+            await stack.enter_async_context(at_work(standby))
         await insert(prepared, "a")
         await rival_cache.has("a")
     assert await Hold(prepared).take() is not None
@@ -114,7 +115,7 @@ async def test_a_rewind_repeats_what_was_delivered_whoever_asks(
     prepared: Mongo, rival_mongo: Mongo, cache: NotedCache, asked: str
 ) -> None:
     standby = backstop_on(rival_mongo, cache)
-    async with watching(prepared, cache) as holder, standby.running():
+    async with watching(prepared, cache) as holder, at_work(standby):
         await insert(prepared, "a")
         await insert(prepared, "b")
         await cache.has("a", "b")
@@ -174,7 +175,7 @@ async def test_no_change_is_lost_while_processes_come_and_go_and_the_cache_refus
 
     async def come_and_go(mongo: Mongo, seconds: float) -> None:
         for _ in range(4):
-            async with backstop_on(mongo, cache).running():
+            async with at_work(backstop_on(mongo, cache)):
                 await asyncio.sleep(seconds)
                 cache.refusing = not cache.refusing
 
@@ -207,5 +208,5 @@ async def test_it_stops_when_told_to_whatever_it_is_doing(
 ) -> None:
     async with asyncio.timeout(PATIENCE_S):
         for n in range(20):
-            async with backstop_on(prepared, cache).running():
+            async with at_work(backstop_on(prepared, cache)):
                 await asyncio.sleep(n / 700)

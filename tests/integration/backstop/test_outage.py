@@ -21,6 +21,7 @@ from services.stack.processes import running
 from services.stack.stores import running_mongod
 from tests.integration.backstop.conftest import (
     NotedCache,
+    at_work,
     backstop_on,
     eventually,
     insert,
@@ -102,7 +103,7 @@ async def test_with_mongodb_down_at_the_start_it_watches_once_it_answers(
         async with open_mongo(MongoOptions(uri, driver, TIMEOUT_MS), "shop") as mongo:
             backstop = backstop_on(mongo, cache)
             backstop.request_rewind()
-            async with backstop.running(), running_mongod(folder, port):
+            async with at_work(backstop), running_mongod(folder, port):
                 await eventually(lambda: backstop.figures.holding)
                 await insert(mongo, "a")
                 await cache.has("a")
@@ -222,7 +223,7 @@ async def test_a_mongodb_that_is_no_replica_set_is_an_error_said_once(
                 pass
         backstop = backstop_on(mongo, cache)
         with capture_logs() as logs:
-            async with backstop.running():
+            async with at_work(backstop):
                 await eventually(lambda: bool(logs))
                 await insert(mongo, "a")
         assert [(line["log_level"], line["event"]) for line in logs] == [

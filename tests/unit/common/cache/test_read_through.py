@@ -298,3 +298,11 @@ async def test_without_a_near_cache_redis_answers_each_time() -> None:
     for _ in range(2):
         assert await told(lambda: parts.name("a")) == ("Ada", Source.REDIS)
     assert parts.store.asked == [["a"]]
+
+
+async def test_only_a_near_cache_that_is_at_work_is_counted_as_asked(parts: Parts) -> None:
+    await parts.name("a")
+    parts.near.closed = True
+    await parts.name("b")
+    await parts.cache.get_many(["a", "b"])
+    assert parts.figures.near_miss == 1
