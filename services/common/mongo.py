@@ -31,7 +31,7 @@ from services.common.call import current_call, remaining_s
 from services.common.changes import ChangesRefused, ChangeStream, Position, open_changes
 from services.common.errors import DeadlineExceeded, DomainError, Unavailable
 from services.common.transaction import Session, Transactions, settled
-from services.common.undisturbed import undisturbed
+from services.common.undisturbed import abandonable, undisturbed
 
 Document = dict[str, Any]
 Filter = Mapping[str, Any]
@@ -141,7 +141,7 @@ class _BoundedCursor:
 
     async def to_list(self, length: int | None) -> list[Document]:
         with pymongo.timeout(remaining_s(self._timeout_s, _ANSWER_MARGIN_S)):
-            return await self._cursor.to_list(length)
+            return await abandonable(self._cursor.to_list(length))
 
 
 class _BoundedCollection:
@@ -181,14 +181,14 @@ class _BoundedCollection:
     async def aggregate(self, pipeline: Sequence[Filter]) -> Sequence[Document]:
         with pymongo.timeout(remaining_s(self._timeout_s, _ANSWER_MARGIN_S)):
             cursor = await settled(self._collection.aggregate(pipeline))
-            documents: Sequence[Document] = await cursor.to_list(None)
+            documents: Sequence[Document] = await abandonable(cursor.to_list(None))
             return documents
 
     async def _bounded(
         self, operation: Callable[..., Awaitable[Result]], *args: Any, **options: Any
     ) -> Result:
         with pymongo.timeout(remaining_s(self._timeout_s, _ANSWER_MARGIN_S)):
-            return await operation(*args, **options)
+            return await abandonable(operation(*args, **options))
 
 
 class Mongo:
