@@ -12,5 +12,8 @@ compile() {
         --no-header --python-version 3.11 --upgrade "$@"
 }
 compile --extra native pyproject.toml --group stack -c requirements/constraints.txt -o requirements/run.txt
-compile --extra native pyproject.toml --group dev -c requirements/run.txt -o requirements/dev.txt
+compile --extra native --extra tracing pyproject.toml \
+    -c requirements/run.txt -o requirements/image.txt
+compile --extra native --extra tracing pyproject.toml --group dev \
+    -c requirements/run.txt -c requirements/image.txt -o requirements/dev.txt
 compile --group load -c requirements/run.txt -o requirements/load.txt

@@ -1,5 +1,6 @@
 """Reading settings from the environment, once, with messages a person can act on."""
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings.exceptions import SettingsError
 
 from services.common.cache.near import NearOptions
 from services.common.cache.wiring import CacheMode, CacheOptions
@@ -22,6 +24,7 @@ from services.common.rpc.transport import Endpoint, Transport
 from services.common.tls import TlsFiles
 
 PREFIX = "SHOP_"
+SECRETS_DIR = f"{PREFIX}SECRETS_DIR"
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 MetricsPort = Annotated[int, Field(ge=0, le=65535)]
@@ -142,16 +145,30 @@ def read_settings(
 ) -> AnySettings:
     """Return the settings of this kind from the environment, unless overridden.
 
-    Raises ``UnusableSettingsError`` naming each variable that is missing or wrong.
+    What the environment does not say is looked for in the folder that ``SHOP_SECRETS_DIR`` names,
+    one file for each variable, called like it in whatever case. Raises ``UnusableSettingsError``
+    naming each variable that is missing or wrong.
     """
     try:
-        return kind(**overrides)
+        return kind(_secrets_dir=_secrets_dir(), **overrides)
     except ValidationError as error:
         complaints = [
             _describe(complaint)
             for complaint in error.errors(include_input=False, include_url=False)
         ]
         raise UnusableSettingsError("\n".join(complaints)) from None
+    except SettingsError as error:  # a file of the folder
+        raise UnusableSettingsError(f"{SECRETS_DIR}: {error.__cause__}") from None
+
+
+def _secrets_dir() -> Path | None:
+    """Return the folder with a file for each secret setting, if there is one."""
+    named = os.environ.get(SECRETS_DIR)
+    if not named:
+        return None
+    if not Path(named).is_dir():
+        raise UnusableSettingsError(f"{SECRETS_DIR}: {named} is not a folder")
+    return Path(named)
 
 
 def _describe(complaint: Any) -> str:

@@ -177,3 +177,38 @@ def test_how_calls_are_handled_follows_the_environment(monkeypatch: pytest.Monke
         cache_control=CacheControlPolicy.ANY,
     )
     assert read_settings(InventorySettings).chain() == chosen
+
+
+def test_what_the_environment_does_not_say_is_read_from_the_folder_of_secrets(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("SHOP_MONGO_URI")
+    monkeypatch.setenv("SHOP_SECRETS_DIR", str(tmp_path))
+    (tmp_path / "shop_mongo_uri").write_text("mongodb://from-a-file\n")
+    (tmp_path / "SHOP_REDIS_URL").write_text("redis://from-a-file")
+    settings = read_settings(InventorySettings)
+    assert settings.mongo.uri == "mongodb://from-a-file"
+    assert settings.redis.url == COMPLETE["SHOP_REDIS_URL"]
+
+
+def test_a_folder_of_secrets_that_is_none_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SHOP_SECRETS_DIR", str(tmp_path / "absent"))
+    with pytest.raises(UnusableSettingsError, match=r"^SHOP_SECRETS_DIR: .*absent is not a folder"):
+        read_settings(InventorySettings)
+
+
+def test_a_secret_that_cannot_be_read_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("SHOP_MONGO_URI")
+    monkeypatch.setenv("SHOP_SECRETS_DIR", str(tmp_path))
+
+    def refuse(self: Path, *args: object, **options: object) -> str:
+        raise PermissionError(13, "Permission denied", str(self))
+
+    (tmp_path / "shop_mongo_uri").write_text("mongodb://secret")
+    monkeypatch.setattr(Path, "read_text", refuse)
+    with pytest.raises(UnusableSettingsError, match=r"^SHOP_SECRETS_DIR: .*denied.*shop_mongo_uri"):
+        read_settings(InventorySettings)
