@@ -71,7 +71,7 @@ _AT_A_GLANCE = Section(
 )
 
 _CALLS = Section(
-    "Calls",
+    "Per method",
     (
         Panel(
             "Rate per method",
