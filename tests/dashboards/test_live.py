@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -46,28 +46,31 @@ class Watched:
     async def drawn(self, expression: str, enough: Callable[[list[Series]], bool]) -> list[Series]:
         """What a panel draws, as soon as it is enough."""
         found = list[Series]()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(PATIENCE_S):
-                while not enough(found):
-                    await self._go_on()
-                    found = await self.prometheus.drawn(expression)
+
+        async def drawn_enough() -> bool:
+            found[:] = await self.prometheus.drawn(expression)
+            return enough(found)
+
+        await self._before_long(drawn_enough)
         return found
 
     async def knows(self, selector: str) -> bool:
         """Whether a selector fits anything that the shop says of itself, before long."""
-        if selector in self.known:
-            return True
-        with suppress(TimeoutError):
-            async with asyncio.timeout(PATIENCE_S):
-                while not await self.prometheus.knows(selector):
-                    await self._go_on()
-                self.known.add(selector)
+        if selector not in self.known and await self._before_long(
+            lambda: self.prometheus.knows(selector)
+        ):
+            self.known.add(selector)
         return selector in self.known
 
-    async def _go_on(self) -> None:
-        if self.custom.done():
-            await self.custom
-        await asyncio.sleep(POLL_S)
+    async def _before_long(self, holds: Callable[[], Awaitable[bool]]) -> bool:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE_S):
+                while not await holds():
+                    if self.custom.done():
+                        await self.custom  # raises what ended it
+                    await asyncio.sleep(POLL_S)
+                return True
+        return False
 
 
 @pytest.fixture(scope="module")
