@@ -3,6 +3,7 @@
 import asyncio
 from contextlib import suppress
 
+from grpc import StatusCode
 from grpc.aio import AioRpcError
 from shop.inventory.v1 import inventory_pb2
 from shop.order.v1 import order_pb2
@@ -13,18 +14,30 @@ from tests.e2e.support.running_shop import RunningShop
 PAUSE_S = 0.2
 ANSWERED_BY = ("no-cache", "no-near", "")  # MongoDB, Redis, and whatever is nearest
 
+# What a shop that has just begun, or a machine that has much to do, may answer.
+TRY_AGAIN = {StatusCode.UNAVAILABLE, StatusCode.DEADLINE_EXCEEDED, StatusCode.RESOURCE_EXHAUSTED}
+
 
 async def keep_busy(shop: RunningShop) -> None:
-    """Trade until cancelled, with a pause after each round."""
+    """Trade until cancelled, with a pause after each round, be it broken off or not."""
     admin, customer = await shop.admin(), await shop.customer()
     while True:
-        product = await admin.add_product(stock=3)
-        await read(shop, customer, product)
-        await buy(admin, customer, product)
-        await change(shop, admin, product)
-        await fail(shop)
-        await customer.log_in(customer.username, customer.password)
+        try:
+            await go_round(shop, admin, customer)
+        except AioRpcError as error:
+            if error.code() not in TRY_AGAIN:
+                raise
         await asyncio.sleep(PAUSE_S)
+
+
+async def go_round(shop: RunningShop, admin: Admin, customer: Customer) -> None:
+    """Do everything once."""
+    product = await admin.add_product(stock=3)
+    await read(shop, customer, product)
+    await buy(admin, customer, product)
+    await change(shop, admin, product)
+    await fail(shop)
+    await customer.log_in(customer.username, customer.password)
 
 
 async def read(shop: RunningShop, customer: Customer, product: str) -> None:
