@@ -21,9 +21,17 @@ fi
 
 unpacked=$(mktemp -d)
 trap 'rm -rf "$unpacked"' EXIT
-fetched() {
-    (cd "$unpacked" && apt-get -qq download prometheus >/dev/null 2>&1)
-}
+# Newer releases have promtool in a package of its own.
+fetched() (
+    cd "$unpacked"
+    for package in prometheus promtool; do
+        apt-get -qq download $package >/dev/null 2>&1 || true
+        for file in "$package"_*.deb; do
+            [ ! -f "$file" ] || dpkg-deb -x "$file" .
+        done
+    done
+    [ -x usr/bin/prometheus ] && [ -x usr/bin/promtool ]
+)
 if command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null; then
     echo "fetching prometheus, with which dashboards and alerts are tested (some seconds)"
     root=
@@ -32,7 +40,6 @@ if command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null; then
     fi
     # The lists of packages may be missing or old; only then is more than a user needed.
     if fetched || { $root apt-get -qq update >/dev/null 2>&1 && fetched; }; then
-        dpkg-deb -x "$unpacked"/prometheus_*.deb "$unpacked"
         mv "$unpacked/usr/bin/prometheus" "$unpacked/usr/bin/promtool" "$folder"
         exit 0
     fi

@@ -24,7 +24,9 @@ EACH_ALERT = pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert.na
 
 
 @pytest.mark.parametrize(
-    ("kind", "file"), [("config", PROMETHEUS_FILE), ("rules", ALERTS_FILE)], ids=str
+    ("kind", "file"),
+    [("config", PROMETHEUS_FILE), ("rules", ALERTS_FILE)],
+    ids=["config", "rules"],
 )
 async def test_prometheus_can_read_its_files(kind: str, file: Path) -> None:
     code, said = await promtool("check", kind, file)

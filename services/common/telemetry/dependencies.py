@@ -1,12 +1,12 @@
 """Figures about what a service depends on, as the probes of its health see it."""
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from time import perf_counter
 
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-Probe = Callable[[], Awaitable[object]]
+from services.common.rpc.health import Probe
 
 
 class DependencyMetrics(Collector):
