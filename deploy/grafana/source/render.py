@@ -66,7 +66,6 @@ def _variable(variable: Variable) -> Json:
         "type": "query",
         "datasource": _SOURCE,
         "query": {"query": query, "refId": variable.name},
-        "definition": query,
         "refresh": 2,
         "sort": 1,
         "multi": True,
@@ -167,7 +166,6 @@ def _options(panel: Panel) -> Json:
                 "yAxis": {"unit": panel.unit.value},
                 "color": {"mode": "scheme", "scheme": "Oranges", "steps": 64},
                 "cellGap": 1,
-                "tooltip": {"mode": "single", "yHistogram": True},
             }
         case Kind.LINES:
             return {
