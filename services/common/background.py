@@ -23,6 +23,12 @@ class BackgroundTasks:
     def __init__(self, at_most: int) -> None:
         self._at_most = at_most
         self._tasks: set[asyncio.Task[None]] = set()
+        self.refused = 0
+
+    @property
+    def size(self) -> int:
+        """How many are under way."""
+        return len(self._tasks)
 
     def start(self, name: str, work: Coroutine[Any, Any, None]) -> bool:
         """Start the work and return True, or refuse it and return False when all places are taken.
@@ -31,6 +37,7 @@ class BackgroundTasks:
         """
         if len(self._tasks) >= self._at_most:
             work.close()
+            self.refused += 1
             return False
         task = asyncio.create_task(_detached(name, work), name=name)
         self._tasks.add(task)

@@ -17,6 +17,7 @@ from services.common.rpc.health import HealthReporter
 from services.common.rpc.server import RpcServer
 from services.common.rpc.service import Service
 from services.common.settings import ServiceSettings
+from services.common.telemetry.dependencies import DependencyMetrics
 from services.common.telemetry.exposition import (
     exposed_at_socket,
     exposed_over_http,
@@ -61,15 +62,20 @@ async def host(
     """
     if cache is None:
         service = replace(service, cached=())
+    dependencies = DependencyMetrics()
+    readiness = _Readiness(mongo, prepare, caching=cache is not None)
     health = HealthReporter(
         service.descriptor.full_name,
-        vital={"mongodb": _Readiness(mongo, prepare, caching=cache is not None).probe},
-        optional={} if cache is None else {"redis": cache.redis.ping},
+        vital={"mongodb": dependencies.watched("mongodb", readiness.probe)},
+        optional={}
+        if cache is None
+        else {"redis": dependencies.watched("redis", cache.redis.ping)},
     )
     chain = Chain(service, verifier, as_domain_error, settings.chain())
     registry = new_registry()
     cache_metrics = [] if cache is None else [cache.metrics]
-    for collector in (*chain.collectors(), *cache_metrics, *collectors):
+    stores = (dependencies, mongo.metrics, *cache_metrics)
+    for collector in (*chain.collectors(), *stores, *collectors):
         registry.register(collector)
     server = RpcServer(service, chain, health, settings.server)
     async with _exposed(registry, settings):

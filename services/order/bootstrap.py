@@ -18,7 +18,10 @@ from services.common.rpc.service import Service
 from services.common.telemetry.peers import PeerMetrics
 from services.order.access import ACCESS
 from services.order.cached import NEWEST_ORDERS, CachedOrders
+from services.order.counted import CountedOrders
+from services.order.figures import CheckoutFigures
 from services.order.handler import OrderHandler
+from services.order.metrics import OrderMetrics
 from services.order.peers import InventoryPeer, UserPeer
 from services.order.ports import Orders
 from services.order.reconciler import Reconciler
@@ -64,10 +67,12 @@ async def run(settings: Settings) -> None:
             InventoryServiceStub(inventory),
             PeerCaller(INVENTORY_SERVICE, identity, timeout_s, peer_metrics),
         )
-        orders: Orders = MongoOrders(mongo)
+        stored = MongoOrders(mongo)
+        checkouts = CheckoutFigures()
+        orders: Orders = CountedOrders(stored, checkouts)
         cache = await stack.enter_async_context(
             open_cache(
-                NEWEST_ORDERS, orders.newest_of_users, mongo, ORDER_CHANGES, settings.caching
+                NEWEST_ORDERS, stored.newest_of_users, mongo, ORDER_CHANGES, settings.caching
             )
         )
         if cache is not None:
@@ -100,5 +105,8 @@ async def run(settings: Settings) -> None:
             mongo=mongo,
             cache=cache,
             prepare=lambda: prepare_schema(mongo),
-            collectors=[peer_metrics],
+            collectors=[
+                peer_metrics,
+                OrderMetrics(checkouts, reconciler.figures, background, settings.reconcile_age_s),
+            ],
         )

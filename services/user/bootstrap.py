@@ -15,6 +15,7 @@ from services.common.rpc.service import Service
 from services.user.access import ACCESS
 from services.user.cached import USER_PROFILE, CachedUsers
 from services.user.handler import UserHandler
+from services.user.metrics import HashMetrics
 from services.user.passwords import open_passwords
 from services.user.ports import Users
 from services.user.repository import (
@@ -46,13 +47,12 @@ async def run(settings: Settings) -> None:
         )
         if cache is not None:
             users = CachedUsers(users, cache.values)
+        passwords = stack.enter_context(open_passwords(settings.hash_workers, settings.hash_queue))
         usecases = UserUseCases(
             users=users,
             sessions=MongoSessions(mongo, settings.refresh_token_lifetime_s),
             throttle=MongoThrottle(mongo, settings.login_window_s),
-            passwords=stack.enter_context(
-                open_passwords(settings.hash_workers, settings.hash_queue)
-            ),
+            passwords=passwords,
             access_tokens=SignedAccessTokens(signer, settings.access_token_lifetime_s),
             login_max_failures=settings.login_max_failures,
         )
@@ -70,6 +70,7 @@ async def run(settings: Settings) -> None:
             mongo=mongo,
             cache=cache,
             prepare=lambda: _prepare(mongo, usecases, settings.admin_password),
+            collectors=[HashMetrics(passwords.figures)],
         )
 
 

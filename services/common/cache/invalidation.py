@@ -39,6 +39,13 @@ class Invalidations:
         self.due = asyncio.Event()
         """Set while something is owed."""
 
+    @property
+    def owed(self) -> int:
+        """How many values are owed; 100,000 stands for all there are."""
+        if ALL in self._owed or ALL in self._paying:
+            return _MOST_OWED
+        return len(self._owed | self._paying)
+
     def owes(self, value_ids: Collection[str]) -> bool:
         """Say whether Redis may hold something older of any of these."""
         if not self._owed and not self._paying:

@@ -99,7 +99,15 @@ def _assemble(
     if options.mode is CacheMode.NEAR:
         link = InvalidationLink(redis, near, breaker, lookup.prefix, options.near.lease_s, figures)
         works.append(link.run())
-    metrics = CacheMetrics(lookup.prefix, figures, breaker, near, backstop.figures)
+    metrics = CacheMetrics(
+        lookup.prefix,
+        figures,
+        breaker,
+        near,
+        invalidations,
+        backstop.figures,
+        near_used=options.mode is CacheMode.NEAR,
+    )
     values = ReadThroughCache(
         lookup, load, shared, near, breaker, invalidations, figures, timeout_s
     )
