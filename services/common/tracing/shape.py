@@ -13,7 +13,11 @@ _DEPTH: Final = 12
 
 def shape_text(command: Mapping[str, Any]) -> str:
     """Return the parts of a command that say what is asked for, as JSON with ``?`` for values."""
-    shown = {name: _shape(command[name]) for name in _SHOWN if name in command}
+    shown = {
+        name: _shape(command[name])
+        for name in _SHOWN
+        if isinstance(command.get(name), Mapping | list)  # not the collection to update
+    }
     return orjson.dumps(shown).decode() if shown else ""
 
 
