@@ -40,7 +40,7 @@ async def sinking() -> AsyncIterator[SpanSink]:
     """Take spans on a free port until the end of the block."""
     sink = SpanSink()
     server = aio.server()
-    add_TraceServiceServicer_to_server(sink, server)
+    add_TraceServiceServicer_to_server(sink, server)  # type: ignore[no-untyped-call]
     sink.port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:

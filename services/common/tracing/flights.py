@@ -4,7 +4,7 @@ from collections.abc import Collection, Hashable
 from contextvars import Context
 from typing import Any
 
-from services.common.batching import Answer, Batch, Batcher, Key
+from services.common.batching import Answer, Batch, Batcher, Key, Run
 from services.common.tracing.waiting import Waiting, distinct, round_trip, who_waits_for
 
 
@@ -14,8 +14,8 @@ class TracedBatcher(Batcher[Key, Answer]):
     A round trip that another one asks for is made for those who wait for its keys.
     """
 
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
+    def __init__(self, run: Run[Key, Answer], at_most: int, **options: Any) -> None:
+        super().__init__(run, at_most, **options)
         self._waiting_for: dict[Batch[Key, Answer], dict[Hashable, Waiting]] = {}
 
     def join(self, keys: Collection[Key]) -> Batch[Key, Answer]:

@@ -87,7 +87,7 @@ async def collecting() -> AsyncIterator[Collector]:
     """Collect on a free port until the end of the block."""
     collector = Collector()
     server = aio.server()
-    trace_service_pb2_grpc.add_TraceServiceServicer_to_server(collector, server)
+    trace_service_pb2_grpc.add_TraceServiceServicer_to_server(collector, server)  # type: ignore[no-untyped-call]
     collector.port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:
