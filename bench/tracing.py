@@ -1,6 +1,6 @@
 """What traces cost: ``python -m bench tracing``.
 
-The same services run four times, on the same stores: not traced, and traced with 0, 10 and 100 % of
+The same services run several times, on the same stores: not traced, and traced with other shares of
 calls sampled, their spans taken by a collector in this process. Measured is the CPU time of the
 services per call, the sending of spans included: of an empty call behind the whole chain of
 interceptors, of a product read from the process's own memory, and of a checkout, of which the three
@@ -42,7 +42,6 @@ from bench.span_sink import ARM, SpanSink, sinking
 from services.stack.services import Shop, running_services
 
 OFF: Final = "off"
-WAYS: Final = (OFF, "0", "0.1", "1")
 CALLS: Final[Mapping[str, float]] = {"empty": 1.0, "GetProduct near": 1.0, "CreateOrder": 0.1}
 """What is called, and in what share of the calls."""
 
@@ -89,14 +88,14 @@ def environment(way: str, sink: SpanSink) -> dict[str, str]:
     }
 
 
-async def measure(rounds: int, calls: int) -> str:
+async def measure(rounds: int, calls: int, sampled: Sequence[str]) -> str:
     """Return what each arm costs, as Markdown."""
     async with AsyncExitStack() as opened:
         own = await opened.enter_async_context(running_stores())
         await seed_shop(own, _PRODUCTS, _USERS)
         sink = await opened.enter_async_context(sinking())
         arms: list[Arm] = []
-        for way in WAYS:
+        for way in (OFF, *sampled):
             arms += await _arms(opened, own, way, sink)
         await asyncio.to_thread(_race, arms, sink, rounds, calls)
     return table(arms)
@@ -183,7 +182,8 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench tracing", description=__doc__)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--calls", type=int, default=10_000, help="per arm and round")
+    parser.add_argument("--sampled", default="0,0.1,1", help="shares of calls, by commas")
     given = parser.parse_args(argv)
-    found = asyncio.run(measure(given.rounds, given.calls))
+    found = asyncio.run(measure(given.rounds, given.calls, given.sampled.split(",")))
     sys.stdout.write(f"{given.rounds} rounds of {given.calls:,} calls\n\n{found}\n")
     return 0

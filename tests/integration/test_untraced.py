@@ -88,7 +88,7 @@ async def test_without_traces_every_part_is_the_plain_one(
 async def test_with_traces_what_makes_spans_stands_at_every_seam(
     mongo_uri: str, redis_url: str, database: str
 ) -> None:
-    instruments = instruments_of(Spans().tracer)
+    instruments = instruments_of(Spans().tracer, 1.0)
     first, second, *others = INTERCEPTORS
     assert interceptors(instruments) == [first, second, "TracingInterceptor", *others]
     async with opened(mongo_uri, redis_url, database, instruments) as (products, cache):

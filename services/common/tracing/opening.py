@@ -40,8 +40,8 @@ async def open_instruments(service: str, options: TracingOptions) -> AsyncIterat
     from services.common.tracing.assembly import instruments_of
     from services.common.tracing.provider import Traces
 
-    traces = Traces(service, options.sample_ratio)
+    traces = Traces(service)
     try:
-        yield instruments_of(traces.tracer)
+        yield instruments_of(traces.tracer, options.sample_ratio)
     finally:
         await traces.close()

@@ -13,7 +13,7 @@ from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
-from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
+from opentelemetry.sdk.trace.sampling import DEFAULT_ON
 from opentelemetry.semconv._incubating.attributes.service_attributes import (
     SERVICE_INSTANCE_ID,
     SERVICE_NAME,
@@ -23,8 +23,8 @@ from opentelemetry.trace import Tracer
 
 from services.common.settings import UnusableSettingsError
 
-_SEND_THE_REST_S: Final = 2.0
-_GIVE_UP_S: Final = 1.0
+_SEND_THE_REST_S: Final = 1.0  # a supervisor's patience is 5 s, of which background work has 3
+_GIVE_UP_S: Final = 0.5
 _PROTOCOLS: Final = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
 
 log = structlog.get_logger()
@@ -36,13 +36,11 @@ class Traces:
     Spans that find no room, or that the collector does not take in time, are lost.
     """
 
-    def __init__(
-        self, service: str, sample_ratio: float, exporter: SpanExporter | None = None
-    ) -> None:
+    def __init__(self, service: str, exporter: SpanExporter | None = None) -> None:
         self._exporter = _TellingExporter(exporter or _otlp_exporter())
         self._processor = BatchSpanProcessor(self._exporter)
         provider = TracerProvider(
-            sampler=ParentBased(TraceIdRatioBased(sample_ratio)),
+            sampler=DEFAULT_ON,  # whatever belongs to a trace; which are begun, Roots decides
             resource=_resource(service),
             shutdown_on_exit=False,
         )
@@ -50,7 +48,7 @@ class Traces:
         self.tracer: Tracer = provider.get_tracer("shop")
 
     async def close(self) -> None:
-        """Send what is left, for at most 2 s; give up within 1 s more."""
+        """Send what is left, for at most 1 s; give up within half a second more."""
         closing = threading.Thread(target=self._processor.shutdown, daemon=True)
         closing.start()
         await asyncio.to_thread(closing.join, _SEND_THE_REST_S)

@@ -19,6 +19,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from services.common.call import Call, own_call
 from services.common.rpc.interceptors.base import MethodInterceptor
 from services.common.rpc.methods import Context, Method, status_of
+from services.common.tracing.roots import Roots
 
 REQUEST_ID: Final = "shop.request_id"
 ANSWERED_FROM: Final = "shop.answered_from"
@@ -43,23 +44,27 @@ class TracingInterceptor(MethodInterceptor):
     It belongs inside what makes the call current, and outside of what gives failures their status.
     """
 
-    def __init__(self, tracer: Tracer) -> None:
+    def __init__(self, tracer: Tracer, roots: Roots) -> None:
         self._tracer = tracer
+        self._roots = roots
 
     def bind(self, method: Method, method_name: str) -> Method:
         """Return the method, traced."""
         name = method_name[1:]
         attributes = {RPC_SYSTEM_NAME: "grpc", RPC_METHOD: name}
-        start = self._tracer.start_span
+        start, roots = self._tracer.start_span, self._roots
 
         async def call(request: Any, context: Context) -> Any:
             this = own_call(context)
-            span = start(name, _callers(this.metadata), SpanKind.SERVER, attributes)
-            # For the rest of the task, which serves nothing else.
+            callers = _callers(this.metadata)
+            # What is attached stays so for the rest of the task, which serves nothing else.
+            if callers is _NOTHING and not roots.begins():
+                attach(roots.unseen)
+                return await method(request, context)
+            span = start(name, callers, SpanKind.SERVER, attributes)
             attach(set_span_in_context(span, _NOTHING))
             if not span.is_recording():
                 return await method(request, context)
-            span.set_attribute(REQUEST_ID, this.request_id)
             code = grpc.StatusCode.OK
             try:
                 return await method(request, context)
@@ -82,7 +87,7 @@ def _callers(metadata: Iterable[tuple[str, Any]]) -> TraceContext:
         for key, value in metadata
         if key in _PROPAGATOR.fields and isinstance(value, str)
     }
-    return _PROPAGATOR.extract(sent, _NOTHING) if sent else _NOTHING
+    return _PROPAGATOR.extract(sent, _NOTHING) if sent else _NOTHING  # itself, for nonsense
 
 
 def _failure(context: Context) -> grpc.StatusCode:
@@ -92,10 +97,11 @@ def _failure(context: Context) -> grpc.StatusCode:
 
 
 def _end(span: Span, call: Call, code: grpc.StatusCode) -> None:
-    span.set_attribute(RPC_RESPONSE_STATUS_CODE, code.name)
+    found = {RPC_RESPONSE_STATUS_CODE: code.name, REQUEST_ID: call.request_id}
     if call.source is not None:
-        span.set_attribute(ANSWERED_FROM, call.source.name.lower())
+        found[ANSWERED_FROM] = call.source.name.lower()
     if code in _OUR_FAULTS:
-        span.set_attribute(ERROR_TYPE, code.name)
+        found[ERROR_TYPE] = code.name
         span.set_status(StatusCode.ERROR)
+    span.set_attributes(found)
     span.end()

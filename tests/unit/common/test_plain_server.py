@@ -29,6 +29,7 @@ from services.common.rpc.load_gauge import LoadGauge
 from services.common.rpc.methods import Context, Method
 from services.common.rpc.transport import NATIVE_INSTALLED, Transport
 from services.common.telemetry.rpc import RpcMetrics
+from services.common.tracing.roots import Roots
 from services.common.tracing.server import TracingInterceptor
 from tests.spans import Spans, parent_id
 from tests.unit.common.fakes import new_signing_key, trusting
@@ -142,7 +143,9 @@ async def test_request_log(transport: Transport) -> None:
 
 async def test_tracing(transport: Transport) -> None:
     spans, inventory = Spans(), Inventory()
-    async with served(transport, TracingInterceptor(spans.tracer), inventory=inventory) as stub:
+    async with served(
+        transport, TracingInterceptor(spans.tracer, Roots(1.0)), inventory=inventory
+    ) as stub:
         sent = [("traceparent", f"00-{'a' * 32}-{'b' * 16}-01")]
         await get(stub, metadata=sent)
         await asyncio.gather(*(get(stub) for _ in range(3)))

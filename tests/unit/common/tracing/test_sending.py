@@ -9,6 +9,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from structlog.testing import capture_logs
 
 from services.common.tracing.provider import Traces, _TellingExporter
+from services.common.tracing.roots import Roots
 from services.common.tracing.work import traced_work
 from tests.spans import Spans, id_of, parent_id
 
@@ -41,7 +42,7 @@ class Moody(SpanExporter):
 
 async def test_at_the_end_the_rest_is_sent() -> None:
     memory = InMemorySpanExporter()
-    traces = Traces("user", 1.0, memory)
+    traces = Traces("user", memory)
     traces.tracer.start_span("last").end()
     await traces.close()
     (span,) = memory.get_finished_spans()
@@ -50,7 +51,7 @@ async def test_at_the_end_the_rest_is_sent() -> None:
 
 async def test_at_the_end_a_silent_collector_is_given_up() -> None:
     silent = Silent()
-    traces = Traces("user", 1.0, silent)
+    traces = Traces("user", silent)
     traces.tracer.start_span("last").end()
     began = time.monotonic()
     await traces.close()
@@ -72,23 +73,13 @@ async def test_a_process_is_called_as_the_environment_says(
     for variable, value in variables.items():
         monkeypatch.setenv(variable, value)
     memory = InMemorySpanExporter()
-    traces = Traces("user", 1.0, memory)
+    traces = Traces("user", memory)
     traces.tracer.start_span("span").end()
     await traces.close()
     (span,) = memory.get_finished_spans()
     assert span.resource.attributes["service.name"] == name
     assert span.resource.attributes["service.namespace"] == "shop"
     assert span.resource.attributes.get("team") == ("blue" if "team" in str(variables) else None)
-
-
-@pytest.mark.parametrize(("ratio", "sent"), [(0.0, 0), (1.0, 100)])
-async def test_the_share_of_calls_that_is_asked_for_is_sampled(ratio: float, sent: int) -> None:
-    memory = InMemorySpanExporter()
-    traces = Traces("user", ratio, memory)
-    for _ in range(100):
-        traces.tracer.start_span("call").end()
-    await traces.close()
-    assert len(memory.get_finished_spans()) == sent
 
 
 def test_that_spans_are_lost_is_said_once_and_that_they_arrive_again_too() -> None:
@@ -110,8 +101,9 @@ async def test_work_beside_the_calls_is_a_span_of_the_call_that_asked_for_it_or_
         spans.tracer.start_span("within").end()
 
     with spans.asking() as asker:
-        await traced_work(spans.tracer, "settle", work())
-    await traced_work(spans.tracer, "reconcile", work())
+        await traced_work(spans.tracer, Roots(0), "settle", work())
+    await traced_work(spans.tracer, Roots(1), "reconcile", work())
+    await traced_work(spans.tracer, Roots(0), "reconcile unseen", work())
     within, settle, also_within, reconcile = spans.ended
     assert (settle.name, parent_id(settle)) == ("settle", id_of(asker))
     assert (reconcile.name, parent_id(reconcile)) == ("reconcile", 0)
@@ -126,7 +118,7 @@ async def test_work_that_fails_says_how_and_not_why(spans: Spans) -> None:
         raise ValueError("names somebody")
 
     with pytest.raises(ValueError, match="names somebody"):
-        await traced_work(spans.tracer, "settle", work())
+        await traced_work(spans.tracer, Roots(1), "settle", work())
     assert spans.only.attributes == {"error.type": "ValueError"}
     assert spans.only.status.description is None
     assert not spans.only.events

@@ -10,6 +10,7 @@ from services.common.freshness import Source
 from services.common.rpc.interceptors.request_log import RequestLogInterceptor
 from services.common.rpc.methods import Context, Method
 from services.common.tracing.logs import add_trace
+from services.common.tracing.roots import Roots
 from services.common.tracing.server import TracingInterceptor
 from tests.spans import Spans, id_of, parent_id
 from tests.unit.common.fakes import FakeContext
@@ -21,10 +22,12 @@ async def answer(_request: Any, _context: Context) -> str:
     return "answer"
 
 
-async def served(spans: Spans, context: FakeContext, method: Method = answer) -> Any:
+async def served(
+    spans: Spans, context: FakeContext, method: Method = answer, sample_ratio: float = 1.0
+) -> Any:
     """What a method returns, served in a task of its own as a server does."""
     name = "/shop.Test/Do"
-    bound = TracingInterceptor(spans.tracer).bind(method, name)
+    bound = TracingInterceptor(spans.tracer, Roots(sample_ratio)).bind(method, name)
     return await asyncio.create_task(
         RequestLogInterceptor().intercept(bound, "request", context.context, name)
     )
@@ -59,11 +62,26 @@ async def test_a_call_continues_the_trace_of_its_caller(spans: Spans) -> None:
     assert f"{parent_id(spans.only):016x}" == SPAN_ID
 
 
-async def test_a_caller_who_is_traced_is_sampled_whatever_the_share() -> None:
-    spans = Spans(sample_ratio=0)
-    await served(spans, FakeContext())
-    await served(spans, traceparent("01"))
+async def test_a_caller_who_is_traced_is_sampled_whatever_the_share(spans: Spans) -> None:
+    await served(spans, FakeContext(), sample_ratio=0)
+    await served(spans, traceparent("01"), sample_ratio=0)
     assert f"{parent_id(spans.only):016x}" == SPAN_ID
+
+
+async def test_whom_a_call_asks_that_is_not_sampled_is_told_so(spans: Spans) -> None:
+    async def see(_request: Any, _context: Context) -> Any:
+        return get_current_span().get_span_context(), add_trace(None, "", {})
+
+    seen, line = await served(spans, FakeContext(), see, sample_ratio=0)
+    assert seen.is_valid
+    assert not seen.trace_flags.sampled
+    assert line == {}
+
+
+async def test_about_the_share_of_calls_that_is_asked_for_is_sampled(spans: Spans) -> None:
+    for _ in range(1_000):
+        await served(spans, FakeContext(), sample_ratio=0.5)
+    assert 350 < len(spans.ended) < 650  # nine standard deviations
 
 
 async def test_a_caller_who_is_not_sampled_is_believed_and_passed_on(spans: Spans) -> None:
@@ -78,7 +96,9 @@ async def test_a_caller_who_is_not_sampled_is_believed_and_passed_on(spans: Span
 
 @pytest.mark.parametrize("said", ["", "nonsense", f"00-{'0' * 32}-{SPAN_ID}-01", b"bytes"])
 async def test_a_caller_who_says_nonsense_is_not_believed(spans: Spans, said: str | bytes) -> None:
-    await served(spans, FakeContext([("traceparent", said)]))
+    context = FakeContext([("traceparent", said)])
+    await served(spans, context)
+    await served(spans, context, sample_ratio=0)
     assert parent_id(spans.only) == 0
 
 
