@@ -1,8 +1,8 @@
 """Traces: what a collector gets of a checkout, and what the shop does without one."""
 
-import asyncio
 import secrets
 import signal
+import socket
 import time
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
@@ -62,7 +62,7 @@ async def collector() -> AsyncIterator[Collector]:
 
 
 @pytest.fixture(scope="module", params=WAYS, ids="-".join)
-async def traced(
+async def traced_processes(
     request: pytest.FixtureRequest,
     mongo_uri: str,
     redis_url: str,
@@ -85,6 +85,13 @@ async def traced(
         OTEL_BSP_SCHEDULE_DELAY="100",
     ) as running:
         yield running
+
+
+@pytest.fixture
+async def traced(traced_processes: RunningShop) -> RunningShop:
+    """The same, whatever the test before did to its processes."""
+    await traced_processes.start_all()
+    return traced_processes
 
 
 @pytest.fixture
@@ -115,11 +122,10 @@ async def arrived(collector: Collector, trace_id: str) -> list[CollectedSpan]:
     async def is_whole() -> bool:
         return paths(CHECKOUT.splitlines()) <= paths(tree(collector.spans(trace_id)))
 
-    await eventually(
-        is_whole,
-        ARRIVES_WITHIN_S,
-        "of the trace there is only:\n" + "\n".join(tree(collector.spans(trace_id))),
-    )
+    try:
+        await eventually(is_whole, ARRIVES_WITHIN_S, "the trace is not whole")
+    except AssertionError:
+        pytest.fail("\n".join(["there is only:", *tree(collector.spans(trace_id))]))
     return collector.spans(trace_id)
 
 
@@ -273,7 +279,6 @@ async def test_calls_go_on_where_there_is_no_collector_and_the_log_says_so_once(
         await eventually(is_said, ARRIVES_WITHIN_S, "the log does not say that traces are lost")
         took_s = await served_and_ended(traced, product_id)
     said = traced.log("inventory")
-    await traced.start_all()
     assert took_s < ENDS_WITHIN_S
     assert said.count("traces are lost") == 1
     assert "Failed to export" not in said
@@ -283,16 +288,13 @@ async def test_calls_go_on_where_there_is_no_collector_and_the_log_says_so_once(
 async def test_a_collector_that_never_answers_holds_up_no_end(
     traced: RunningShop, product_id: str
 ) -> None:
-    silent = await asyncio.start_server(lambda _reader, _writer: None, "127.0.0.1", 0)
-    port = silent.sockets[0].getsockname()[1]
-    await traced.restart(
-        "inventory",
-        OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{port}",
-        OTEL_EXPORTER_OTLP_TIMEOUT="120",
-    )
-    took_s = await served_and_ended(traced, product_id)
-    await traced.start_all()
-    silent.close()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        await traced.restart(
+            "inventory",
+            OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{silent.getsockname()[1]}",
+            OTEL_EXPORTER_OTLP_TIMEOUT="120",
+        )
+        took_s = await served_and_ended(traced, product_id)
     assert took_s < ENDS_WITHIN_S
 
 
@@ -308,7 +310,6 @@ async def test_a_service_that_is_not_traced_loads_nothing_that_traces(
         return said
 
     without, with_it = await imported(SHOP_TRACING="off"), await imported()
-    await traced.start_all()
     # Redis's client loads OpenTelemetry's metrics wherever they are installed.
     for module in (
         "opentelemetry.sdk.trace",
@@ -324,4 +325,3 @@ async def test_a_service_that_is_not_traced_serves_without_opentelemetry(
 ) -> None:
     await traced.restart("inventory", SHOP_TRACING="off", **no_opentelemetry)
     assert (await read(traced, product_id)).product_id == product_id
-    await traced.start_all()
