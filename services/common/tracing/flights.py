@@ -21,14 +21,12 @@ class TracedBatcher(Batcher[Key, Answer]):
     def join(self, keys: Collection[Key]) -> Batch[Key, Answer]:
         """Add keys to the next round trip, and who waits for them."""
         batch = super().join(keys)
+        noted = self._waiting_for.setdefault(batch, {})
         for key in keys:
-            waiting = who_waits_for((key,))
-            if waiting:
-                noted = self._waiting_for.setdefault(batch, {})
-                noted[key] = distinct((noted.get(key, ()), waiting))
+            noted[key] = distinct((noted.get(key, ()), who_waits_for((key,))))
         return batch
 
     def _context(self, batch: Batch[Key, Answer]) -> Context:
         context = super()._context(batch)
-        context.run(round_trip.set, self._waiting_for.pop(batch, {}))
+        context.run(round_trip.set, self._waiting_for.pop(batch))
         return context

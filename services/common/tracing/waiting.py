@@ -38,13 +38,10 @@ def who_waits() -> Waiting:
 
 
 def who_waits_for(keys: Iterable[Hashable]) -> Waiting:
-    """Return the spans that wait for these keys; all of the round trip's if it is not about
-    them.
-    """
-    asked = round_trip.get()
-    if asked is None:
-        return who_waits()
-    return distinct(asked[key] for key in keys if key in asked) or who_waits()
+    """Return the spans that wait for these keys; all of the round trip's if it knows none of them."""
+    asked = round_trip.get() or {}
+    known = [asked[key] for key in keys if key in asked]
+    return distinct(known) if known else who_waits()
 
 
 def distinct(waiting: Iterable[Waiting]) -> Waiting:

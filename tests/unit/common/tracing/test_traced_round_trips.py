@@ -77,6 +77,23 @@ async def test_what_a_round_trip_asks_for_is_part_of_the_span_that_waits_for_its
     assert not spans.only.links
 
 
+async def test_what_is_asked_for_one_who_is_not_traced_is_no_span_of_another(
+    spans: Spans,
+) -> None:
+    behind = TracedBatcher(Store(spans, "behind").run, 10)
+
+    async def ask_behind_for_b(keys: Collection[str]) -> Mapping[str, str]:
+        await behind.ask(["b"])
+        return dict.fromkeys(keys, "")
+
+    batcher = TracedBatcher(ask_behind_for_b, 10)
+    with spans.asking():
+        joined = [batcher.join(["a"])]
+    joined.append(batcher.join(["b"]))
+    await asyncio.gather(*(batch.answers() for batch in joined))
+    assert not spans.ended
+
+
 async def test_what_a_round_trip_asks_for_by_other_keys_is_for_all_who_wait(spans: Spans) -> None:
     behind = TracedBatcher(Store(spans, "behind").run, 10)
 
