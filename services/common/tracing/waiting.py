@@ -38,7 +38,7 @@ def who_waits() -> Waiting:
 
 
 def who_waits_for(keys: Iterable[Hashable]) -> Waiting:
-    """Return the spans that wait for these keys; all of the round trip's if it knows none of them."""
+    """Return the spans that wait for these keys; if the round trip knows none of them, all."""
     asked = round_trip.get() or {}
     known = [asked[key] for key in keys if key in asked]
     return distinct(known) if known else who_waits()
