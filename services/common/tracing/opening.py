@@ -22,7 +22,7 @@ def log_processors(options: TracingOptions) -> Sequence[Processor]:
         from services.common.tracing.provider import Traces  # noqa: F401 (is it there?)
     except ImportError as error:
         raise UnusableSettingsError(
-            "SHOP_TRACING=otlp needs the extra 'tracing': pip install 'shop[tracing]'"
+            "SHOP_TRACING=otlp needs the extra 'tracing': pip install '.[tracing]'"
             f" ({error.name or error} is missing)"
         ) from None
     return (add_trace,)
