@@ -11,6 +11,7 @@ from prometheus_client.registry import Collector
 from services.common.auth.tokens import TokenVerifier
 from services.common.cache.hold import prepare_backstop
 from services.common.cache.wiring import OpenCache
+from services.common.instruments import NO_INSTRUMENTS, Instruments
 from services.common.mongo import Mongo, as_domain_error
 from services.common.rpc.chain import Chain
 from services.common.rpc.health import HealthReporter
@@ -52,6 +53,7 @@ async def host(
     cache: OpenCache[Any] | None,
     prepare: Callable[[], Awaitable[None]],
     collectors: Iterable[Collector] = (),
+    instruments: Instruments = NO_INSTRUMENTS,
 ) -> None:
     """Serve until told to stop.
 
@@ -71,7 +73,7 @@ async def host(
         if cache is None
         else {"redis": dependencies.watched("redis", cache.redis.ping)},
     )
-    chain = Chain(service, verifier, as_domain_error, settings.chain())
+    chain = Chain(service, verifier, as_domain_error, settings.chain(), instruments.interceptors)
     registry = new_registry()
     cache_metrics = [] if cache is None else [cache.metrics]
     stores = (dependencies, mongo.metrics, *cache_metrics)

@@ -23,6 +23,7 @@ from pymongo.errors import (
     PyMongoError,
     WTimeoutError,
 )
+from pymongo.monitoring import CommandListener
 from pymongo.read_concern import ReadConcern
 from pymongo.results import BulkWriteResult, DeleteResult, InsertOneResult, UpdateResult
 from pymongo.write_concern import WriteConcern
@@ -291,8 +292,13 @@ class Mongo:
 
 
 @asynccontextmanager
-async def open_mongo(options: MongoOptions, database: str) -> AsyncIterator[Mongo]:
-    """Open a database and close it at the end. It need not be reachable yet."""
+async def open_mongo(
+    options: MongoOptions, database: str, listeners: Sequence[CommandListener] = ()
+) -> AsyncIterator[Mongo]:
+    """Open a database and close it at the end. It need not be reachable yet.
+
+    ``listeners`` hear of every command.
+    """
     timeout_ms = options.timeout_ms
     motor = options.driver is MongoDriver.MOTOR
     connect = AsyncIOMotorClient if motor else AsyncMongoClient
@@ -304,6 +310,7 @@ async def open_mongo(options: MongoOptions, database: str) -> AsyncIterator[Mong
         waitQueueTimeoutMS=timeout_ms,
         socketTimeoutMS=_SILENCE_MS,
         maxPoolSize=_POOL_SIZE,
+        event_listeners=listeners,
     )
     mongo = Mongo(client, database, timeout_ms / 1000)
     try:

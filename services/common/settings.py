@@ -22,6 +22,7 @@ from services.common.rpc.interceptors.cache_control import CacheControlPolicy
 from services.common.rpc.server import ServerOptions
 from services.common.rpc.transport import Endpoint, Transport
 from services.common.tls import TlsFiles
+from services.common.tracing.options import TracingMode, TracingOptions
 
 PREFIX = "SHOP_"
 SECRETS_DIR = f"{PREFIX}SECRETS_DIR"
@@ -73,6 +74,8 @@ class ServiceSettings(BaseSettings, ABC):
     concurrency_limit: LimitKind = LimitKind.ADAPTIVE
     max_in_flight: Annotated[int, Field(ge=1, le=100_000)] = 512
     cache_control: CacheControlPolicy = CacheControlPolicy.ADMIN
+    tracing: TracingMode = TracingMode.OFF
+    tracing_sample_ratio: Annotated[float, Field(ge=0, le=1)] = 0.1
     log_level: LogLevel = LogLevel.INFO
     log_format: LogFormat = LogFormat.AUTO
 
@@ -110,6 +113,11 @@ class ServiceSettings(BaseSettings, ABC):
         """How reads by id are cached."""
         near = NearOptions(self.near_entries, self.near_bytes, self.near_lease_ms / 1000)
         return CacheOptions(self.cache, near, self.redis)
+
+    @property
+    def traces(self) -> TracingOptions:
+        """Whether calls are traced."""
+        return TracingOptions(self.tracing, self.tracing_sample_ratio)
 
     @property
     @abstractmethod

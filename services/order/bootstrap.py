@@ -13,9 +13,10 @@ from services.common.background import BackgroundTasks, repeating
 from services.common.cache.wiring import open_cache
 from services.common.hosting import host
 from services.common.mongo import open_mongo
-from services.common.rpc.channel import PeerCaller, open_channel
+from services.common.rpc.channel import open_channel
 from services.common.rpc.service import Service
 from services.common.telemetry.peers import PeerMetrics
+from services.common.tracing.opening import open_instruments
 from services.order.access import ACCESS
 from services.order.cached import NEWEST_ORDERS, CachedOrders
 from services.order.counted import CountedOrders
@@ -47,9 +48,12 @@ _BACKGROUND_DRAIN_S: Final = 3.0  # what is not done by then, a reconciler does
 async def run(settings: Settings) -> None:
     """Open the stores and channels, wire the service, serve, and close what was opened."""
     async with AsyncExitStack() as stack:
+        watch = await stack.enter_async_context(open_instruments("order", settings.traces))
         verifier = TokenVerifier(load_trusted_keys(settings.trusted_keys_file))
         identity = ServiceIdentity("order", load_signing_key(settings.order_signing_key_file))
-        mongo = await stack.enter_async_context(open_mongo(settings.mongo, settings.order_database))
+        mongo = await stack.enter_async_context(
+            open_mongo(settings.mongo, settings.order_database, watch.mongo_listeners)
+        )
         users = await stack.enter_async_context(
             open_channel(settings.user_target, USER_SERVICE, ["GetUserProfile"], settings.tls)
         )
@@ -65,30 +69,35 @@ async def run(settings: Settings) -> None:
         timeout_s = settings.peer_timeout_ms / 1000
         stock = InventoryPeer(
             InventoryServiceStub(inventory),
-            PeerCaller(INVENTORY_SERVICE, identity, timeout_s, peer_metrics),
+            watch.peer_caller(INVENTORY_SERVICE, identity, timeout_s, peer_metrics),
         )
-        stored = MongoOrders(mongo)
+        stored = MongoOrders(mongo, watch.batcher)
         checkouts = CheckoutFigures()
         orders: Orders = CountedOrders(stored, checkouts)
         cache = await stack.enter_async_context(
             open_cache(
-                NEWEST_ORDERS, stored.newest_of_users, mongo, ORDER_CHANGES, settings.caching
+                NEWEST_ORDERS, stored.newest_of_users, mongo, ORDER_CHANGES, settings.caching, watch
             )
         )
         if cache is not None:
             orders = CachedOrders(orders, cache.values)
         settlement = Settlement(orders, stock)
-        background = BackgroundTasks(_MAX_BACKGROUND_TASKS)
+        background = BackgroundTasks(_MAX_BACKGROUND_TASKS, watch.work)
         stack.push_async_callback(background.drain, _BACKGROUND_DRAIN_S)
         reconciler = Reconciler(orders, stock, settlement, settings.reconcile_age_s)
         await stack.enter_async_context(
-            repeating("reconcile", reconciler.run, settings.reconcile_interval_s)
+            repeating(
+                "reconcile",
+                lambda: watch.work("reconcile", reconciler.run()),
+                settings.reconcile_interval_s,
+            )
         )
         usecases = OrderUseCases(
             orders=orders,
             stock=stock,
             customers=UserPeer(
-                UserServiceStub(users), PeerCaller(USER_SERVICE, identity, timeout_s, peer_metrics)
+                UserServiceStub(users),
+                watch.peer_caller(USER_SERVICE, identity, timeout_s, peer_metrics),
             ),
             aftermath=BackgroundAftermath(settlement, background),
         )
@@ -105,6 +114,7 @@ async def run(settings: Settings) -> None:
             mongo=mongo,
             cache=cache,
             prepare=lambda: prepare_schema(mongo),
+            instruments=watch,
             collectors=[
                 peer_metrics,
                 OrderMetrics(checkouts, reconciler.figures, background, settings.reconcile_age_s),

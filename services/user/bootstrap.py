@@ -12,6 +12,7 @@ from services.common.cache.wiring import open_cache
 from services.common.hosting import host
 from services.common.mongo import Mongo, open_mongo
 from services.common.rpc.service import Service
+from services.common.tracing.opening import open_instruments
 from services.user.access import ACCESS
 from services.user.cached import USER_PROFILE, CachedUsers
 from services.user.handler import UserHandler
@@ -38,12 +39,15 @@ CACHED: Final = ("GetUserProfile",)
 async def run(settings: Settings) -> None:
     """Open the stores, wire the service, serve until told to stop, and close what was opened."""
     async with AsyncExitStack() as stack:
+        watch = await stack.enter_async_context(open_instruments("user", settings.traces))
         verifier = TokenVerifier(load_trusted_keys(settings.trusted_keys_file))
         signer = TokenSigner(load_signing_key(settings.user_signing_key_file), USER_ISSUER)
-        mongo = await stack.enter_async_context(open_mongo(settings.mongo, settings.user_database))
-        users: Users = MongoUsers(mongo)
+        mongo = await stack.enter_async_context(
+            open_mongo(settings.mongo, settings.user_database, watch.mongo_listeners)
+        )
+        users: Users = MongoUsers(mongo, watch.batcher)
         cache = await stack.enter_async_context(
-            open_cache(USER_PROFILE, users.get_many, mongo, USER_CHANGES, settings.caching)
+            open_cache(USER_PROFILE, users.get_many, mongo, USER_CHANGES, settings.caching, watch)
         )
         if cache is not None:
             users = CachedUsers(users, cache.values)
@@ -70,6 +74,7 @@ async def run(settings: Settings) -> None:
             mongo=mongo,
             cache=cache,
             prepare=lambda: _prepare(mongo, usecases, settings.admin_password),
+            instruments=watch,
             collectors=[HashMetrics(passwords.figures)],
         )
 

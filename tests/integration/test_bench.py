@@ -69,3 +69,14 @@ async def test_the_cost_of_a_call_to_every_process_is_measured() -> None:
     assert all(part > 0 for part in (user, inventory, order, mongod))
     assert together >= max(user, inventory, order, mongod, redis)
     assert len(rows) == 11
+
+
+async def test_the_cost_of_traces_is_measured_for_every_kind_of_call() -> None:
+    said = await run("tracing", "--rounds", "1", "--calls", "100", "--sampled", "1")
+    rows = [line for line in said.splitlines() if re.search(r"\d us \|", line)]
+    assert [[cell.strip() for cell in row.split("|")[1:3]] for row in rows] == [
+        [call, way] for call in ("empty", "GetProduct near", "CreateOrder") for way in ("off", "1")
+    ]
+    for untraced, traced in zip(rows[::2], rows[1::2], strict=True):
+        assert figures(untraced, 2) == [1.0, 0.0]
+        assert figures(traced, 1) != [0.0]

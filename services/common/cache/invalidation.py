@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Collection, Mapping
-from typing import Final
+from typing import Any, Final
 
 import structlog
 from redis.exceptions import RedisError
@@ -27,13 +27,18 @@ class Invalidations:
     """Forgets values in Redis, and remembers what it could not forget: that is owed."""
 
     def __init__(
-        self, shared: SharedValues, breaker: Breaker, figures: CacheFigures, timeout_s: float
+        self,
+        shared: SharedValues,
+        breaker: Breaker,
+        figures: CacheFigures,
+        timeout_s: float,
+        batcher: type[Batcher[Any, Any]] = Batcher,
     ) -> None:
         self._shared = shared
         self._breaker = breaker
         self._figures = figures
         self._timeout_s = timeout_s
-        self._sending: Batcher[str, None] = Batcher(self._send, _BATCH)
+        self._sending: Batcher[str, None] = batcher(self._send, _BATCH)
         self._owed: set[str] = set()
         self._paying: set[str] = set()
         self.due = asyncio.Event()

@@ -146,7 +146,7 @@ class PeerCaller:
             code = grpc.StatusCode.OK
             return response
         finally:
-            self.metrics.count(self.peer, _method_name(request), code, started)
+            self.metrics.count(self.peer, method_name(request), code, started)
 
     def _unavailable(self, error: aio.AioRpcError) -> PeerUnavailable:
         reason = read_refusal(error).reason or error.code().name
@@ -155,6 +155,6 @@ class PeerCaller:
         )
 
 
-def _method_name(request: Message) -> str:
+def method_name(request: Message) -> str:
     """Return the method that takes this request: by the contracts' rule, FooRequest goes to Foo."""
     return request.DESCRIPTOR.name.removesuffix("Request")
