@@ -1,4 +1,3 @@
-import fcntl
 import os
 import stat
 from collections.abc import Callable
@@ -251,15 +250,11 @@ def test_two_commands_do_not_change_a_folder_at_once(
     folder: Path, keys: Ring, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(files, "_WAIT_FOR_ANOTHER_S", 0.1)
-    other = os.open(folder, os.O_RDONLY)
-    fcntl.flock(other, fcntl.LOCK_EX)
     before = contents(folder)
-    try:
+    with files.held(folder):
         for step in (keys.init, lambda: keys.add("user")):
             with pytest.raises(RingError, match="another command is at work"):
                 step()
-    finally:
-        os.close(other)
     assert contents(folder) == before
     keys.add("user")
 
@@ -305,13 +300,22 @@ def test_a_step_that_uses_and_was_cut_short_can_be_taken_again(
 
 
 def test_a_file_is_written_whole_or_not_at_all(
-    folder: Path, keys: Ring, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = keys.trusted_keys.read_bytes()
+    path = tmp_path / "file"
+    files.write_whole(path, b"old")
     with monkeypatch.context() as patched:
         patched.setattr(files, "move", cut)
         with pytest.raises(PowerCutError):
-            keys.add("order")
-    assert keys.trusted_keys.read_bytes() == before
-    keys.add("order")
-    assert {path.suffix for path in folder.iterdir()} == {".pem", ".json"}
+            files.write_whole(path, b"new")
+    assert path.read_bytes() == b"old"
+    files.write_whole(path, b"new")
+    assert contents(tmp_path) == {"file": b"new"}
+
+
+def test_what_is_written_belongs_to_the_owner_of_the_folder(folder: Path, keys: Ring) -> None:
+    if os.geteuid() == 0:
+        os.chown(folder, 10_001, 10_001)
+    keys.add("user")
+    owner = folder.stat().st_uid
+    assert {keys.trusted_keys.stat().st_uid, (folder / "user.next.pem").stat().st_uid} == {owner}
