@@ -26,7 +26,10 @@ Step = Callable[[Ring, Waits, Namespace], str]
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Do what the arguments say and return the exit code: 0, or 1 when that was refused."""
+    """Do what the arguments say and return the exit code.
+
+    It is 0, 1 when the command was refused, and 2 when a setting is wrong.
+    """
     given = _parser().parse_args(arguments)
     step: Step = given.step
     try:
