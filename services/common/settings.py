@@ -12,6 +12,7 @@ from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError
 
+from services.common.auth.reload import KEYS_REFRESH_S
 from services.common.cache.near import NearOptions
 from services.common.cache.wiring import CacheMode, CacheOptions
 from services.common.logs import LogFormat, LogLevel
@@ -61,6 +62,7 @@ class ServiceSettings(BaseSettings, ABC):
     near_bytes: Annotated[int, Field(ge=1024)] = 64 * 1024 * 1024
     near_lease_ms: Milliseconds = 1_000
     trusted_keys_file: Path
+    keys_refresh_s: Seconds = KEYS_REFRESH_S
     bind_host: str = "127.0.0.1"
     reflection: bool = True
     drain_timeout_s: Seconds = 10.0

@@ -5,8 +5,7 @@ from typing import Final
 
 from shop.inventory.v1 import inventory_pb2
 
-from services.common.auth.keys import load_trusted_keys
-from services.common.auth.tokens import TokenVerifier
+from services.common.auth.reload import LiveKeys
 from services.common.cache.wiring import open_cache
 from services.common.hosting import host
 from services.common.mongo import open_mongo
@@ -34,7 +33,7 @@ async def run(settings: Settings) -> None:
     """Open the stores, wire the service, serve until told to stop, and close what was opened."""
     async with AsyncExitStack() as stack:
         watch = await stack.enter_async_context(open_instruments("inventory", settings.traces))
-        verifier = TokenVerifier(load_trusted_keys(settings.trusted_keys_file))
+        keys = LiveKeys(settings.trusted_keys_file)
         mongo = await stack.enter_async_context(
             open_mongo(settings.mongo, settings.inventory_database, watch.mongo_listeners)
         )
@@ -56,7 +55,7 @@ async def run(settings: Settings) -> None:
                 cached=CACHED,
             ),
             settings,
-            verifier=verifier,
+            keys=keys,
             mongo=mongo,
             cache=cache,
             prepare=lambda: prepare_schema(mongo),

@@ -7,8 +7,9 @@ from shop.inventory.v1.inventory_pb2_grpc import InventoryServiceStub
 from shop.order.v1 import order_pb2
 from shop.user.v1.user_pb2_grpc import UserServiceStub
 
-from services.common.auth.keys import load_signing_key, load_trusted_keys
-from services.common.auth.tokens import ServiceIdentity, TokenVerifier
+from services.common.auth.keys import load_signing_key
+from services.common.auth.reload import LiveKeys
+from services.common.auth.tokens import ServiceIdentity
 from services.common.background import BackgroundTasks, repeating
 from services.common.cache.wiring import open_cache
 from services.common.hosting import host
@@ -49,8 +50,8 @@ async def run(settings: Settings) -> None:
     """Open the stores and channels, wire the service, serve, and close what was opened."""
     async with AsyncExitStack() as stack:
         watch = await stack.enter_async_context(open_instruments("order", settings.traces))
-        verifier = TokenVerifier(load_trusted_keys(settings.trusted_keys_file))
         identity = ServiceIdentity("order", load_signing_key(settings.order_signing_key_file))
+        keys = LiveKeys(settings.trusted_keys_file, (settings.order_signing_key_file, identity))
         mongo = await stack.enter_async_context(
             open_mongo(settings.mongo, settings.order_database, watch.mongo_listeners)
         )
@@ -110,7 +111,7 @@ async def run(settings: Settings) -> None:
                 cached=CACHED,
             ),
             settings,
-            verifier=verifier,
+            keys=keys,
             mongo=mongo,
             cache=cache,
             prepare=lambda: prepare_schema(mongo),

@@ -6,8 +6,9 @@ from typing import Final
 from pydantic import SecretStr
 from shop.user.v1 import user_pb2
 
-from services.common.auth.keys import load_signing_key, load_trusted_keys
-from services.common.auth.tokens import USER_ISSUER, TokenSigner, TokenVerifier
+from services.common.auth.keys import load_signing_key
+from services.common.auth.reload import LiveKeys
+from services.common.auth.tokens import USER_ISSUER, TokenSigner
 from services.common.cache.wiring import open_cache
 from services.common.hosting import host
 from services.common.mongo import Mongo, open_mongo
@@ -40,8 +41,8 @@ async def run(settings: Settings) -> None:
     """Open the stores, wire the service, serve until told to stop, and close what was opened."""
     async with AsyncExitStack() as stack:
         watch = await stack.enter_async_context(open_instruments("user", settings.traces))
-        verifier = TokenVerifier(load_trusted_keys(settings.trusted_keys_file))
         signer = TokenSigner(load_signing_key(settings.user_signing_key_file), USER_ISSUER)
+        keys = LiveKeys(settings.trusted_keys_file, (settings.user_signing_key_file, signer))
         mongo = await stack.enter_async_context(
             open_mongo(settings.mongo, settings.user_database, watch.mongo_listeners)
         )
@@ -70,7 +71,7 @@ async def run(settings: Settings) -> None:
                 cached=CACHED,
             ),
             settings,
-            verifier=verifier,
+            keys=keys,
             mongo=mongo,
             cache=cache,
             prepare=lambda: _prepare(mongo, usecases, settings.admin_password),

@@ -40,6 +40,8 @@ _DOWN: Final = {
     grpc.StatusCode.DEADLINE_EXCEEDED,
     grpc.StatusCode.RESOURCE_EXHAUSTED,
     grpc.StatusCode.CANCELLED,
+    # It does not believe this service: the caller's own token was found good before.
+    grpc.StatusCode.UNAUTHENTICATED,
 }
 
 Request = TypeVar("Request", bound=Message, contravariant=True)
@@ -125,8 +127,9 @@ class PeerCaller:
     ) -> Response:
         """Return the answer. What ``metadata`` says goes with the request.
 
-        Raises ``PeerUnavailable`` when the peer is down or overloaded, ``DeadlineExceeded``
-        when no time is left, and ``grpc.aio.AioRpcError`` for what the peer refuses.
+        Raises ``PeerUnavailable`` when the peer is down, overloaded or does not trust this
+        service's key, ``DeadlineExceeded`` when no time is left, and
+        ``grpc.aio.AioRpcError`` for what the peer refuses.
         """
         timeout_s = remaining_s(self.timeout_s, _ANSWER_MARGIN_S)
         all_metadata = (
