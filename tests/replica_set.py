@@ -35,7 +35,6 @@ class Member:
 
     port: int
     folder: DataFolder
-    name: str = NAME
     child: Child | None = None
     _life: AsyncExitStack = field(default_factory=AsyncExitStack)
 
@@ -56,12 +55,16 @@ class Member:
         async with self.client as client:
             return await client.admin.command(words)
 
-    async def start(self) -> None:
-        """Run the server on its files; it answers, but may not have caught up, on return."""
+    async def start(self, *, alone: bool = False) -> None:
+        """Run the server on its files; it answers, but may not have caught up, on return.
+
+        ``alone``, it belongs to no set, and its history of the set is a database like others.
+        """
         command = [
             str(await find_mongod()),
             *("--bind_ip", LOOPBACK, "--port", str(self.port), "--nounixsocket", "--quiet"),
-            *("--dbpath", str(self.folder.mongodb), "--replSet", self.name),
+            *("--dbpath", str(self.folder.mongodb)),
+            *(() if alone else ("--replSet", NAME)),
             *("--wiredTigerCacheSizeGB", _CACHE_GB, "--oplogSize", _OPLOG_MB),
             *("--setParameter", "diagnosticDataCollectionEnabled=false"),
             *("--setParameter", f"transactionLifetimeLimitSeconds={_TRANSACTION_LIFETIME_S}"),
@@ -105,7 +108,7 @@ class ReplicaSet:
     def uri(self) -> str:
         """The address of the set, by all its servers."""
         hosts = ",".join(member.host for member in self.members)
-        return f"mongodb://{hosts}/?replicaSet={self.members[0].name}"
+        return f"mongodb://{hosts}/?replicaSet={NAME}"
 
     async def primary(self) -> Member:
         """Return the server that takes writes, waiting for an election that is under way."""
@@ -121,6 +124,13 @@ class ReplicaSet:
         """Return the servers that follow."""
         primary = await self.primary()
         return [member for member in self._alive() if member is not primary]
+
+    async def caught_up(self, member: Member) -> None:
+        """Wait until a server has all that the primary has now."""
+        wanted = (await (await self.primary()).command({"ping": 1}))["operationTime"]
+        async with asyncio.timeout(_READY_WITHIN_S):
+            while (await member.command({"ping": 1}))["operationTime"] < wanted:  # noqa: ASYNC110
+                await asyncio.sleep(_POLL_S)
 
     async def step_down(self) -> None:
         """Have the primary hand over to another in order, as before maintenance."""

@@ -11,12 +11,9 @@ from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 
 import pytest
-from shop.order.v1 import order_pb2
 
 from tests.e2e.support.contracts import SERVICES
-from tests.e2e.support.failover_load import INITIAL_STOCK, WRITERS, Load, Told, prepared_load
-from tests.e2e.support.ledger import Stock
-from tests.e2e.support.people import Caller
+from tests.e2e.support.failover_load import WRITERS, Load, Told, prepared_load
 from tests.e2e.support.twins import Twins, opened_twins
 from tests.replica_set import ELECTION_TIMEOUT_MS, ReplicaSet, running_replica_set
 
@@ -54,7 +51,7 @@ async def twins(
 @pytest.fixture
 async def load(twins: Twins, replica_set: ReplicaSet) -> Load:
     await replica_set.whole()
-    return await prepared_load(twins)
+    return await prepared_load(twins.shops)
 
 
 def tell(line: str) -> None:
@@ -70,31 +67,6 @@ async def health(twins: Twins) -> Counter[str]:
     return Counter(
         [await shop.health(service) for shop in twins.shops for service in SERVICES],
     )
-
-
-async def confirm_kept(load: Load) -> None:
-    """Confirm that all that was acknowledged is there, once."""
-    told, shop = load.told, load.twins.shops[0]
-    assert told.faults == []
-    stock = await shop.ledger.at_rest(load.article, within_s=60.0)
-    for buyer in load.buyers:
-        stored = await shop.ledger.orders(user_id=buyer.user_id)
-        mine = {
-            name: order for name, order in told.orders.items() if order.user_id == buyer.user_id
-        }
-        assert Counter(order["request_id"] for order in stored) == Counter(list(mine))
-        for document in stored:
-            order = mine[document["request_id"]]
-            assert document["_id"] == order.order_id
-            assert f"ORDER_STATUS_{document['status']}" == order_pb2.OrderStatus.Name(order.status)
-            assert [line["product_id"] for line in document["lines"]] == [load.article]
-    confirmed = order_pb2.ORDER_STATUS_CONFIRMED
-    sold = sum(order.status == confirmed for order in told.orders.values())
-    assert stock == Stock(available=INITIAL_STOCK - sold, reserved=0, sold=sold)
-    for article, known in told.kept.items():
-        assert (await shop.nobody.product(article)).stock == known
-    for name, password in told.registered.items():
-        assert (await Caller(shop.stubs).log_in(name, password)).user_id
 
 
 def cached_reads(told: Told, since: float, until: float) -> list[float]:
@@ -132,7 +104,7 @@ async def test_a_killed_primary_takes_no_acknowledged_write_along_and_cached_rea
             await primary.start()
             await replica_set.whole()
     tell(f"refused and repeated: {dict(told.refused)}; orders: {len(told.orders)}")
-    await confirm_kept(load)
+    await load.confirm_kept(load.shops[0])
 
 
 async def test_a_primary_that_hands_over_is_hardly_noticed(
@@ -145,7 +117,7 @@ async def test_a_primary_that_hands_over_is_hardly_noticed(
         firsts = await load.acknowledged_after(begun, WITHIN_S)
         await confirm_undisturbed(load)
     tell(f"handed over, again acknowledged: {in_seconds(firsts)}; refused {dict(told.refused)}")
-    await confirm_kept(load)
+    await load.confirm_kept(load.shops[0])
 
 
 async def test_a_killed_secondary_costs_no_call(load: Load, replica_set: ReplicaSet) -> None:
@@ -155,5 +127,5 @@ async def test_a_killed_secondary_costs_no_call(load: Load, replica_set: Replica
         await secondary.kill()
         await confirm_undisturbed(load)
     assert sum(told.refused.values()) < WRITERS  # a pause would refuse each at least once
-    await confirm_kept(load)
+    await load.confirm_kept(load.shops[0])
     await secondary.start()

@@ -4,7 +4,7 @@ import asyncio
 import secrets
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -18,9 +18,9 @@ from shop.inventory.v1 import inventory_pb2
 from shop.order.v1 import order_pb2
 from shop.user.v1 import user_pb2
 
-from tests.e2e.support.ledger import eventually
-from tests.e2e.support.people import Caller, Customer, Stubs, unique
-from tests.e2e.support.twins import Twins
+from tests.e2e.support.ledger import Stock, eventually
+from tests.e2e.support.people import Admin, Caller, Customer, unique
+from tests.e2e.support.running_shop import RunningShop
 
 OPEN_OUTCOMES: Final = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}
 BUYERS: Final = 4
@@ -31,6 +31,7 @@ _ATTEMPT_S: Final = 5.0
 _REST_S: Final = 0.04
 _REGISTRAR_RESTS_S: Final = 0.2
 _PERSISTS_S: Final = 60.0
+_AT_REST_WITHIN_S: Final = 60.0
 _NO_NEAR: Final = ("cache-control", "no-near")
 
 Answer = TypeVar("Answer")
@@ -64,9 +65,10 @@ class Told:
 
 @dataclass(slots=True)
 class Load:
-    """Buyers, keepers of stock, people who register, and readers, at both shops in turns."""
+    """Buyers, keepers of stock, people who register, and readers, at all shops in turns."""
 
-    twins: Twins
+    shops: Sequence[RunningShop]
+    admin: Admin
     buyers: Sequence[Customer]
     article: str
     kept: Sequence[str]
@@ -112,6 +114,29 @@ class Load:
         await eventually(all_are, within_s, f"only {list(firsts)} are acknowledged")
         return firsts
 
+    async def confirm_kept(self, shop: RunningShop) -> None:
+        """Confirm that what was acknowledged is there, once, and nothing that was not."""
+        told = self.told
+        assert told.faults == []
+        stock = await shop.ledger.at_rest(self.article, _AT_REST_WITHIN_S)
+        for buyer in self.buyers:
+            mine = {
+                name: order for name, order in told.orders.items() if order.user_id == buyer.user_id
+            }
+            stored = await shop.ledger.orders(user_id=buyer.user_id)
+            assert Counter(order["request_id"] for order in stored) == Counter(list(mine))
+            for document in stored:
+                confirm_same(document, mine[document["request_id"]])
+        confirmed = order_pb2.ORDER_STATUS_CONFIRMED
+        sold = sum(order.status == confirmed for order in told.orders.values())
+        assert stock == Stock(available=INITIAL_STOCK - sold, reserved=0, sold=sold)
+        for article, known in told.kept.items():
+            assert (await shop.nobody.product(article)).stock == known
+        for buyer in self.buyers:
+            name = (await replace(buyer, stubs=shop.stubs).profile(buyer.user_id)).full_name
+            assert name == str(told.named[buyer.user_id])
+        await confirm_registered(shop, told.registered)
+
     # ---- writes
 
     async def _buy(self, buyer: Customer) -> None:
@@ -123,7 +148,7 @@ class Load:
             self.told.orders[request_id] = self.told.newest[buyer.user_id] = order
 
     async def _keep(self, article: str) -> None:
-        for stock, people in zip(count(1), self._through(self.twins.admin), strict=False):
+        for stock, people in zip(count(1), self._through(self.admin), strict=False):
             change = partial(_stocked, article=article, stock=stock)
             await self._persistently("stock", people, change)
             self.told.kept[article] = stock
@@ -135,7 +160,7 @@ class Load:
             self.told.named[buyer.user_id] = number
 
     async def _register(self) -> None:
-        for people in self._through(Caller(self.twins.shops[0].stubs)):
+        for people in self._through(Caller(self.shops[0].stubs)):
             name, password = unique("new"), secrets.token_urlsafe(12)
             registration = partial(_registered, name=name, password=password)
             if await self._persistently("registration", people, registration):
@@ -148,7 +173,7 @@ class Load:
         people: Iterator[Caller],
         attempt: Callable[[Caller], Awaitable[Answer]],
     ) -> Answer:
-        """Repeat a write while its outcome is open, at the other shop each time."""
+        """Repeat a write while its outcome is open, at the next shop each time."""
         end = time.monotonic() + _PERSISTS_S
         while True:
             await asyncio.sleep(_REST_S)
@@ -167,7 +192,7 @@ class Load:
 
     async def _look_at_stock(self, article: str) -> None:
         request = inventory_pb2.GetProductRequest(product_id=article)
-        for people in self._through(self.twins.admin):
+        for people in self._through(self.admin):
             known = self.told.kept.get(article, 0)
             answer = await self._strict(people, "inventory", "GetProduct", request)
             if answer is not None and answer.product.stock < known:
@@ -210,7 +235,7 @@ class Load:
         product = inventory_pb2.GetProductRequest(product_id=self.quiet_article)
         profile = user_pb2.GetUserProfileRequest(user_id=self.quiet.user_id)
         orders = order_pb2.ListUserOrdersRequest(user_id=self.quiet.user_id)
-        stubs = [shop.stubs for shop in self.twins.shops]
+        stubs = [shop.stubs for shop in self.shops]
         return [
             [(stub.inventory.GetProduct, product) for stub in stubs],
             [(stub.users.GetUserProfile, profile) for stub in stubs],
@@ -234,7 +259,7 @@ class Load:
 
     def _through(self, caller: Any) -> Iterator[Iterator[Any]]:
         """Yield, until it is over, the caller at each shop in turns."""
-        turns = cycle([replace(caller, stubs=shop.stubs) for shop in self.twins.shops])
+        turns = cycle([replace(caller, stubs=shop.stubs) for shop in self.shops])
         while not self._over:
             yield turns
 
@@ -273,6 +298,20 @@ async def _registered(who: Caller, name: str, password: str) -> bool:
     return True
 
 
+def confirm_same(document: Mapping[str, Any], order: order_pb2.Order) -> None:
+    """Confirm that an order is stored as its customer was told."""
+    status = order_pb2.OrderStatus.Name(order.status)
+    assert (document["_id"], f"ORDER_STATUS_{document['status']}") == (order.order_id, status)
+    lines = [(line["product_id"], line["quantity"]) for line in document["lines"]]
+    assert lines == [(line.product_id, line.quantity) for line in order.lines]
+
+
+async def confirm_registered(shop: RunningShop, registered: Mapping[str, str]) -> None:
+    """Confirm that all these people can log in."""
+    for name, password in registered.items():
+        assert (await shop.nobody.log_in(name, password)).user_id
+
+
 def _shows(orders: Sequence[order_pb2.Order], known: order_pb2.Order) -> bool:
     """Whether the newest orders have this one, or are all newer."""
     moments = [order.create_time.ToNanoseconds() for order in orders]
@@ -281,18 +320,19 @@ def _shows(orders: Sequence[order_pb2.Order], known: order_pb2.Order) -> bool:
     return known.order_id in {order.order_id for order in orders}
 
 
-async def prepared_load(twins: Twins) -> Load:
-    """Return a load on products and customers of its own, with what is quiet in the caches."""
-    stubs: Stubs = twins.shops[0].stubs
-    buyers = [await Customer.new(stubs, "buyer") for _ in range(BUYERS)]
+async def prepared_load(shops: Sequence[RunningShop]) -> Load:
+    """Return a load on products and customers of its own. The shops have the same stores."""
+    shop = shops[0]
+    buyers = [await shop.customer("buyer") for _ in range(BUYERS)]
     for buyer in buyers:
         await _renamed(buyer, buyer.user_id, 0)
-    admin = twins.admin
+    admin = await shop.admin()
     return Load(
-        twins=twins,
+        shops=shops,
+        admin=admin,
         buyers=buyers,
         article=await admin.add_product(INITIAL_STOCK),
         kept=[await admin.add_product(0) for _ in range(KEEPERS)],
-        quiet=twins.windows[0].customer,
+        quiet=await shop.customer("quiet"),
         quiet_article=await admin.add_product(),
     )
