@@ -128,6 +128,7 @@ class Collection(Protocol):
         update: Filter,
         *,
         upsert: bool = False,
+        hint: str | None = None,
         session: Session | None = None,
     ) -> UpdateResult: ...
 

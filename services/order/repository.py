@@ -111,9 +111,10 @@ class MongoOrders:
     async def save(self, changed: Checkout) -> bool:
         """Store the next version of a checkout; False if somebody else did so first."""
         fields = _document(changed)
-        order_id = fields.pop("_id")
+        # The owner says on which shard it is; the index is not to be chosen by that.
+        known = {"_id": fields.pop("_id"), "user_id": changed.order.user_id}
         result = await self._orders.update_one(
-            {"_id": order_id, "version": changed.version - 1}, {"$set": fields}
+            {**known, "version": changed.version - 1}, {"$set": fields}, hint="_id_"
         )
         return result.matched_count == 1
 

@@ -10,6 +10,7 @@ from pymongo import AsyncMongoClient
 from pymongo.errors import PyMongoError
 
 from services.common.cache.hold import prepare_backstop
+from services.common.ids import new_id
 from services.common.mongo import (
     Mongo,
     MongoDriver,
@@ -19,7 +20,10 @@ from services.common.mongo import (
     open_mongo,
 )
 from services.common.transaction import Session
+from services.order.model import OrderNotFound
+from services.order.repository import MongoOrders, prepare_schema
 from tests.integration.backstop.conftest import NotedCache, watching
+from tests.integration.order.conftest import begun
 from tests.replica_set import Member, ReplicaSet, running_replica_set
 
 # PyMongo's AsyncMongoClient leaves the socket open on which it was connecting when it was closed.
@@ -140,6 +144,30 @@ async def test_the_backstop_goes_on_at_the_primary_that_was_elected(
         await cache.has("before", "after")
         assert cache.all_forgotten == 0
     await primary.start()
+
+
+async def test_an_order_that_only_one_server_has_is_no_answer_to_who_asks_for_it_again(
+    replica_set: ReplicaSet, mongo: Mongo, driver: MongoDriver, database: str
+) -> None:
+    await prepare_schema(mongo)
+    checkout = begun(new_id())
+    one, other = await replica_set.secondaries()
+    hasty = MongoOptions(replica_set.uri, driver, SHORT_MS)
+    async with (
+        failing(one, "stopReplProducer"),
+        failing(other, "stopReplProducer"),
+        open_mongo(hasty, database) as alone,
+    ):
+        await asyncio.sleep(HOLDS_BACK_S)
+        for _ in range(2):
+            with pytest.raises((PyMongoError, StoreUnavailable)) as failed:
+                await MongoOrders(alone).open(checkout)
+            refusal = as_domain_error(failed.value) or failed.value
+            assert isinstance(refusal, StoreUnavailable)
+        with pytest.raises(OrderNotFound):
+            await MongoOrders(alone).get(checkout.order.order_id)
+    async with asyncio.timeout(ELECTED_WITHIN_S):
+        assert await MongoOrders(mongo).open(checkout) == checkout
 
 
 async def confirm_unavailable(mongo: Mongo, what: str) -> None:
