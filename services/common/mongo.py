@@ -366,6 +366,10 @@ async def open_mongo(options: MongoOptions, database: str) -> AsyncIterator[Mong
         waitQueueTimeoutMS=timeout_ms,
         socketTimeoutMS=_SILENCE_MS,
         maxPoolSize=_POOL_SIZE,
+        # What is promised rests on these, whatever the URI says.
+        readPreference="primary",
+        retryReads=True,
+        retryWrites=True,
     )
     mongo = Mongo(client, database, timeout_ms / 1000)
     try:
