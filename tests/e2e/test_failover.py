@@ -7,12 +7,10 @@ is how often the primary is killed, ``FAILOVER_ELECTION_MS`` the set's electionT
 import os
 import sys
 import time
-from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 
 import pytest
 
-from tests.e2e.support.contracts import SERVICES
 from tests.e2e.support.failover_load import WRITERS, Load, Told, prepared_load
 from tests.e2e.support.twins import Twins, opened_twins
 from tests.replica_set import ELECTION_TIMEOUT_MS, ReplicaSet, running_replica_set
@@ -62,13 +60,6 @@ def in_seconds(firsts: Mapping[str, float]) -> str:
     return ", ".join(f"{kind} after {pause_s:.2f} s" for kind, pause_s in sorted(firsts.items()))
 
 
-async def health(twins: Twins) -> Counter[str]:
-    """What both processes of each service say of themselves as a whole."""
-    return Counter(
-        [await shop.health(service) for shop in twins.shops for service in SERVICES],
-    )
-
-
 def cached_reads(told: Told, since: float, until: float) -> list[float]:
     """Confirm that each read of what is cached was answered; return how long they took, sorted."""
     reads = [read for read in told.reads if since <= read[0] < until]
@@ -92,7 +83,6 @@ async def test_a_killed_primary_takes_no_acknowledged_write_along_and_cached_rea
             killed = time.monotonic()
             await primary.kill()
             firsts = await load.acknowledged_after(killed, WITHIN_S + ELECTION_MS / 1000)
-            assert await health(twins) == {"SERVING": 2 * len(SERVICES)}
             pause_s = max(firsts.values())
             took = cached_reads(told, killed, killed + pause_s)
             assert took

@@ -27,7 +27,10 @@ from tests.integration.order.conftest import begun
 from tests.replica_set import Member, ReplicaSet, running_replica_set
 
 # PyMongo's AsyncMongoClient leaves the socket open on which it was connecting when it was closed.
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
+    pytest.mark.timeout(300),
+]
 
 ELECTED_WITHIN_S = 60.0
 SHORT_MS = 300
