@@ -136,7 +136,7 @@ class ReplicaSet:
         """Have the primary hand over to another in order, as before maintenance."""
         primary = await self.primary()
         with suppress(AutoReconnect):  # it may end the connection as well
-            await primary.command({"replSetStepDown": 60, "secondaryCatchUpPeriodSecs": 10})
+            await primary.command({"replSetStepDown": 60, "secondaryCatchUpPeriodSecs": 30})
 
     async def whole(self) -> None:
         """Wait until there is a primary and all others follow it."""
