@@ -61,8 +61,9 @@ async def host(
 
     The service's figures are exposed with those of ``collectors``.
 
-    ``prepare`` runs once, as soon as MongoDB answers; until it has succeeded, and whenever
-    MongoDB does not answer, the service is NOT_SERVING. Without Redis it goes on serving.
+    ``prepare`` runs once, as soon as MongoDB answers; until it has succeeded, and when MongoDB
+    has not answered for longer than its grace, the service is NOT_SERVING. Without Redis it goes
+    on serving.
     """
     if cache is None:
         service = replace(service, cached=())
@@ -74,6 +75,7 @@ async def host(
         optional={}
         if cache is None
         else {"redis": dependencies.watched("redis", cache.redis.ping)},
+        grace_s=settings.mongo_grace_s,
     )
     chain = Chain(
         service, keys.verifier, as_domain_error, settings.chain(), instruments.interceptors

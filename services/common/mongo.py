@@ -30,10 +30,11 @@ from pymongo.write_concern import WriteConcern
 
 from services.common.call import current_call, remaining_s
 from services.common.changes import ChangesRefused, ChangeStream, Position, open_changes
+from services.common.elections import Elections
 from services.common.errors import DeadlineExceeded, DomainError, Unavailable
 from services.common.mongo_metrics import MongoMetrics
 from services.common.transaction import Session, Transactions, settled
-from services.common.undisturbed import abandonable, undisturbed
+from services.common.undisturbed import abandonable
 
 Document = dict[str, Any]
 Filter = Mapping[str, Any]
@@ -46,6 +47,33 @@ _POOL_SIZE: Final = 64
 _SILENCE_MS: Final = 10_000  # of a socket, for the few commands without a bound of their own
 _MAJORITY: Final = WriteConcern("majority")
 _GIVES_UP_BEFORE_S: Final = 0.05  # drivers leave room for the way to the server
+# Of a server that stops, steps down or follows, or that cannot reach others. Drivers repeat what
+# met one of these while there is time; with what is left they raise it.
+_PASSING_CODES: Final = frozenset(
+    {
+        6,  # HostUnreachable
+        7,  # HostNotFound
+        43,  # CursorNotFound: it was another server's
+        89,  # NetworkTimeout
+        91,  # ShutdownInProgress
+        133,  # FailedToSatisfyReadPreference: a router finds no primary
+        134,  # ReadConcernMajorityNotAvailableYet
+        189,  # PrimarySteppedDown
+        202,  # NetworkInterfaceExceededTimeLimit
+        262,  # ExceededTimeLimit
+        9001,  # SocketException
+        10107,  # NotWritablePrimary
+        11600,  # InterruptedAtShutdown
+        11602,  # InterruptedDueToReplStateChange
+        13435,  # NotPrimaryNoSecondaryOk
+        13436,  # NotPrimaryOrSecondary
+    }
+)
+_PASSING_LABELS: Final = (
+    "RetryableWriteError",
+    "TransientTransactionError",
+    "UnknownTransactionCommitResult",
+)
 
 
 class MongoDriver(StrEnum):
@@ -102,6 +130,7 @@ class Collection(Protocol):
         update: Filter,
         *,
         upsert: bool = False,
+        hint: str | None = None,
         session: Session | None = None,
     ) -> UpdateResult: ...
 
@@ -128,6 +157,16 @@ class Collection(Protocol):
     ) -> BulkWriteResult: ...
 
     async def create_indexes(self, indexes: Sequence[IndexModel]) -> list[str]: ...  # noqa: D102
+
+    async def aggregate(self, pipeline: Sequence[Filter]) -> Sequence[Document]:
+        """Return all documents that the pipeline makes."""
+        ...
+
+
+class LastingCollection(Protocol):
+    """A collection for reading what lasts."""
+
+    def find(self, query: Filter, projection: Filter | None = None) -> Cursor: ...  # noqa: D102
 
     async def aggregate(self, pipeline: Sequence[Filter]) -> Sequence[Document]:
         """Return all documents that the pipeline makes."""
@@ -199,6 +238,31 @@ class _BoundedCollection:
             return await abandonable(operation(*args, **options))
 
 
+class _LastingCursor:
+    """A query whose documents no failover has made old."""
+
+    def __init__(self, cursor: Callable[[], Cursor], elections: Elections) -> None:
+        self._cursor = cursor
+        self._elections = elections
+
+    async def to_list(self, length: int | None) -> list[Document]:
+        return await self._elections.current(lambda: self._cursor().to_list(length))
+
+
+class _LastingCollection:
+    """A collection that is read as a majority has it, and never older than was acknowledged."""
+
+    def __init__(self, collection: _BoundedCollection, elections: Elections) -> None:
+        self._collection = collection
+        self._elections = elections
+
+    def find(self, query: Filter, projection: Filter | None = None) -> Cursor:
+        return _LastingCursor(lambda: self._collection.find(query, projection), self._elections)
+
+    async def aggregate(self, pipeline: Sequence[Filter]) -> Sequence[Document]:
+        return await self._elections.current(lambda: self._collection.aggregate(pipeline))
+
+
 class Mongo:
     """One database of a MongoDB deployment.
 
@@ -215,6 +279,8 @@ class Mongo:
             read_concern=ReadConcern("local"),
         )
         self._transactions = Transactions(client, _MAJORITY)
+        pymongos = client.delegate if isinstance(client, AsyncIOMotorClient) else client
+        self._elections = Elections(pymongos, self._command)
         self._timeout_s = timeout_s
         self.metrics: Final = MongoMetrics(_POOL_SIZE)
 
@@ -222,18 +288,22 @@ class Mongo:
         """Return a collection by name."""
         return _BoundedCollection(self._database[name], self._timeout_s, self.metrics)
 
-    def lasting(self, name: str) -> Collection:
-        """Return a collection whose reads see only what no failover can undo."""
+    def lasting(self, name: str) -> LastingCollection:
+        """Return a collection whose reads see only what no failover can undo.
+
+        They see every write that was acknowledged before they began, whichever server is primary.
+        """
         database = self._database.with_options(read_concern=ReadConcern("majority"))
-        return _BoundedCollection(database[name], self._timeout_s, self.metrics)
+        collection = _BoundedCollection(database[name], self._timeout_s, self.metrics)
+        return _LastingCollection(collection, self._elections)
 
     async def ping(self) -> None:
         """Raise the driver's error unless MongoDB answers as a primary does."""
-        await self._ping()
+        await self._elections.confirm()
 
-    async def _ping(self) -> Document:
-        with pymongo.timeout(self._timeout_s):
-            return cast("Document", await self._client.admin.command("ping"))
+    async def _command(self, command: Document) -> Document:
+        with pymongo.timeout(remaining_s(self._timeout_s, _ANSWER_MARGIN_S)):
+            return cast("Document", await abandonable(self._database.command(command)))
 
     async def prepare(
         self, name: str, *, schema: Document, indexes: Sequence[IndexModel] = ()
@@ -274,7 +344,7 @@ class Mongo:
 
         Raises ``ChangesRefused`` where there is none.
         """
-        answer = await undisturbed(self._ping())
+        answer = await self._command({"ping": 1})
         if "operationTime" not in answer:
             raise ChangesRefused("a MongoDB that is no replica set has no logical time")
         return cast("Timestamp", answer["operationTime"])
@@ -311,6 +381,10 @@ async def open_mongo(
         socketTimeoutMS=_SILENCE_MS,
         maxPoolSize=_POOL_SIZE,
         event_listeners=listeners,
+        # What is promised rests on these, whatever the URI says.
+        readPreference="primary",
+        retryReads=True,
+        retryWrites=True,
     )
     mongo = Mongo(client, database, timeout_ms / 1000)
     try:
@@ -329,9 +403,18 @@ def as_domain_error(error: Exception) -> DomainError | None:
     )
     if timed_out and _is_over(current_call().deadline):
         return DeadlineExceeded("the deadline of the call has passed")
-    if timed_out or isinstance(error, AutoReconnect):
+    if timed_out or _is_passing(error):
         return StoreUnavailable("the store of record does not answer")
     return None
+
+
+def _is_passing(error: Exception) -> bool:
+    """Tell whether it is what a server, a failover or a rival does, and not what was asked."""
+    if isinstance(error, AutoReconnect):
+        return True
+    if isinstance(error, OperationFailure) and error.code in _PASSING_CODES:
+        return True
+    return isinstance(error, PyMongoError) and any(map(error.has_error_label, _PASSING_LABELS))
 
 
 def _is_over(deadline: float | None) -> bool:

@@ -31,6 +31,7 @@ SECRETS_DIR = f"{PREFIX}SECRETS_DIR"
 Port = Annotated[int, Field(ge=1, le=65535)]
 MetricsPort = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
+Grace = Annotated[float, Field(ge=0, le=86_400)]
 Milliseconds = Annotated[int, Field(ge=1, le=600_000)]
 
 
@@ -54,6 +55,7 @@ class ServiceSettings(BaseSettings, ABC):
     mongo_uri: SecretStr
     mongo_driver: MongoDriver = MongoDriver.PYMONGO
     mongo_timeout_ms: Milliseconds = 2_000
+    mongo_grace_s: Grace = 15.0  # longer than an election takes
     redis_url: SecretStr
     redis_timeout_ms: Milliseconds = 200
     redis_cluster: bool = False

@@ -11,7 +11,7 @@ from services.common.batching import Batcher
 from services.common.cache.watched import Changes
 from services.common.clock import as_utc, utc_now
 from services.common.money import Money
-from services.common.mongo import Document, Mongo
+from services.common.mongo import Document, Mongo, StoreUnavailable
 from services.common.paging import DEFAULT_PAGE_SIZE, Page, decode_time_token
 from services.common.snapshot import Snapshot
 from services.order.model import (
@@ -92,27 +92,29 @@ class MongoOrders:
         try:
             await self._orders.insert_one(_document(checkout))
         except DuplicateKeyError:
-            known = await self._orders.find_one(
-                {"user_id": checkout.order.user_id, "request_id": checkout.request_id}
-            )
-            if known is None:
-                raise
-            return _checkout(known)
+            # That it is there is told by a server that may have lost the others: what it has done
+            # alone is not to be answered with.
+            name = {"user_id": checkout.order.user_id, "request_id": checkout.request_id}
+            known = await self._lasting.find(name).to_list(1)
+            if not known:
+                raise StoreUnavailable("the order is not stored for good yet") from None
+            return _checkout(known[0])
         return checkout
 
     async def get(self, order_id: str) -> Checkout:
         """Return a checkout. Raises ``OrderNotFound``."""
-        document = await self._orders.find_one({"_id": order_id})
-        if document is None:
+        found = await self._lasting.find({"_id": order_id}).to_list(1)
+        if not found:
             raise OrderNotFound(order_id)
-        return _checkout(document)
+        return _checkout(found[0])
 
     async def save(self, changed: Checkout) -> bool:
         """Store the next version of a checkout; False if somebody else did so first."""
         fields = _document(changed)
-        order_id = fields.pop("_id")
+        # The owner says on which shard it is; the index is not to be chosen by that.
+        known = {"_id": fields.pop("_id"), "user_id": changed.order.user_id}
         result = await self._orders.update_one(
-            {"_id": order_id, "version": changed.version - 1}, {"$set": fields}
+            {**known, "version": changed.version - 1}, {"$set": fields}, hint="_id_"
         )
         return result.matched_count == 1
 

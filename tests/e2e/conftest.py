@@ -128,6 +128,7 @@ async def fragile_processes(
         redis_url=f"redis://127.0.0.1:{redis_proxy.port}{urlsplit(redis_url).path}",
         ledger_uri=mongo_uri,
         SHOP_MONGO_TIMEOUT_MS="1000",
+        SHOP_MONGO_GRACE_S="0",
         SHOP_RECONCILE_AGE_S="1",
         SHOP_RECONCILE_INTERVAL_S="0.5",
     ) as running:

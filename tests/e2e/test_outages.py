@@ -119,6 +119,20 @@ async def test_a_shop_that_loses_mongodb_stops_serving_and_serves_again_when_it_
     assert await shop.ledger.at_rest(product) == Stock(available=9, reserved=0, sold=1)
 
 
+async def test_a_shop_that_has_just_lost_mongodb_still_serves_what_is_cached(
+    fragile_shop: RunningShop, mongo_proxy: Proxy
+) -> None:
+    shop = fragile_shop
+    await shop.restart("inventory", SHOP_MONGO_GRACE_S="600")
+    product = await (await shop.admin()).add_product()
+    seen = await shop.nobody.product(product)
+    await mongo_proxy.cut()
+
+    await becomes(shop, "inventory", "mongodb", "NOT_SERVING")
+    assert await shop.health("inventory") == "SERVING"
+    assert await shop.nobody.product(product) == seen
+
+
 async def test_a_call_to_a_hung_mongodb_ends_in_time(
     fragile_shop: RunningShop, mongo_proxy: Proxy
 ) -> None:

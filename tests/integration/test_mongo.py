@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from pymongo.errors import (
     AutoReconnect,
+    DuplicateKeyError,
     ExecutionTimeout,
     PyMongoError,
     ServerSelectionTimeoutError,
@@ -123,6 +124,20 @@ async def test_with_mongodb_down_everything_fails_soon_and_says_why(driver: Mong
             await asyncio.gather(
                 *(confirm_unavailable(mongo, operation) for operation in OPERATIONS.values())
             )
+
+
+async def test_what_is_promised_does_not_hang_on_the_uri(
+    mongo_uri: str, driver: MongoDriver, database: str
+) -> None:
+    lax = f"{mongo_uri}&readPreference=secondary&w=0&retryWrites=false&retryReads=false"
+    async with open_mongo(MongoOptions(lax, driver, 5_000), database) as mongo:
+        for work in OPERATIONS.values():
+            await work(mongo)
+        await insert(mongo, "b")
+        with pytest.raises(DuplicateKeyError):
+            await insert(mongo, "b")
+        options = mongo._client.options
+        assert (options.retry_writes, options.retry_reads) == (True, True)
 
 
 @pytest.fixture(scope="module")

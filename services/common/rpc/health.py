@@ -1,6 +1,8 @@
 """Telling orchestrators and clients whether a service can serve (grpc.health.v1)."""
 
+import math
 from collections.abc import Awaitable, Callable, Mapping
+from time import monotonic
 from typing import Final
 
 import structlog
@@ -16,17 +18,24 @@ log = structlog.get_logger()
 class HealthReporter:
     """Keeps the health of a service up to date from probes of what it depends on.
 
-    The service, and the process as a whole, are SERVING while every vital dependency
-    answers. Each dependency can be asked after by its own name.
+    The service, and the process as a whole, are SERVING from when every vital dependency has
+    answered until one has not for more than ``grace_s``. Each dependency can be asked after by
+    its own name, without grace.
     """
 
     def __init__(
-        self, service: str, vital: Mapping[str, Probe], optional: Mapping[str, Probe]
+        self,
+        service: str,
+        vital: Mapping[str, Probe],
+        optional: Mapping[str, Probe],
+        grace_s: float = 0.0,
     ) -> None:
         self.servicer: Final = health.aio.HealthServicer()
         self._service = service
         self._vital = vital
         self._optional = optional
+        self._grace_s = grace_s
+        self._well_until = -math.inf
         self._last: dict[str, bool] = {}
 
     async def begin(self) -> None:
@@ -39,8 +48,10 @@ class HealthReporter:
         vital = [await self._probe(name, probe) for name, probe in self._vital.items()]
         for name, probe in self._optional.items():
             await self._probe(name, probe)
+        if all(vital):
+            self._well_until = monotonic() + self._grace_s
         for name in (OVERALL, self._service):
-            await self._set(name, all(vital))
+            await self._set(name, all(vital) or monotonic() < self._well_until)
 
     async def stop_serving(self) -> None:
         """Say NOT_SERVING from now on, whatever the probes find."""

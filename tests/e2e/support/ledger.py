@@ -42,6 +42,7 @@ class Ledger:
         self._client = client
         self._inventory = client[names.inventory]
         self._orders = client[names.order].orders
+        self._users = client[names.user].users
 
     async def stock(self, product_id: str) -> Stock:
         """Return where the pieces of a product are now."""
@@ -52,6 +53,17 @@ class Ledger:
     async def orders(self, **query: object) -> list[Mapping[str, Any]]:
         """Return the documents of the orders with these fields."""
         return await self._orders.find(query).to_list()
+
+    async def newest(self, user_id: str) -> list[str]:
+        """Return the ids of a user's newest 20 orders, newest first."""
+        newest = self._orders.find({"user_id": user_id}).sort({"create_time": -1, "_id": -1})
+        return [order["_id"] async for order in newest.limit(20)]
+
+    async def full_name(self, user_id: str) -> str:
+        """Return the name of a user."""
+        user = await self._users.find_one({"_id": user_id})
+        assert user is not None
+        return str(user["full_name"])
 
     async def at_rest(self, product_id: str, within_s: float = _AT_REST_WITHIN_S) -> Stock:
         """Wait until no order of the product is unsettled and nothing of it is reserved."""

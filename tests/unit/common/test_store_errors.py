@@ -8,6 +8,7 @@ from pymongo.errors import (
     AutoReconnect,
     ExecutionTimeout,
     NetworkTimeout,
+    OperationFailure,
     PyMongoError,
     ServerSelectionTimeoutError,
     WTimeoutError,
@@ -48,3 +49,14 @@ async def test_a_store_given_up_because_the_calls_time_is_over_is_not_to_blame(
 async def test_a_store_that_breaks_the_connection_is_unavailable(left_s: float | None) -> None:
     assert isinstance(await refusal(AutoReconnect("gone"), left_s), StoreUnavailable)
     assert await refusal(PyMongoError("a fault"), left_s) is None
+
+
+@pytest.mark.parametrize(
+    "label", ["RetryableWriteError", "TransientTransactionError", "UnknownTransactionCommitResult"]
+)
+async def test_what_could_have_been_repeated_had_there_been_time_is_no_fault_of_ours(
+    label: str,
+) -> None:
+    given_up = OperationFailure("a rival was faster", 112, {"errorLabels": [label]})
+    assert isinstance(await refusal(given_up, 60.0), StoreUnavailable)
+    assert await refusal(OperationFailure("a fault", 9, {"errorLabels": []}), 60.0) is None

@@ -1,0 +1,225 @@
+"""What the services' access to MongoDB promises while a replica set changes its primary."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from pymongo import AsyncMongoClient
+from pymongo.errors import PyMongoError
+
+from services.common.cache.hold import prepare_backstop
+from services.common.ids import new_id
+from services.common.mongo import (
+    Mongo,
+    MongoDriver,
+    MongoOptions,
+    StoreUnavailable,
+    as_domain_error,
+    open_mongo,
+)
+from services.common.transaction import Session
+from services.order.model import OrderNotFound
+from services.order.repository import MongoOrders, prepare_schema
+from tests.integration.backstop.conftest import NotedCache, watching
+from tests.integration.order.conftest import begun
+from tests.replica_set import Member, ReplicaSet, running_replica_set
+
+# PyMongo's AsyncMongoClient leaves the socket open on which it was connecting when it was closed.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
+    pytest.mark.timeout(300),
+]
+
+ELECTED_WITHIN_S = 60.0
+SHORT_MS = 300
+HASTY_MS = 2_000
+HOLDS_BACK_S = 2.0  # until a server that is told to fetch no more has given up what it waits for
+PASSING_CODES = {
+    6: "HostUnreachable",
+    7: "HostNotFound",
+    43: "CursorNotFound",
+    89: "NetworkTimeout",
+    91: "ShutdownInProgress",
+    133: "FailedToSatisfyReadPreference",
+    134: "ReadConcernMajorityNotAvailableYet",
+    189: "PrimarySteppedDown",
+    202: "NetworkInterfaceExceededTimeLimit",
+    262: "ExceededTimeLimit",
+    9001: "SocketException",
+    10107: "NotWritablePrimary",
+    11600: "InterruptedAtShutdown",
+    11602: "InterruptedDueToReplStateChange",
+    13435: "NotPrimaryNoSecondaryOk",
+    13436: "NotPrimaryOrSecondary",
+}
+
+
+@pytest.fixture(scope="module")
+async def replica_set(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ReplicaSet]:
+    # Each follows the primary itself, so that a test can keep one of them behind.
+    path = tmp_path_factory.mktemp("set")
+    async with running_replica_set(path, chainingAllowed=False) as running:
+        yield running
+
+
+@pytest.fixture
+async def mongo(
+    replica_set: ReplicaSet, driver: MongoDriver, database: str
+) -> AsyncIterator[Mongo]:
+    await replica_set.whole()
+    async with open_mongo(MongoOptions(replica_set.uri, driver, 10_000), database) as opened:
+        yield opened
+
+
+@asynccontextmanager
+async def failing(member: Member, point: str, **data: object) -> AsyncIterator[None]:
+    """Have a server fail as it may, on purpose, until the end of the block."""
+    words = {"configureFailPoint": point, "mode": "alwaysOn", "data": data}
+    await member.command(words)
+    try:
+        yield
+    finally:
+        if member.child is not None:
+            await member.command({"configureFailPoint": point, "mode": "off"})
+
+
+async def increment(mongo: Mongo, session: Session | None = None) -> None:
+    await mongo.collection("things").update_one(
+        {"_id": "a"}, {"$inc": {"count": 1}}, upsert=True, session=session
+    )
+
+
+async def lasting_count(mongo: Mongo) -> int:
+    async with asyncio.timeout(ELECTED_WITHIN_S):
+        while True:
+            try:
+                (document,) = await mongo.lasting("things").find({"_id": "a"}).to_list(1)
+            except PyMongoError:
+                continue
+            return int(document["count"])
+
+
+async def test_what_is_read_for_the_cache_is_as_new_as_acknowledged_right_after_an_election(
+    replica_set: ReplicaSet, mongo: Mongo
+) -> None:
+    await increment(mongo)
+    assert await lasting_count(mongo) == 1
+    primary = await replica_set.primary()
+    _, behind = await replica_set.secondaries()
+
+    async with failing(behind, "stopReplProducer"):
+        await asyncio.sleep(HOLDS_BACK_S)
+        # The follower that is to be elected gets the write, and not the news that it has come to
+        # a majority.
+        async with failing(
+            primary,
+            "failCommand",
+            failCommands=["getMore"],
+            failInternalCommands=True,
+            blockConnection=True,
+            blockTimeMS=60_000,
+        ):
+            await increment(mongo)
+            await primary.kill()
+        await replica_set.primary()
+        reading = asyncio.create_task(lasting_count(mongo))
+        # Nothing new comes to a majority meanwhile, and what is old is not told.
+        await asyncio.wait({reading}, timeout=1.0)
+    assert await reading == 2
+
+    await primary.start()
+
+
+async def test_the_backstop_goes_on_at_the_primary_that_was_elected(
+    replica_set: ReplicaSet, mongo: Mongo
+) -> None:
+    await prepare_backstop(mongo)
+    cache = NotedCache()
+    client: AsyncMongoClient[Mapping[str, Any]] = AsyncMongoClient(replica_set.uri)
+    async with client, watching(mongo, cache):
+        things = client[mongo._database.name].things
+        await things.insert_one({"_id": "before"})
+        await cache.has("before")
+        primary = await replica_set.primary()
+        await primary.kill()
+        await things.insert_one({"_id": "after"})
+        await cache.has("before", "after")
+        assert cache.all_forgotten == 0
+    await primary.start()
+
+
+async def test_an_order_that_only_one_server_has_is_no_answer_to_who_asks_for_it_again(
+    replica_set: ReplicaSet, mongo: Mongo, driver: MongoDriver, database: str
+) -> None:
+    await prepare_schema(mongo)
+    checkout = begun(new_id())
+    primary = await replica_set.primary()
+    one, other = await replica_set.secondaries()
+    async with open_mongo(MongoOptions(replica_set.uri, driver, HASTY_MS), database) as alone:
+        await alone.ping()
+        orders = MongoOrders(alone)
+        async with failing(one, "stopReplProducer"), failing(other, "stopReplProducer"):
+            await asyncio.sleep(HOLDS_BACK_S)
+            with pytest.raises(PyMongoError) as failed:
+                await orders.open(checkout)
+            assert isinstance(as_domain_error(failed.value), StoreUnavailable)
+            # As a primary says that finds the order while it steps down (a duplicate key, by its
+            # other code: for the usual one the server wants to know more).
+            async with failing(primary, "failCommand", failCommands=["insert"], errorCode=11001):
+                with pytest.raises(StoreUnavailable):
+                    await orders.open(checkout)
+            with pytest.raises(OrderNotFound):
+                await orders.get(checkout.order.order_id)
+    async with asyncio.timeout(ELECTED_WITHIN_S):
+        assert await MongoOrders(mongo).open(checkout) == checkout
+
+
+async def confirm_unavailable(mongo: Mongo, what: str) -> None:
+    """Confirm that nothing that was asked is said to be a fault of ours."""
+    outcomes = await asyncio.gather(
+        mongo.collection("things").find({}).to_list(None),
+        mongo.lasting("things").find({}).to_list(None),
+        mongo.collection("things").insert_one({"_id": what}),
+        mongo.in_transaction(lambda session: increment(mongo, session)),
+        return_exceptions=True,
+    )
+    for outcome in outcomes:
+        assert isinstance(outcome, PyMongoError), what
+        assert isinstance(as_domain_error(outcome), StoreUnavailable), (what, outcome)
+
+
+async def test_a_server_that_stops_steps_down_or_loses_others_is_an_outage_by_whatever_code(
+    replica_set: ReplicaSet, driver: MongoDriver, database: str
+) -> None:
+    await replica_set.whole()
+    primary = await replica_set.primary()
+    ours = f"{replica_set.uri}&appName={database}"
+    commands = ["find", "insert", "update", "commitTransaction"]
+    async with open_mongo(MongoOptions(ours, driver, SHORT_MS), database) as mongo:
+        for code, name in PASSING_CODES.items():
+            async with failing(
+                primary, "failCommand", failCommands=commands, errorCode=code, appName=database
+            ):
+                await confirm_unavailable(mongo, name)
+
+
+async def test_a_write_whose_way_to_a_majority_is_interrupted_is_an_outage(
+    replica_set: ReplicaSet, driver: MongoDriver, database: str
+) -> None:
+    await replica_set.whole()
+    primary = await replica_set.primary()
+    ours = f"{replica_set.uri}&appName={database}"
+    async with open_mongo(MongoOptions(ours, driver, SHORT_MS), database) as mongo:
+        for code in (91, 189, 11600, 11602):
+            async with failing(
+                primary,
+                "failCommand",
+                failCommands=["insert", "update"],
+                writeConcernError={"code": code, "errmsg": "interrupted"},
+                appName=database,
+            ):
+                with pytest.raises(PyMongoError) as failed:
+                    await mongo.collection("things").insert_one({"_id": str(code)})
+                assert isinstance(as_domain_error(failed.value), StoreUnavailable)
