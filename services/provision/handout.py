@@ -77,7 +77,11 @@ def readers(vault: Vault, addresses: Addresses) -> Sequence[Reader]:
             {"shop_admin_password": admin, "user.pem": vault.signing_file("user.pem")},
         ),
         Reader("order", _OWN_USER, {"order.pem": vault.signing_file("order.pem")}),
-        Reader("load", _OWN_USER, {"shop_admin_password": admin}),
+        Reader(
+            "demo",
+            _OWN_USER,
+            {"shop_admin_password": admin, "shop_demo_password": vault.password("shop-demo")},
+        ),
         Reader("grafana", _GRAFANA_USER, {"admin-password": vault.password("grafana-admin")}),
     ]
 

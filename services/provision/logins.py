@@ -28,10 +28,12 @@ class Login:
         return f"shop_{self.service}"
 
 
+_USER: Final = UserSettings.model_fields["user_database"].default
+_INVENTORY: Final = InventorySettings.model_fields["inventory_database"].default
+_ORDER: Final = OrderSettings.model_fields["order_database"].default
+
 LOGINS: Final = (
-    Login("user", UserSettings.model_fields["user_database"].default, USER_PROFILE.prefix),
-    Login(
-        "inventory", InventorySettings.model_fields["inventory_database"].default, PRODUCT.prefix
-    ),
-    Login("order", OrderSettings.model_fields["order_database"].default, NEWEST_ORDERS.prefix),
+    Login("user", _USER, USER_PROFILE.prefix),
+    Login("inventory", _INVENTORY, PRODUCT.prefix),
+    Login("order", _ORDER, NEWEST_ORDERS.prefix),
 )

@@ -123,7 +123,7 @@ def _grant(root: Client, login: Login, password: str) -> None:
     _put(root, _USER_EXISTS, "User", login.name, pwd=password, roles=[login.name])
 
 
-def _put(root: Client, exists: int, kind: str, name: str, **content: object) -> None:
+def _put(root: Client, exists: int, kind: str, name: str, **content: Any) -> None:
     try:
         root.admin.command(f"create{kind}", name, **content)
     except OperationFailure as error:
