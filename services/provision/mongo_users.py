@@ -18,9 +18,8 @@ ACTIONS: Final = (
     # What Mongo.prepare does at a service's start, and the backstop of the cache afterwards.
     *("listCollections", "createCollection", "collMod", "createIndex", "changeStream"),
 )
-_WITHIN_S: Final = 60.0
 _POLL_S: Final = 0.2
-_ATTEMPT_MS: Final = 5_000
+_ATTEMPT_MS: Final = 2_000
 _UNAUTHORIZED: Final = 13
 _AUTHENTICATION_FAILED: Final = 18
 _ALREADY_INITIALIZED: Final = 23
@@ -31,18 +30,22 @@ Client = MongoClient[dict[str, Any]]
 
 
 def prepare_mongodb(
-    port: int, member: str, logins: Sequence[Login], passwords: Mapping[str, str]
+    port: int,
+    member: str,
+    logins: Sequence[Login],
+    passwords: Mapping[str, str],
+    within_s: float = 60.0,
 ) -> None:
     """Make the MongoDB on this port of this host a replica set with a user for each login.
 
     ``member`` is the address at which clients shall find it. Passwords are by users' names. What is
     there already stays, and users get these rights and passwords again. Until MongoDB has a user,
     it lets whoever comes over loopback make the first one: this must run on its host. Raises
-    ``ProvisionError`` if it does not answer within a minute, or knows other passwords.
+    ``ProvisionError`` if it is not writable ``within_s`` seconds, or knows other passwords.
     """
     try:
         with _connected(port) as stranger:
-            _become_primary(stranger, member)
+            _become_primary(stranger, member, within_s)
             _ensure_root(stranger, port, passwords[ROOT])
         with _connected(port, passwords[ROOT]) as root:
             for login in logins:
@@ -65,11 +68,11 @@ def _connected(port: int, password: str | None = None) -> Iterator[Client]:
         yield client
 
 
-def _become_primary(client: Client, member: str) -> None:
-    end = monotonic() + _WITHIN_S
+def _become_primary(client: Client, member: str, within_s: float) -> None:
+    end = monotonic() + within_s
     while not _is_primary(client, member):
         if monotonic() > end:
-            raise ProvisionError(f"MongoDB is not a primary after {_WITHIN_S:.0f} s")
+            raise ProvisionError(f"MongoDB is not a primary after {within_s:g} s")
         sleep(_POLL_S)
 
 
