@@ -5,11 +5,13 @@ from typing import Any
 
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
+from pymongo import IndexModel
 from pymongo.errors import OperationFailure
 from redis.asyncio import Redis
 from redis.exceptions import AuthenticationError, NoPermissionError
 from shop.inventory.v1 import inventory_pb2
 
+from services.common.mongo import MongoDriver, MongoOptions, open_mongo
 from services.provision.errors import ProvisionError
 from services.provision.logins import LOGINS
 from services.provision.mongo_users import ROOT, prepare_mongodb
@@ -136,6 +138,20 @@ async def test_a_service_reaches_no_key_of_another_in_redis_and_does_not_rule_it
         for command in forbidden:
             with pytest.raises(NoPermissionError):
                 await client.execute_command(*command)  # type: ignore[no-untyped-call]
+
+
+async def test_a_service_brings_its_collections_up_to_date_with_its_rights(
+    guarded_mongodb: Handout,
+) -> None:
+    uri = guarded_mongodb.read("user", "shop_mongo_uri")
+    options = MongoOptions(uri, MongoDriver.PYMONGO, timeout_ms=10_000)
+    async with open_mongo(options, LOGINS[0].database) as mongo:
+        for field in ("first", "second"):
+            await mongo.prepare(
+                "of_the_next_release",
+                schema={"bsonType": "object", "required": [field]},
+                indexes=[IndexModel(field)],
+            )
 
 
 async def test_redis_answers_nobody_without_a_name_and_the_health_check_a_ping(

@@ -138,8 +138,9 @@ def test_ports_are_published_on_loopback_and_none_twice(path: Path) -> None:
     assert len(taken) == len(set(taken))
 
 
-def test_only_services_and_grafana_are_published() -> None:
-    assert {name for name in CONTAINERS if "ports" in named(name)} == {*SERVICES, "grafana"}
+def test_only_services_and_what_people_watch_them_with_are_published() -> None:
+    published = {name for name in CONTAINERS if "ports" in named(name)}
+    assert published == {*SERVICES, "grafana", "prometheus"}
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -176,7 +177,7 @@ def test_a_variable_is_a_setting_of_its_service(name: str) -> None:
     assert environment(name).keys() <= {*known, "SHOP_SECRETS_DIR"}
 
 
-@pytest.mark.parametrize("name", ["order", "demo"])
+@pytest.mark.parametrize("name", ["order", "demo", "load"])
 def test_services_are_called_by_names_that_stand_for_all_replicas(name: str) -> None:
     for service in SERVICES:
         target = environment(name).get(f"SHOP_{service.upper()}_TARGET")
