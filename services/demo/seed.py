@@ -34,7 +34,11 @@ _PAGE_SIZE: Final = 100
 _PRODUCTS_AT_ONCE: Final = 32
 _CUSTOMERS_AT_ONCE: Final = 8
 _TELL_EVERY: Final = 250
-_REPEATABLE: Final = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}
+_REPEATABLE: Final = {
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+    grpc.StatusCode.RESOURCE_EXHAUSTED,
+}
 _NO_LOGIN: Final = {grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.RESOURCE_EXHAUSTED}
 
 Item = TypeVar("Item")
@@ -221,7 +225,7 @@ def _checkout(order: SeedOrder, product_ids: Mapping[str, str]) -> order_pb2.Cre
 async def _ask(
     method: UnaryMethod[Request, Response], request: Request, token: str = ""
 ) -> Response:
-    """Return the answer; a call whose outcome is open is repeated, as all of the seeds may be."""
+    """Return the answer; one that may go better later is repeated, as all of the seeds may be."""
     metadata = (("authorization", f"Bearer {token}"),) if token else ()
     for _ in range(_ATTEMPTS - 1):
         try:

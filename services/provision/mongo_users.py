@@ -16,7 +16,7 @@ REPLICA_SET: Final = "rs0"
 ACTIONS: Final = (
     *("find", "insert", "update", "remove"),
     # What Mongo.prepare does at a service's start, and the backstop of the cache afterwards.
-    *("listCollections", "createCollection", "collMod", "createIndex", "changeStream"),
+    *("listCollections", "collMod", "createIndex", "changeStream"),
 )
 _POLL_S: Final = 0.2
 _ATTEMPT_MS: Final = 2_000
