@@ -41,7 +41,7 @@ def prepare_mongodb(
     ``member`` is the address at which clients shall find it. Passwords are by users' names. What is
     there already stays, and users get these rights and passwords again. Until MongoDB has a user,
     it lets whoever comes over loopback make the first one: this must run on its host. Raises
-    ``ProvisionError`` if it is not writable ``within_s`` seconds, or knows other passwords.
+    ``ProvisionError`` if it is not writable within ``within_s`` seconds, or has other passwords.
     """
     try:
         with _connected(port) as stranger:

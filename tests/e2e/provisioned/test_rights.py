@@ -28,6 +28,9 @@ from tests.e2e.provisioned.conftest import (
 from tests.e2e.support.in_redis import in_redis
 from tests.e2e.support.ledger import eventually
 
+# The first test starts two stores and three services.
+pytestmark = pytest.mark.timeout(240)
+
 FORBIDDEN = 13
 HEARD_WITHIN_S = 20.0
 
