@@ -10,8 +10,8 @@ from typing import Final
 
 import orjson
 
+from services.demo.seed import Seeded
 from services.stack.folder import DataFolder
-from services.stack.seed import Seeded
 from services.stack.services import Shop
 
 _RULE: Final = "-" * 72

@@ -11,6 +11,7 @@ from typing import Final
 from grpc import aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from services.demo.seed import Doors
 from services.stack.credentials import Credentials
 from services.stack.errors import StackError
 from services.stack.folder import DataFolder
@@ -72,6 +73,17 @@ class Shop:
     def order(self) -> str:
         """The address of the Order service."""
         return f"{self.host}:{self.ports.order}"
+
+    @property
+    def doors(self) -> Doors:
+        """How the demonstration data get in."""
+        return Doors(
+            user=self.user,
+            inventory=self.inventory,
+            order=self.order,
+            admin_password=self.credentials.admin_password,
+            demo_password=self.credentials.demo_password,
+        )
 
     def target(self, service: str) -> str:
         """Return the address of a service by its name."""

@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 
 from pydantic import SecretStr
 
+from services.demo.seed import Seeded, SeedError, seed
 from services.stack.credentials import Credentials, open_credentials
 from services.stack.errors import StackError
 from services.stack.folder import DataFolder
 from services.stack.panel import Panel, without_secrets
 from services.stack.ports import is_free, require_free, reserved_port
 from services.stack.processes import Child, attended, first_end
-from services.stack.seed import seed
 from services.stack.services import ServicePorts, Shop, running_services
 from services.stack.settings import StackSettings
 from services.stack.stores import running_mongod, running_redis
@@ -69,7 +69,7 @@ async def _operate(settings: StackSettings, opened: AsyncExitStack) -> None:
     services = await attended(stores, opened.enter_async_context(running_services(folder, shop)))
     opened.callback(_tell, "stopping")
     everything = [*stores, *services.values()]
-    seeded = await attended(everything, seed(shop, _tell)) if settings.seed else None
+    seeded = await attended(everything, _seed(shop)) if settings.seed else None
     panel = Panel(
         shop=shop,
         folder=folder,
@@ -130,6 +130,13 @@ def _credentials(settings: StackSettings, folder: DataFolder) -> Credentials:
     if settings.admin_password is None:
         return kept
     return replace(kept, admin_password=settings.admin_password.get_secret_value())
+
+
+async def _seed(shop: Shop) -> Seeded:
+    try:
+        return await seed(shop.doors, _tell)
+    except SeedError as error:
+        raise StackError(str(error)) from error
 
 
 def _tell(text: str) -> None:

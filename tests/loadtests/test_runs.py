@@ -10,7 +10,7 @@ import pytest
 
 from loadtests.arms import ARMS
 from loadtests.results import Report
-from services.stack.seed import seed
+from services.demo.seed import seed
 from tests.e2e.support.running_shop import RunningShop, opened_shop
 from tests.loadtests.support.runs import ended, load, started
 
@@ -57,7 +57,7 @@ async def seeded(
         ledger_uri=mongo_uri,
         SHOP_ACCESS_TOKEN_LIFETIME_S=BRIEF_S,
     ) as shop:
-        await seed(shop.settings, lambda _: None)
+        await seed(shop.settings.doors, lambda _: None)
         yield SeededShop(shop)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from services.stack.catalogue import SeedProduct
+from services.demo.catalogue import SeedProduct
 
 _FULL_NAMES: Final = (
     "Anna Lindqvist",

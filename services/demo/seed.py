@@ -17,10 +17,8 @@ from shop.user.v1 import user_pb2
 from shop.user.v1.user_pb2_grpc import UserServiceStub
 
 from services.common.rpc.channel import UnaryMethod, open_channel
-from services.stack.catalogue import CURRENCY, SeedProduct, products
-from services.stack.customers import SeedCustomer, SeedOrder, customers
-from services.stack.errors import StackError
-from services.stack.services import Shop
+from services.demo.catalogue import CURRENCY, SeedProduct, products
+from services.demo.customers import SeedCustomer, SeedOrder, customers
 
 if TYPE_CHECKING:  # the asynchronous stubs are there for type checkers only
     from shop.inventory.v1.inventory_pb2_grpc import InventoryServiceAsyncStub
@@ -36,12 +34,34 @@ _PAGE_SIZE: Final = 100
 _PRODUCTS_AT_ONCE: Final = 32
 _CUSTOMERS_AT_ONCE: Final = 8
 _TELL_EVERY: Final = 250
-_REPEATABLE: Final = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}
+_REPEATABLE: Final = {
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+    grpc.StatusCode.RESOURCE_EXHAUSTED,
+}
 _NO_LOGIN: Final = {grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.RESOURCE_EXHAUSTED}
 
 Item = TypeVar("Item")
 Request = TypeVar("Request", bound=Message)
 Response = TypeVar("Response")
+
+
+class SeedError(Exception):
+    """A service refuses what it should accept; the message says what it answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Doors:
+    """Where the services of a shop are called, and with which passwords.
+
+    ``demo_password`` is that of the customers who are made.
+    """
+
+    user: str
+    inventory: str
+    order: str
+    admin_password: str
+    demo_password: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,28 +73,28 @@ class Seeded:
     """A customer who can log in with the demo password, if there is one."""
 
 
-async def seed(shop: Shop, tell: Tell) -> Seeded:
+async def seed(doors: Doors, tell: Tell) -> Seeded:
     """Create what is missing of catalogue, customers and orders, and tell how far it got.
 
-    Raises ``StackError`` when a service refuses what it should accept.
+    Raises ``SeedError`` when a service refuses what it should accept.
     """
     async with (
-        open_channel(shop.user) as users,
-        open_channel(shop.inventory) as inventory,
-        open_channel(shop.order) as orders,
+        open_channel(doors.user) as users,
+        open_channel(doors.inventory) as inventory,
+        open_channel(doors.order) as orders,
     ):
         seeder = _Seeder(
             users=UserServiceStub(users),
             inventory=InventoryServiceStub(inventory),
             orders=OrderServiceStub(orders),
-            admin_password=shop.credentials.admin_password,
-            demo_password=shop.credentials.demo_password,
+            admin_password=doors.admin_password,
+            demo_password=doors.demo_password,
             tell=tell,
         )
         try:
             return await seeder.run()
         except aio.AioRpcError as error:
-            raise StackError(
+            raise SeedError(
                 f"the shop could not be seeded: {error.code().name}, {error.details()}"
             ) from error
 
@@ -205,7 +225,7 @@ def _checkout(order: SeedOrder, product_ids: Mapping[str, str]) -> order_pb2.Cre
 async def _ask(
     method: UnaryMethod[Request, Response], request: Request, token: str = ""
 ) -> Response:
-    """Return the answer; a call whose outcome is open is repeated, as all of the seeds may be."""
+    """Return the answer; one that may go better later is repeated, as all of the seeds may be."""
     metadata = (("authorization", f"Bearer {token}"),) if token else ()
     for _ in range(_ATTEMPTS - 1):
         try:

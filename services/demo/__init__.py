@@ -1,0 +1,1 @@
+"""Demonstration data for a shop that runs: ``python -m services.demo``."""
