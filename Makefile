@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 LOAD_VENV := .venv-load
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint proto lock clean load load-ui prove-cache
+.PHONY: help run up down test lint proto lock clean load load-ui prove-cache
 .PHONY: bench bench-quick bench-gate bench-compare bench-cache
 
 help: ## list these commands
@@ -17,6 +17,12 @@ help: ## list these commands
 
 run: $(VENV)/.run-stamp ## run the whole shop here: stores, services and demonstration data
 	@exec $(BIN)/python -m services.stack
+
+up: ## run the whole shop in containers: two of each service, stores, Prometheus, Grafana
+	@scripts/containers.sh up
+
+down: ## stop the containers; their data stay
+	@scripts/containers.sh down
 
 test: $(VENV)/.dev-stamp $(VENV)/.chromium-stamp $(VENV)/.prometheus-stamp $(LOAD_VENV)/.stamp ## run all tests on stores of their own (ARGS="..." for a part, see README)
 ifeq ($(ARGS),)

@@ -13,5 +13,6 @@ check $bin/mypy services bench loadtests tests deploy
 check $bin/lint-imports
 check scripts/check-contracts.sh
 check scripts/check-generated.sh
-check $bin/check-jsonschema --builtin-schema vendor.compose-spec compose.yml
+check $bin/check-jsonschema --builtin-schema vendor.compose-spec \
+    compose.yml deploy/compose/stores.yml
 check $bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/ci.yml

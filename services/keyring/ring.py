@@ -25,7 +25,7 @@ from services.common.auth.keys import (
     load_signing_key,
     load_trusted_keys,
 )
-from services.keyring.files import PUBLIC, held, move, write_whole
+from services.common.files import PUBLIC, held, move, write_whole
 
 ISSUERS: Final = ("user", "order")
 TRUSTED_KEYS: Final = "trusted-keys.json"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from services.keyring.files import write_whole
+from services.common.files import write_whole
 from services.keyring.ring import Ring, RingError
 from services.stack.errors import StackError
 

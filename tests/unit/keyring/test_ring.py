@@ -6,8 +6,9 @@ from pathlib import Path
 import orjson
 import pytest
 
+from services.common import files
 from services.common.auth.keys import load_signing_key, load_trusted_keys
-from services.keyring import files, ring
+from services.keyring import ring
 from services.keyring.ring import ISSUERS, KeyState, Ring, RingError, RingKey, Waits
 from tests.unit.common.fakes import FakeClock
 

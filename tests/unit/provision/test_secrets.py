@@ -84,15 +84,15 @@ def test_a_file_changes_as_a_whole(tmp_path: Path) -> None:
 def test_a_file_is_given_to_its_reader_before_it_is_in_its_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given: list[tuple[str, int]] = []
+    given: list[int] = []
 
-    def chown(path: Path, user: int, _group: int) -> None:
-        given.append((path.name, user))
+    def fchown(_file: int, user: int, _group: int) -> None:
+        given.append(user)
         assert not (tmp_path / "secret").exists()
 
-    monkeypatch.setattr(os, "chown", chown)
+    monkeypatch.setattr(os, "fchown", fchown)
     handed_over(tmp_path / "secret", b"", 4711)
-    assert given == [("secret.part", 4711)]
+    assert given == [4711]
 
 
 def test_what_is_there_is_not_made_again(tmp_path: Path) -> None:

@@ -14,17 +14,20 @@ _WAIT_FOR_ANOTHER_S: Final = 5.0
 _POLL_S: Final = 0.05
 
 
-def write_whole(path: Path, content: bytes, mode: int = SECRET) -> None:
+def write_whole(path: Path, content: bytes, mode: int = SECRET, owner: int | None = None) -> None:
     """Write the file whole or not at all, unreadable for others from its first moment.
 
-    When this returns, it outlives a power failure. What root writes belongs to the folder's owner.
+    When this returns, it outlives a power failure. It belongs to the user of the id ``owner``; if
+    none is given, what root writes belongs to the folder's owner.
     """
     part = path.with_name(f"{path.name}.part")
-    part.unlink(missing_ok=True)
+    part.unlink(missing_ok=True)  # of a run that was cut off
     with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, SECRET), "wb") as file:
-        if os.geteuid() == 0:
-            owner = path.parent.stat()
-            os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
+        if owner is not None:
+            os.fchown(file.fileno(), owner, -1)
+        elif os.geteuid() == 0:
+            folder = path.parent.stat()
+            os.fchown(file.fileno(), folder.st_uid, folder.st_gid)
         os.fchmod(file.fileno(), mode)
         file.write(content)
         file.flush()
