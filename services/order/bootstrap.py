@@ -14,6 +14,7 @@ from services.common.cache.wiring import open_cache
 from services.common.hosting import host
 from services.common.mongo import open_mongo
 from services.common.rpc.channel import PeerCaller, open_channel
+from services.common.rpc.renewal import RENEW_S, renewed
 from services.common.rpc.service import Service
 from services.common.telemetry.peers import PeerMetrics
 from services.order.access import ACCESS
@@ -47,22 +48,32 @@ async def run(settings: Settings) -> None:
         verifier = TokenVerifier(load_trusted_keys(settings.trusted_keys_file))
         identity = ServiceIdentity("order", load_signing_key(settings.order_signing_key_file))
         mongo = await stack.enter_async_context(open_mongo(settings.mongo, settings.order_database))
+        timeout_s = settings.peer_timeout_ms / 1000
+        renew_s = max(RENEW_S, timeout_s)
         users = await stack.enter_async_context(
-            open_channel(settings.user_target, USER_SERVICE, ["GetUserProfile"], settings.tls)
+            renewed(
+                UserServiceStub,
+                lambda: open_channel(
+                    settings.user_target, USER_SERVICE, ["GetUserProfile"], settings.tls
+                ),
+                renew_s,
+            )
         )
         inventory = await stack.enter_async_context(
-            open_channel(
-                settings.inventory_target,
-                INVENTORY_SERVICE,
-                _IDEMPOTENT_STOCK_METHODS,
-                settings.tls,
+            renewed(
+                InventoryServiceStub,
+                lambda: open_channel(
+                    settings.inventory_target,
+                    INVENTORY_SERVICE,
+                    _IDEMPOTENT_STOCK_METHODS,
+                    settings.tls,
+                ),
+                renew_s,
             )
         )
         peer_metrics = PeerMetrics()
-        timeout_s = settings.peer_timeout_ms / 1000
         stock = InventoryPeer(
-            InventoryServiceStub(inventory),
-            PeerCaller(INVENTORY_SERVICE, identity, timeout_s, peer_metrics),
+            inventory, PeerCaller(INVENTORY_SERVICE, identity, timeout_s, peer_metrics)
         )
         orders: Orders = MongoOrders(mongo)
         cache = await stack.enter_async_context(
@@ -82,9 +93,7 @@ async def run(settings: Settings) -> None:
         usecases = OrderUseCases(
             orders=orders,
             stock=stock,
-            customers=UserPeer(
-                UserServiceStub(users), PeerCaller(USER_SERVICE, identity, timeout_s, peer_metrics)
-            ),
+            customers=UserPeer(users, PeerCaller(USER_SERVICE, identity, timeout_s, peer_metrics)),
             aftermath=BackgroundAftermath(settlement, background),
         )
         await host(

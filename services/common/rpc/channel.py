@@ -24,6 +24,8 @@ _OPTIONS: Final = (
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 2_000),
+    # When all addresses that a name had are gone, the next ones are wanted at once, not in 30 s.
+    ("grpc.dns_min_time_between_resolutions_ms", 2_000),
 )
 _RETRY_POLICY: Final = {
     "maxAttempts": 5,

@@ -9,6 +9,7 @@ from grpc_health.v1 import health, health_pb2
 Probe = Callable[[], Awaitable[object]]
 
 OVERALL: Final = ""
+LIVENESS: Final = "liveness"
 
 log = structlog.get_logger()
 
@@ -17,7 +18,9 @@ class HealthReporter:
     """Keeps the health of a service up to date from probes of what it depends on.
 
     The service, and the process as a whole, are SERVING while every vital dependency
-    answers. Each dependency can be asked after by its own name.
+    answers. Each dependency can be asked after by its own name. ``liveness`` is SERVING from the
+    beginning to the end: a process that waits for a dependency, or finishes its last calls, must
+    not be restarted for it.
     """
 
     def __init__(
@@ -28,9 +31,11 @@ class HealthReporter:
         self._vital = vital
         self._optional = optional
         self._last: dict[str, bool] = {}
+        self._stopping = False
 
     async def begin(self) -> None:
         """Say NOT_SERVING until the first probes are done; the library would say SERVING."""
+        await self._set(LIVENESS, up=True)
         for name in (OVERALL, self._service):
             await self._set(name, up=False)
 
@@ -40,11 +45,13 @@ class HealthReporter:
         for name, probe in self._optional.items():
             await self._probe(name, probe)
         for name in (OVERALL, self._service):
-            await self._set(name, all(vital))
+            await self._set(name, all(vital) and not self._stopping)
 
     async def stop_serving(self) -> None:
         """Say NOT_SERVING from now on, whatever the probes find."""
-        await self.servicer.enter_graceful_shutdown()
+        self._stopping = True
+        for name in (OVERALL, self._service):
+            await self._set(name, up=False)
 
     async def _probe(self, name: str, probe: Probe) -> bool:
         try:

@@ -4,7 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
 import grpc
@@ -28,6 +28,15 @@ from services.common.rpc.methods import Context
 from services.common.telemetry.peers import PeerMetrics
 from services.stack.ports import claimed_ports
 from tests.unit.common.fakes import new_signing_key
+from tests.unit.common.names import (
+    HERE,
+    THERE,
+    called_until,
+    check,
+    instance,
+    names_of,
+    stub_on,
+)
 
 SERVICE = "shop.inventory.v1.InventoryService"
 IDEMPOTENT = ["CommitReservation"]
@@ -225,6 +234,22 @@ async def _answered(stub: Any) -> None:
                 await asyncio.sleep(0.02)
             else:
                 return
+
+
+async def test_a_peer_whose_addresses_have_all_changed_is_found_again_soon() -> None:
+    async with names_of(HERE) as names, AsyncExitStack() as past:
+        _, port = await past.enter_async_context(instance(HERE))
+        async with instance(THERE, port) as (there, _), open_channel(names.target(port)) as channel:
+            stub = stub_on(channel)
+            await check(stub)
+            names.addresses[:] = [THERE]
+            await past.aclose()
+            await called_until(lambda: there.calls > 0, lambda: tried(stub))
+
+
+async def tried(stub: Any) -> None:
+    with suppress(aio.AioRpcError):
+        await check(stub)
 
 
 # ---- figures
