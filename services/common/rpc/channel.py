@@ -72,11 +72,13 @@ class PeerUnavailable(Unavailable):
 def service_config(service: str, idempotent: Sequence[str]) -> str:
     """Return how a channel behaves (gRFC A2), as JSON.
 
-    Calls go round all addresses of the target. Of the methods named, those that a server did
-    not take are tried again, up to five times in all, and less while many fail (gRFC A6).
+    Calls go round all addresses of the target whose instance says that it serves (gRFC A17). Of
+    the methods named, those that a server did not take are tried again, up to five times in all,
+    and less while many fail (gRFC A6).
     """
     config = {
         "loadBalancingConfig": [{"round_robin": {}}],
+        "healthCheckConfig": {"serviceName": service},
         "methodConfig": [
             {
                 "name": [{"service": service, "method": method} for method in idempotent],

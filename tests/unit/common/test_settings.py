@@ -71,6 +71,7 @@ def test_every_missing_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
         ("SHOP_WORKERS", "many"),
         ("SHOP_DRAIN_TIMEOUT_S", "inf"),
         ("SHOP_MAX_CONNECTION_AGE_S", "-1"),
+        ("SHOP_DRAIN_NOTICE_S", "61"),
     ],
 )
 def test_a_wrong_value_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:

@@ -246,7 +246,8 @@ def test_a_pod_has_the_time_that_its_end_takes(manifests: Manifests, service: st
     grace_s = manifests.pod(service)["spec"]["terminationGracePeriodSeconds"]
     assert withdrawn_s >= 10  # names are looked up again every 5 s, and told of a change first
     assert drain_s == CODE[service].settings.model_fields["drain_timeout_s"].default
-    assert grace_s >= withdrawn_s + drain_s + _BACKGROUND_DRAIN_S + CLOSING_S
+    notice_s = float(environment["SHOP_DRAIN_NOTICE_S"])
+    assert grace_s >= withdrawn_s + notice_s + drain_s + _BACKGROUND_DRAIN_S + CLOSING_S
 
 
 @EVERY
