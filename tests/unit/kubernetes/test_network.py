@@ -83,6 +83,18 @@ def test_who_is_no_client_reaches_nothing(
     ]
 
 
+def test_a_pod_that_no_policy_names_reaches_nobody_and_is_reached_by_nobody(
+    manifests: Manifests, traffic: Traffic
+) -> None:
+    unnamed = _at_home({})
+    others = [*(inhabitant(manifests, service) for service in SERVICES), ELSEWHERE]
+    assert not [
+        (other, port)
+        for other, port in product(others, PORTS)
+        if traffic.passes(unnamed, other, port) or traffic.passes(other, unnamed, port)
+    ]
+
+
 @EVERY
 def test_monitoring_reads_the_figures_and_calls_nothing(
     manifests: Manifests, traffic: Traffic, service: str
