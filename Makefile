@@ -18,7 +18,7 @@ help: ## list these commands
 run: $(VENV)/.run-stamp ## run the whole shop here: stores, services and demonstration data
 	@exec $(BIN)/python -m services.stack
 
-test: $(VENV)/.dev-stamp $(VENV)/.chromium-stamp $(LOAD_VENV)/.stamp ## run all tests on stores of their own (ARGS="..." for a part, see README)
+test: $(VENV)/.dev-stamp $(VENV)/.chromium-stamp $(VENV)/.prometheus-stamp $(LOAD_VENV)/.stamp ## run all tests on stores of their own (ARGS="..." for a part, see README)
 ifeq ($(ARGS),)
 	@$(BIN)/python -m pytest -q --tb native -n auto --dist loadfile --ignore tests/load
 	@$(BIN)/python -m pytest -q --tb native -n 2 --dist loadfile tests/load
@@ -75,6 +75,11 @@ $(VENV)/.dev-stamp: requirements/dev.txt requirements/run.txt pyproject.toml
 # The page of a load run is looked at in a real browser.
 $(VENV)/.chromium-stamp: scripts/chromium.sh $(VENV)/.dev-stamp
 	@scripts/chromium.sh
+	@touch $@
+
+# Dashboards and alerts are tried on a real Prometheus.
+$(VENV)/.prometheus-stamp: scripts/prometheus.sh $(VENV)/.dev-stamp
+	@scripts/prometheus.sh $(BIN)
 	@touch $@
 
 $(LOAD_VENV)/.stamp: requirements/load.txt

@@ -11,7 +11,9 @@ from typing import Final
 WHATS: Final[Mapping[str, tuple[str, str]]] = {
     "layers": ("bench.layers.__main__", "what each layer costs (pytest-benchmark)"),
     "cache": ("bench.cache", "what a cached read costs, beside an empty call and naively"),
+    "sizing": ("bench.sizing", "what a call costs every process that has a part in it"),
     "rpc": ("bench.rpc", "what a call costs, per transport and interceptor"),
+    "tracing": ("bench.tracing", "what traces cost, by how many calls are sampled"),
     "grpcio": ("bench.grpcio_releases", "which grpcio release is the cheapest"),
     "prove": ("bench.prove_cache.__main__", "that the cache shows nothing old, under faults"),
     "gate": ("bench.gate.command", "whether budgets and ratios are kept"),

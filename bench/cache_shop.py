@@ -98,14 +98,14 @@ def listing_orders(shop: Shop, users: int, metadata: Metadata) -> Target:
     """Return the calls by which so many users list their orders."""
     who = shuffled(users)
     messages = [ListUserOrdersRequest(user_id=nth_id(n)).SerializeToString() for n in who]
-    return Target(shop.order, LIST_ORDERS, messages, _signed_in(shop.credentials, who, metadata))
+    return Target(shop.order, LIST_ORDERS, messages, signed_in(shop.credentials, who, metadata))
 
 
 def reading_profiles(shop: Shop, users: int, metadata: Metadata) -> Target:
     """Return the calls by which so many users read their profiles."""
     who = shuffled(users)
     messages = [GetUserProfileRequest(user_id=nth_id(n)).SerializeToString() for n in who]
-    return Target(shop.user, GET_PROFILE, messages, _signed_in(shop.credentials, who, metadata))
+    return Target(shop.user, GET_PROFILE, messages, signed_in(shop.credentials, who, metadata))
 
 
 def shuffled(count: int) -> list[int]:
@@ -115,8 +115,8 @@ def shuffled(count: int) -> list[int]:
     return numbers
 
 
-def _signed_in(
-    credentials: Credentials, users: Sequence[int], metadata: Metadata
+def signed_in(
+    credentials: Credentials, users: Sequence[int], metadata: Metadata = ()
 ) -> list[Metadata]:
     """Return what each user sends along: a token of their own, and what is sent anyway."""
     signer = TokenSigner(load_signing_key(credentials.user_key), USER_ISSUER)

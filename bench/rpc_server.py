@@ -1,11 +1,14 @@
 """One server to be measured: ``python -m bench.rpc_server <handler> <transport> <layers>``.
 
 Handlers: ``empty`` answers with a prepared message, ``product`` reads through Redis from a database
-whose name and stores are the further arguments. Layers: ``none``, ``full``, or the name of a single
-interceptor. It writes its port and serves until its standard input ends.
+whose name and stores are the further arguments. Layers: ``none``, ``full``, the name of a single
+interceptor, or ``watched``: all, and what traces calls if the environment says that they are. It
+writes its port and serves until its standard input ends.
 """
 
+import os
 import sys
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
 import uvloop
@@ -20,7 +23,10 @@ from services.common.mongo import MongoDriver, MongoOptions, as_domain_error, op
 from services.common.redis.servers import RedisOptions
 from services.common.rpc.chain import Chain, ChainOptions, LimitKind
 from services.common.rpc.compose import compose
+from services.common.rpc.interceptors.base import MethodInterceptor
 from services.common.rpc.service import Service
+from services.common.tracing.opening import open_instruments
+from services.common.tracing.options import TracingMode, TracingOptions
 from services.inventory.access import ACCESS
 from services.inventory.bootstrap import CACHED, MAX_S
 from services.inventory.cached import PRODUCT, CachedProducts, CachedReservations
@@ -52,19 +58,29 @@ async def _product_handler(
     )
 
 
+async def _watching(stack: AsyncExitStack) -> Sequence[MethodInterceptor]:
+    """Return what traces calls, if ``SHOP_TRACING`` and what goes with it say so."""
+    options = TracingOptions(
+        TracingMode(os.environ.get("SHOP_TRACING", TracingMode.OFF)),
+        float(os.environ.get("SHOP_TRACING_SAMPLE_RATIO", "1")),
+    )
+    return (await stack.enter_async_context(open_instruments("bench", options))).interceptors
+
+
 async def _serve(handler: str, transport: str, layers: str, *stores: str) -> None:
     async with AsyncExitStack() as stack:
         servicer = EmptyHandler() if handler == "empty" else await _product_handler(stack, *stores)
         service = Service(INVENTORY, servicer, access=ACCESS, max_s=MAX_S, cached=CACHED)
         options = ChainOptions(LimitKind.ADAPTIVE, max_in_flight=512, log_every_call=False)
-        chain = Chain(service, TokenVerifier({}), as_domain_error, options)
+        watching = await _watching(stack) if layers == "watched" else ()
+        chain = Chain(service, TokenVerifier({}), as_domain_error, options, watching)
         registry = CollectorRegistry()
         for collector in chain.collectors():
             registry.register(collector)
         wanted = [
             interceptor
             for interceptor in chain.interceptors
-            if layers == "full" or layers == type(interceptor).__name__
+            if layers in ("full", "watched", type(interceptor).__name__)
         ]
         await serve(compose(servicer, INVENTORY, wanted), transport)
 

@@ -9,7 +9,7 @@ check() {
 bin=.venv/bin
 check $bin/ruff check .
 check $bin/ruff format --check .
-check $bin/mypy services bench loadtests tests
+check $bin/mypy services bench loadtests tests deploy
 check $bin/lint-imports
 check scripts/check-contracts.sh
 check scripts/check-generated.sh

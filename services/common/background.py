@@ -11,28 +11,44 @@ from services.common.call import Call, current_call, enter_call
 
 _CANCEL_AGAIN_S: Final = 0.5
 
+Work = Coroutine[Any, Any, None]
+
 log = structlog.get_logger()
+
+
+def as_it_is(_name: str, work: Work) -> Work:
+    """Put nothing round the work."""
+    return work
 
 
 class BackgroundTasks:
     """A bounded number of tasks that outlive the call that started them.
 
-    They keep its request id and are free of its deadline.
+    They keep its request id and are free of its deadline. ``around`` is put round each of them,
+    under its name.
     """
 
-    def __init__(self, at_most: int) -> None:
+    def __init__(self, at_most: int, around: Callable[[str, Work], Work] = as_it_is) -> None:
         self._at_most = at_most
+        self._around = around
         self._tasks: set[asyncio.Task[None]] = set()
+        self.refused = 0
 
-    def start(self, name: str, work: Coroutine[Any, Any, None]) -> bool:
+    @property
+    def size(self) -> int:
+        """How many are under way."""
+        return len(self._tasks)
+
+    def start(self, name: str, work: Work) -> bool:
         """Start the work and return True, or refuse it and return False when all places are taken.
 
         What the work raises is logged under ``name``.
         """
         if len(self._tasks) >= self._at_most:
             work.close()
+            self.refused += 1
             return False
-        task = asyncio.create_task(_detached(name, work), name=name)
+        task = asyncio.create_task(_detached(name, self._around(name, work)), name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return True

@@ -117,11 +117,17 @@ class Batcher(Generic[Key, Answer]):
         self._called = False
         if self._waiting and self._may_begin():
             batch = self._waiting.popleft()
-            flight = asyncio.get_running_loop().create_task(self._fly(batch), context=Context())
+            flight = asyncio.get_running_loop().create_task(
+                self._fly(batch), context=self._context(batch)
+            )
             self._under_way[flight] = monotonic()
             flight.add_done_callback(self._landed)
         if self._waiting:
             self._watch()
+
+    def _context(self, _batch: Batch[Key, Answer]) -> Context:
+        """Return what a round trip takes with it: nothing of whoever asked."""
+        return Context()
 
     def _watch(self) -> None:
         """See to what waits when patience has come to an end, though nobody else asks."""

@@ -13,6 +13,7 @@ from services.common.rpc.transport import CannotServeError
 from services.common.settings import ServiceSettings, UnusableSettingsError, read_settings
 from services.common.telemetry.exposition import CannotExposeError
 from services.common.tls import UnusableCertificateError
+from services.common.tracing.opening import log_processors
 from services.common.workers import CANNOT_START, WorkerPlan, end_with_supervisor, supervise
 
 AnySettings = TypeVar("AnySettings", bound=ServiceSettings)
@@ -36,7 +37,8 @@ def run(
     try:
         overrides = _parse_arguments(name)
         settings = read_settings(kind, overrides)
-        configure_logs(name, settings.log_level, settings.log_format)
+        more = log_processors(settings.traces)
+        configure_logs(name, settings.log_level, settings.log_format, more)
         if settings.worker_index is None and settings.workers > 1:
             plan = WorkerPlan(
                 f"services.{name}",

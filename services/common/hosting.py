@@ -8,15 +8,19 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 from prometheus_client.registry import Collector
 
-from services.common.auth.tokens import TokenVerifier
+from services.common.auth.metrics import KeyMetrics
+from services.common.auth.reload import LiveKeys
+from services.common.background import repeating
 from services.common.cache.hold import prepare_backstop
 from services.common.cache.wiring import OpenCache
+from services.common.instruments import NO_INSTRUMENTS, Instruments
 from services.common.mongo import Mongo, as_domain_error
 from services.common.rpc.chain import Chain
 from services.common.rpc.health import HealthReporter
 from services.common.rpc.server import RpcServer
 from services.common.rpc.service import Service
 from services.common.settings import ServiceSettings
+from services.common.telemetry.dependencies import DependencyMetrics
 from services.common.telemetry.exposition import (
     exposed_at_socket,
     exposed_over_http,
@@ -46,13 +50,14 @@ async def host(
     service: Service,
     settings: ServiceSettings,
     *,
-    verifier: TokenVerifier,
+    keys: LiveKeys,
     mongo: Mongo,
     cache: OpenCache[Any] | None,
     prepare: Callable[[], Awaitable[None]],
     collectors: Iterable[Collector] = (),
+    instruments: Instruments = NO_INSTRUMENTS,
 ) -> None:
-    """Serve until told to stop.
+    """Serve until told to stop, with keys that follow their files.
 
     The service's figures are exposed with those of ``collectors``.
 
@@ -61,18 +66,28 @@ async def host(
     """
     if cache is None:
         service = replace(service, cached=())
+    dependencies = DependencyMetrics()
+    readiness = _Readiness(mongo, prepare, caching=cache is not None)
     health = HealthReporter(
         service.descriptor.full_name,
-        vital={"mongodb": _Readiness(mongo, prepare, caching=cache is not None).probe},
-        optional={} if cache is None else {"redis": cache.redis.ping},
+        vital={"mongodb": dependencies.watched("mongodb", readiness.probe)},
+        optional={}
+        if cache is None
+        else {"redis": dependencies.watched("redis", cache.redis.ping)},
     )
-    chain = Chain(service, verifier, as_domain_error, settings.chain())
+    chain = Chain(
+        service, keys.verifier, as_domain_error, settings.chain(), instruments.interceptors
+    )
     registry = new_registry()
     cache_metrics = [] if cache is None else [cache.metrics]
-    for collector in (*chain.collectors(), *cache_metrics, *collectors):
+    own = (KeyMetrics(keys), dependencies, mongo.metrics, *cache_metrics)
+    for collector in (*chain.collectors(), *own, *collectors):
         registry.register(collector)
     server = RpcServer(service, chain, health, settings.server)
-    async with _exposed(registry, settings):
+    async with (
+        repeating("look at key files", keys.refresh, settings.keys_refresh_s),
+        _exposed(registry, settings),
+    ):
         await server.serve()
 
 

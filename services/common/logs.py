@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from collections.abc import Sequence
 from enum import StrEnum
 
 import structlog
@@ -27,8 +28,13 @@ class LogLevel(StrEnum):
     ERROR = "error"
 
 
-def configure_logs(service: str, level: LogLevel, log_format: LogFormat) -> None:
-    """Send this process's logs to standard error, each line with service and request id."""
+def configure_logs(
+    service: str, level: LogLevel, log_format: LogFormat, more: Sequence[Processor] = ()
+) -> None:
+    """Send this process's logs to standard error, each line with service and request id.
+
+    ``more`` add to the lines what they know.
+    """
 
     def add_origin(_logger: object, _method: str, event: EventDict) -> EventDict:
         event["service"] = service
@@ -43,6 +49,7 @@ def configure_logs(service: str, level: LogLevel, log_format: LogFormat) -> None
         structlog.stdlib.ExtraAdder(),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         add_origin,
+        *more,
     ]
     ending: list[Processor] = (
         [structlog.dev.ConsoleRenderer()]

@@ -23,6 +23,7 @@ from pymongo.errors import (
     PyMongoError,
     WTimeoutError,
 )
+from pymongo.monitoring import CommandListener
 from pymongo.read_concern import ReadConcern
 from pymongo.results import BulkWriteResult, DeleteResult, InsertOneResult, UpdateResult
 from pymongo.write_concern import WriteConcern
@@ -30,6 +31,7 @@ from pymongo.write_concern import WriteConcern
 from services.common.call import current_call, remaining_s
 from services.common.changes import ChangesRefused, ChangeStream, Position, open_changes
 from services.common.errors import DeadlineExceeded, DomainError, Unavailable
+from services.common.mongo_metrics import MongoMetrics
 from services.common.transaction import Session, Transactions, settled
 from services.common.undisturbed import abandonable, undisturbed
 
@@ -135,24 +137,28 @@ class Collection(Protocol):
 class _BoundedCursor:
     """A query whose documents come in time."""
 
-    def __init__(self, cursor: Cursor, timeout_s: float) -> None:
+    def __init__(self, cursor: Cursor, timeout_s: float, metrics: MongoMetrics) -> None:
         self._cursor = cursor
         self._timeout_s = timeout_s
+        self._metrics = metrics
 
     async def to_list(self, length: int | None) -> list[Document]:
-        with pymongo.timeout(remaining_s(self._timeout_s, _ANSWER_MARGIN_S)):
+        timeout_s = remaining_s(self._timeout_s, _ANSWER_MARGIN_S)
+        with self._metrics.operation(), pymongo.timeout(timeout_s):
             return await abandonable(self._cursor.to_list(length))
 
 
 class _BoundedCollection:
     """A collection whose operations end with the current call, in MongoDB too (``maxTimeMS``)."""
 
-    def __init__(self, collection: Any, timeout_s: float) -> None:
+    def __init__(self, collection: Any, timeout_s: float, metrics: MongoMetrics) -> None:
         self._collection = collection
         self._timeout_s = timeout_s
+        self._metrics = metrics
 
     def find(self, *args: Any, **options: Any) -> Cursor:
-        return _BoundedCursor(self._collection.find(*args, **options), self._timeout_s)
+        cursor = self._collection.find(*args, **options)
+        return _BoundedCursor(cursor, self._timeout_s, self._metrics)
 
     async def find_one(self, *args: Any, **options: Any) -> Document | None:
         return await self._bounded(self._collection.find_one, *args, **options)
@@ -179,7 +185,8 @@ class _BoundedCollection:
         return await self._bounded(self._collection.create_indexes, *args, **options)
 
     async def aggregate(self, pipeline: Sequence[Filter]) -> Sequence[Document]:
-        with pymongo.timeout(remaining_s(self._timeout_s, _ANSWER_MARGIN_S)):
+        timeout_s = remaining_s(self._timeout_s, _ANSWER_MARGIN_S)
+        with self._metrics.operation(), pymongo.timeout(timeout_s):
             cursor = await settled(self._collection.aggregate(pipeline))
             documents: Sequence[Document] = await abandonable(cursor.to_list(None))
             return documents
@@ -187,7 +194,8 @@ class _BoundedCollection:
     async def _bounded(
         self, operation: Callable[..., Awaitable[Result]], *args: Any, **options: Any
     ) -> Result:
-        with pymongo.timeout(remaining_s(self._timeout_s, _ANSWER_MARGIN_S)):
+        timeout_s = remaining_s(self._timeout_s, _ANSWER_MARGIN_S)
+        with self._metrics.operation(), pymongo.timeout(timeout_s):
             return await abandonable(operation(*args, **options))
 
 
@@ -208,15 +216,16 @@ class Mongo:
         )
         self._transactions = Transactions(client, _MAJORITY)
         self._timeout_s = timeout_s
+        self.metrics: Final = MongoMetrics(_POOL_SIZE)
 
     def collection(self, name: str) -> Collection:
         """Return a collection by name."""
-        return _BoundedCollection(self._database[name], self._timeout_s)
+        return _BoundedCollection(self._database[name], self._timeout_s, self.metrics)
 
     def lasting(self, name: str) -> Collection:
         """Return a collection whose reads see only what no failover can undo."""
         database = self._database.with_options(read_concern=ReadConcern("majority"))
-        return _BoundedCollection(database[name], self._timeout_s)
+        return _BoundedCollection(database[name], self._timeout_s, self.metrics)
 
     async def ping(self) -> None:
         """Raise the driver's error unless MongoDB answers as a primary does."""
@@ -283,8 +292,13 @@ class Mongo:
 
 
 @asynccontextmanager
-async def open_mongo(options: MongoOptions, database: str) -> AsyncIterator[Mongo]:
-    """Open a database and close it at the end. It need not be reachable yet."""
+async def open_mongo(
+    options: MongoOptions, database: str, listeners: Sequence[CommandListener] = ()
+) -> AsyncIterator[Mongo]:
+    """Open a database and close it at the end. It need not be reachable yet.
+
+    ``listeners`` hear of every command.
+    """
     timeout_ms = options.timeout_ms
     motor = options.driver is MongoDriver.MOTOR
     connect = AsyncIOMotorClient if motor else AsyncMongoClient
@@ -296,6 +310,7 @@ async def open_mongo(options: MongoOptions, database: str) -> AsyncIterator[Mong
         waitQueueTimeoutMS=timeout_ms,
         socketTimeoutMS=_SILENCE_MS,
         maxPoolSize=_POOL_SIZE,
+        event_listeners=listeners,
     )
     mongo = Mongo(client, database, timeout_ms / 1000)
     try:

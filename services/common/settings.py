@@ -12,6 +12,7 @@ from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError
 
+from services.common.auth.reload import KEYS_REFRESH_S
 from services.common.cache.near import NearOptions
 from services.common.cache.wiring import CacheMode, CacheOptions
 from services.common.logs import LogFormat, LogLevel
@@ -22,6 +23,7 @@ from services.common.rpc.interceptors.cache_control import CacheControlPolicy
 from services.common.rpc.server import ServerOptions
 from services.common.rpc.transport import Endpoint, Transport
 from services.common.tls import TlsFiles
+from services.common.tracing.options import TracingMode, TracingOptions
 
 PREFIX = "SHOP_"
 SECRETS_DIR = f"{PREFIX}SECRETS_DIR"
@@ -60,6 +62,7 @@ class ServiceSettings(BaseSettings, ABC):
     near_bytes: Annotated[int, Field(ge=1024)] = 64 * 1024 * 1024
     near_lease_ms: Milliseconds = 1_000
     trusted_keys_file: Path
+    keys_refresh_s: Seconds = KEYS_REFRESH_S
     bind_host: str = "127.0.0.1"
     reflection: bool = True
     drain_timeout_s: Seconds = 10.0
@@ -75,6 +78,8 @@ class ServiceSettings(BaseSettings, ABC):
     concurrency_limit: LimitKind = LimitKind.ADAPTIVE
     max_in_flight: Annotated[int, Field(ge=1, le=100_000)] = 512
     cache_control: CacheControlPolicy = CacheControlPolicy.ADMIN
+    tracing: TracingMode = TracingMode.OFF
+    tracing_sample_ratio: Annotated[float, Field(ge=0, le=1)] = 0.1
     log_level: LogLevel = LogLevel.INFO
     log_format: LogFormat = LogFormat.AUTO
 
@@ -112,6 +117,11 @@ class ServiceSettings(BaseSettings, ABC):
         """How reads by id are cached."""
         near = NearOptions(self.near_entries, self.near_bytes, self.near_lease_ms / 1000)
         return CacheOptions(self.cache, near, self.redis)
+
+    @property
+    def traces(self) -> TracingOptions:
+        """Whether calls are traced."""
+        return TracingOptions(self.tracing, self.tracing_sample_ratio)
 
     @property
     @abstractmethod

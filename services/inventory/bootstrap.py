@@ -5,12 +5,12 @@ from typing import Final
 
 from shop.inventory.v1 import inventory_pb2
 
-from services.common.auth.keys import load_trusted_keys
-from services.common.auth.tokens import TokenVerifier
+from services.common.auth.reload import LiveKeys
 from services.common.cache.wiring import open_cache
 from services.common.hosting import host
 from services.common.mongo import open_mongo
 from services.common.rpc.service import Service
+from services.common.tracing.opening import open_instruments
 from services.inventory.access import ACCESS
 from services.inventory.cached import PRODUCT, CachedProducts, CachedReservations
 from services.inventory.handler import InventoryHandler
@@ -32,14 +32,15 @@ CACHED: Final = ("GetProduct", "BatchGetProducts")
 async def run(settings: Settings) -> None:
     """Open the stores, wire the service, serve until told to stop, and close what was opened."""
     async with AsyncExitStack() as stack:
-        verifier = TokenVerifier(load_trusted_keys(settings.trusted_keys_file))
+        watch = await stack.enter_async_context(open_instruments("inventory", settings.traces))
+        keys = LiveKeys(settings.trusted_keys_file)
         mongo = await stack.enter_async_context(
-            open_mongo(settings.mongo, settings.inventory_database)
+            open_mongo(settings.mongo, settings.inventory_database, watch.mongo_listeners)
         )
-        products: Products = MongoProducts(mongo)
+        products: Products = MongoProducts(mongo, watch.batcher)
         reservations: Reservations = MongoReservations(mongo)
         cache = await stack.enter_async_context(
-            open_cache(PRODUCT, products.get_many, mongo, PRODUCT_CHANGES, settings.caching)
+            open_cache(PRODUCT, products.get_many, mongo, PRODUCT_CHANGES, settings.caching, watch)
         )
         if cache is not None:
             products = CachedProducts(products, cache.values)
@@ -54,8 +55,9 @@ async def run(settings: Settings) -> None:
                 cached=CACHED,
             ),
             settings,
-            verifier=verifier,
+            keys=keys,
             mongo=mongo,
             cache=cache,
             prepare=lambda: prepare_schema(mongo),
+            instruments=watch,
         )

@@ -109,10 +109,10 @@ async def prepare_schema(mongo: Mongo) -> None:
 class MongoProducts:
     """The catalogue in MongoDB."""
 
-    def __init__(self, mongo: Mongo) -> None:
+    def __init__(self, mongo: Mongo, batcher: type[Batcher[Any, Any]] = Batcher) -> None:
         self._products = mongo.collection(_PRODUCTS)
         self._lasting = mongo.lasting(_PRODUCTS)
-        self._reads: Batcher[str, Snapshot[Product]] = Batcher(self.get_many, _MOST_AT_ONCE)
+        self._reads: Batcher[str, Snapshot[Product]] = batcher(self.get_many, _MOST_AT_ONCE)
 
     async def get(self, product_id: str) -> Snapshot[Product]:
         """Return a product. Raises ``ProductNotFound``."""

@@ -81,11 +81,11 @@ async def prepare_schema(mongo: Mongo) -> None:
 class MongoOrders:
     """All orders, in MongoDB."""
 
-    def __init__(self, mongo: Mongo) -> None:
+    def __init__(self, mongo: Mongo, batcher: type[Batcher[Any, Any]] = Batcher) -> None:
         self._orders = mongo.collection(_ORDERS)
         self._lasting = mongo.lasting(_ORDERS)
         self._reads: Batcher[str, Snapshot[Page[Order]]]
-        self._reads = Batcher(self.newest_of_users, _MOST_AT_ONCE)
+        self._reads = batcher(self.newest_of_users, _MOST_AT_ONCE)
 
     async def open(self, checkout: Checkout) -> Checkout:
         """Store a new checkout, or return the one that this user has under its request id."""

@@ -1,19 +1,14 @@
 """Keys and passwords: generated on the first start, kept in files only their owner may read."""
 
-import os
 import secrets
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import orjson
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from services.keyring.files import write_whole
+from services.keyring.ring import Ring, RingError
+from services.stack.errors import StackError
 
-from services.common.auth.keys import as_jwk, load_signing_key
-
-_SIGNERS: Final = ("user", "order")
 _PASSWORD_BYTES: Final = 12
 
 
@@ -29,47 +24,25 @@ class Credentials:
 
 
 def open_credentials(folder: Path) -> Credentials:
-    """Return the credentials kept in the folder, and generate those that are missing."""
-    keys = {issuer: folder / f"{issuer}.pem" for issuer in _SIGNERS}
-    for path in keys.values():
-        _keep(path, _new_key)
-    trusted = folder / "trusted-keys.json"
-    _write(trusted, _key_set(keys))
+    """Return the credentials kept in the folder, and generate those that are missing.
+
+    Raises ``StackError`` when a file of keys there is not one.
+    """
+    ring = Ring(folder)
+    try:
+        ring.init()
+    except RingError as error:
+        raise StackError(str(error)) from None
     return Credentials(
-        user_key=keys["user"],
-        order_key=keys["order"],
-        trusted_keys=trusted,
-        admin_password=_keep(folder / "admin-password", _new_password).decode(),
-        demo_password=_keep(folder / "demo-password", _new_password).decode(),
+        user_key=ring.signing_key("user"),
+        order_key=ring.signing_key("order"),
+        trusted_keys=ring.trusted_keys,
+        admin_password=_kept_password(folder / "admin-password"),
+        demo_password=_kept_password(folder / "demo-password"),
     )
 
 
-def _keep(path: Path, generate: Callable[[], bytes]) -> bytes:
+def _kept_password(path: Path) -> str:
     if not path.exists():
-        _write(path, generate())
-    return path.read_bytes()
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write the file whole or not at all, unreadable for others from its first moment."""
-    part = path.with_suffix(".part")
-    part.unlink(missing_ok=True)
-    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(content)
-    part.replace(path)
-
-
-def _new_key() -> bytes:
-    key = Ed25519PrivateKey.generate()
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-
-
-def _new_password() -> bytes:
-    return secrets.token_urlsafe(_PASSWORD_BYTES).encode()
-
-
-def _key_set(keys: Mapping[str, Path]) -> bytes:
-    entries = [
-        as_jwk(load_signing_key(path).private.public_key(), issuer) for issuer, path in keys.items()
-    ]
-    return orjson.dumps({"keys": entries}, option=orjson.OPT_INDENT_2)
+        write_whole(path, secrets.token_urlsafe(_PASSWORD_BYTES).encode())
+    return path.read_text()

@@ -6,15 +6,18 @@ from typing import Final
 from pydantic import SecretStr
 from shop.user.v1 import user_pb2
 
-from services.common.auth.keys import load_signing_key, load_trusted_keys
-from services.common.auth.tokens import USER_ISSUER, TokenSigner, TokenVerifier
+from services.common.auth.keys import load_signing_key
+from services.common.auth.reload import LiveKeys
+from services.common.auth.tokens import USER_ISSUER, TokenSigner
 from services.common.cache.wiring import open_cache
 from services.common.hosting import host
 from services.common.mongo import Mongo, open_mongo
 from services.common.rpc.service import Service
+from services.common.tracing.opening import open_instruments
 from services.user.access import ACCESS
 from services.user.cached import USER_PROFILE, CachedUsers
 from services.user.handler import UserHandler
+from services.user.metrics import HashMetrics
 from services.user.passwords import open_passwords
 from services.user.ports import Users
 from services.user.repository import (
@@ -37,22 +40,24 @@ CACHED: Final = ("GetUserProfile",)
 async def run(settings: Settings) -> None:
     """Open the stores, wire the service, serve until told to stop, and close what was opened."""
     async with AsyncExitStack() as stack:
-        verifier = TokenVerifier(load_trusted_keys(settings.trusted_keys_file))
+        watch = await stack.enter_async_context(open_instruments("user", settings.traces))
         signer = TokenSigner(load_signing_key(settings.user_signing_key_file), USER_ISSUER)
-        mongo = await stack.enter_async_context(open_mongo(settings.mongo, settings.user_database))
-        users: Users = MongoUsers(mongo)
+        keys = LiveKeys(settings.trusted_keys_file, (settings.user_signing_key_file, signer))
+        mongo = await stack.enter_async_context(
+            open_mongo(settings.mongo, settings.user_database, watch.mongo_listeners)
+        )
+        users: Users = MongoUsers(mongo, watch.batcher)
         cache = await stack.enter_async_context(
-            open_cache(USER_PROFILE, users.get_many, mongo, USER_CHANGES, settings.caching)
+            open_cache(USER_PROFILE, users.get_many, mongo, USER_CHANGES, settings.caching, watch)
         )
         if cache is not None:
             users = CachedUsers(users, cache.values)
+        passwords = stack.enter_context(open_passwords(settings.hash_workers, settings.hash_queue))
         usecases = UserUseCases(
             users=users,
             sessions=MongoSessions(mongo, settings.refresh_token_lifetime_s),
             throttle=MongoThrottle(mongo, settings.login_window_s),
-            passwords=stack.enter_context(
-                open_passwords(settings.hash_workers, settings.hash_queue)
-            ),
+            passwords=passwords,
             access_tokens=SignedAccessTokens(signer, settings.access_token_lifetime_s),
             login_max_failures=settings.login_max_failures,
         )
@@ -66,10 +71,12 @@ async def run(settings: Settings) -> None:
                 cached=CACHED,
             ),
             settings,
-            verifier=verifier,
+            keys=keys,
             mongo=mongo,
             cache=cache,
             prepare=lambda: _prepare(mongo, usecases, settings.admin_password),
+            instruments=watch,
+            collectors=[HashMetrics(passwords.figures)],
         )
 
 

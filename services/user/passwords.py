@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from threading import BoundedSemaphore
+from time import perf_counter
 from typing import Final, TypeVar
 
 from argon2 import PasswordHasher, Type
 from argon2.exceptions import VerifyMismatchError
 
+from services.user.figures import HashFigures
 from services.user.model import LoginOverloaded
 
 # The least that the OWASP Password Storage Cheat Sheet recommends for argon2id. More memory
@@ -29,6 +31,7 @@ class Argon2Passwords:
     def __init__(self, pool: Executor, workers: int, queue: int) -> None:
         self._pool = pool
         self._places = BoundedSemaphore(workers + queue)
+        self.figures: Final = HashFigures(workers + queue)
         self._hasher = PasswordHasher(
             time_cost=_TIME_COST,
             memory_cost=_MEMORY_COST_KIB,
@@ -59,11 +62,18 @@ class Argon2Passwords:
 
     async def _in_pool(self, work: Callable[[], Result]) -> Result:
         if not self._places.acquire(blocking=False):
+            self.figures.refused += 1
             raise LoginOverloaded
+        began = perf_counter()
+        self.figures.take()
         future = self._pool.submit(work)
         # A cancelled call leaves its place when the work is over, or at once if not begun.
-        future.add_done_callback(lambda _: self._places.release())
+        future.add_done_callback(lambda _: self._leave(began))
         return await asyncio.wrap_future(future)
+
+    def _leave(self, began: float) -> None:
+        self._places.release()
+        self.figures.leave(perf_counter() - began)
 
 
 @contextmanager

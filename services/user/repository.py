@@ -96,10 +96,10 @@ def _schema(properties: Mapping[str, Any]) -> Document:
 class MongoUsers:
     """The users in MongoDB."""
 
-    def __init__(self, mongo: Mongo) -> None:
+    def __init__(self, mongo: Mongo, batcher: type[Batcher[Any, Any]] = Batcher) -> None:
         self._users = mongo.collection(_USERS)
         self._lasting = mongo.lasting(_USERS)
-        self._reads: Batcher[str, Snapshot[User]] = Batcher(self.get_many, _MOST_AT_ONCE)
+        self._reads: Batcher[str, Snapshot[User]] = batcher(self.get_many, _MOST_AT_ONCE)
 
     async def get(self, user_id: str) -> Snapshot[User]:
         """Return a user. Raises ``UserNotFound``."""

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, SecretStr
 
+from services.common.auth.tokens import ACCESS_TOKEN_LIFETIME_S
 from services.common.settings import MetricsPort, Port, Ports, Seconds, ServiceSettings
 from services.user.model import PASSWORD_RULE, is_acceptable_password
 
@@ -24,7 +25,7 @@ class Settings(ServiceSettings):
     user_database: str = "shop_user"
     user_signing_key_file: Path
     admin_password: Annotated[SecretStr, AfterValidator(_obeys_rule)] | None = None
-    access_token_lifetime_s: Annotated[int, Field(ge=1, le=86_400)] = 900
+    access_token_lifetime_s: Annotated[int, Field(ge=1, le=86_400)] = ACCESS_TOKEN_LIFETIME_S
     refresh_token_lifetime_s: Annotated[int, Field(ge=1, le=366 * 86_400)] = 30 * 86_400
     login_max_failures: Annotated[int, Field(ge=1, le=1_000)] = 10
     login_window_s: Seconds = 300.0

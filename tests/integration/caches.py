@@ -71,7 +71,15 @@ async def opened_cache(
     values = ReadThroughCache(
         lookup, load, shared, near, breaker, invalidations, figures, timeout_s
     )
-    metrics = CacheMetrics(lookup.prefix, figures, breaker, near, BackstopFigures())
+    metrics = CacheMetrics(
+        lookup.prefix,
+        figures,
+        breaker,
+        near,
+        invalidations,
+        BackstopFigures(),
+        near_used=mode is CacheMode.NEAR,
+    )
     tasks = [asyncio.create_task(work) for work in works]
     try:
         yield Opened(values, shared, near, breaker, invalidations, figures, metrics)

@@ -60,3 +60,23 @@ async def test_the_cost_of_a_cached_read_is_measured_by_the_number_of_keys() -> 
     rows = [line for line in said.splitlines() if re.search(r"\d us \(", line)]
     assert [row.split("|")[1].strip() for row in rows] == ["30", "60"]
     assert "filled with 60 products" in said
+
+
+async def test_the_cost_of_a_call_to_every_process_is_measured() -> None:
+    said = await run("sizing", "--rounds", "1", "--calls", "200")
+    rows = {line.split("|")[1].strip(): figures(line, 6) for line in said.splitlines()[4:]}
+    user, inventory, order, mongod, redis, together = rows["`CreateOrder`, 3 products"]
+    assert all(part > 0 for part in (user, inventory, order, mongod))
+    assert together >= max(user, inventory, order, mongod, redis)
+    assert len(rows) == 11
+
+
+async def test_the_cost_of_traces_is_measured_for_every_kind_of_call() -> None:
+    said = await run("tracing", "--rounds", "1", "--calls", "100", "--sampled", "1")
+    rows = [line for line in said.splitlines() if re.search(r"\d us \|", line)]
+    assert [[cell.strip() for cell in row.split("|")[1:3]] for row in rows] == [
+        [call, way] for call in ("empty", "GetProduct near", "CreateOrder") for way in ("off", "1")
+    ]
+    for untraced, traced in zip(rows[::2], rows[1::2], strict=True):
+        assert figures(untraced, 2) == [1.0, 0.0]
+        assert figures(traced, 1) != [0.0]

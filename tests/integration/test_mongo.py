@@ -320,3 +320,23 @@ async def test_dates_come_back_in_utc(mongo: Mongo) -> None:
     document = await mongo.collection("things").find_one({"_id": "a"})
     assert document is not None
     assert as_utc(document["time"]) == now
+
+
+async def test_every_operation_on_a_collection_is_timed_once(mongo: Mongo) -> None:
+    things = mongo.collection("things")
+    before = mongo.metrics.seconds.count
+    await insert(mongo, "timed")
+    await things.find_one({"_id": "timed"})
+    await things.find({"_id": "timed"}).to_list(None)
+    await mongo.lasting("things").aggregate([{"$match": {"_id": "timed"}}])
+    assert mongo.metrics.seconds.count - before == 4
+    assert mongo.metrics.in_flight == 0
+
+
+async def test_operations_that_found_no_mongodb_are_counted(driver: MongoDriver) -> None:
+    with claimed_ports(1) as (port,):
+        options = MongoOptions(f"mongodb://127.0.0.1:{port}", driver, SHORT_MS)
+        async with open_mongo(options, "nowhere") as nowhere:
+            with pytest.raises(PyMongoError):
+                await count(nowhere, "a")
+            assert (nowhere.metrics.unanswered, nowhere.metrics.in_flight) == (1, 0)

@@ -10,8 +10,9 @@ from services.common.auth.keys import load_signing_key, load_trusted_keys
 from services.common.auth.principal import Principal, Role
 from services.common.auth.tokens import TokenSigner, TokenVerifier
 from services.common.mongo import Mongo, MongoDriver, MongoOptions, open_mongo
+from services.keyring.ring import Ring
 from services.stack.credentials import open_credentials
-from services.stack.errors import PortTakenError
+from services.stack.errors import PortTakenError, StackError
 from services.stack.folder import DataFolder
 from services.stack.ports import claimed_ports, require_free
 from services.stack.stores import running_mongod, running_redis
@@ -92,7 +93,7 @@ def test_secrets_are_for_their_owner_only_and_stay_the_same(folder: DataFolder) 
     files = {path.name: path.read_bytes() for path in folder.secrets.iterdir()}
     assert len(files) == 5
     for path in folder.secrets.iterdir():
-        assert mode(path) == 0o600
+        assert mode(path) == (0o644 if path == first.trusted_keys else 0o600)
     assert mode(folder.path) == mode(folder.secrets) == 0o700
     assert open_credentials(folder.secrets) == first
     assert {path.name: path.read_bytes() for path in folder.secrets.iterdir()} == files
@@ -106,6 +107,20 @@ def test_a_lost_secret_is_replaced_and_the_others_stay(folder: DataFolder) -> No
     assert second.user_key.read_bytes() == user_key
     assert second.admin_password == first.admin_password
     assert load_signing_key(second.order_key).key_id in load_trusted_keys(second.trusted_keys)
+
+
+def test_a_start_keeps_the_keys_that_are_being_rolled(folder: DataFolder) -> None:
+    first = open_credentials(folder.secrets)
+    before = load_trusted_keys(first.trusted_keys)
+    staged = Ring(folder.secrets).add("user")
+    open_credentials(folder.secrets)
+    assert load_trusted_keys(first.trusted_keys).keys() == before.keys() | {staged.key_id}
+
+
+def test_a_file_of_keys_that_is_none_keeps_the_stack_from_starting(folder: DataFolder) -> None:
+    open_credentials(folder.secrets).user_key.write_text("no key")
+    with pytest.raises(StackError, match=r"user\.pem"):
+        open_credentials(folder.secrets)
 
 
 def test_two_folders_have_no_secret_in_common(folder: DataFolder, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
 from services.stack.credentials import Credentials, open_credentials
 from services.stack.services import SERVICES, ServicePorts, Shop
 from tests.integration.certificates import Authority
+from tests.no_opentelemetry import hiding_opentelemetry
 
 NOWHERE = "mongodb://127.0.0.1:1/?replicaSet=rs0"
 NO_REDIS = "redis://127.0.0.1:1/0"
@@ -204,3 +205,28 @@ async def test_a_metrics_port_in_use_is_named(shop: Shop, workers: str) -> None:
         variables = {"SHOP_INVENTORY_METRICS_PORT": str(port), "SHOP_WORKERS": workers}
         said = await refusal("inventory", shop.environment("inventory") | variables)
     assert f"cannot serve metrics on 127.0.0.1:{port}" in said
+
+
+async def test_traces_without_what_they_need_are_refused_and_the_extra_named(
+    shop: Shop, tmp_path: Path
+) -> None:
+    variables = {"SHOP_TRACING": "otlp", **hiding_opentelemetry(tmp_path)}
+    said = await refusal("order", shop.environment("order") | variables)
+    assert "SHOP_TRACING=otlp needs the extra 'tracing'" in said
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("SHOP_TRACING", "jaeger"),
+        ("SHOP_TRACING_SAMPLE_RATIO", "1.5"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"),
+        ("OTEL_EXPORTER_OTLP_COMPRESSION", "brotli"),
+    ],
+)
+async def test_tracing_that_cannot_be_is_refused_and_the_variable_named(
+    shop: Shop, variable: str, value: str
+) -> None:
+    variables = {"SHOP_TRACING": "otlp", variable: value}
+    said = await refusal("user", shop.environment("user") | variables)
+    assert variable in said

@@ -37,15 +37,7 @@ def load_signing_key(path: Path) -> SigningKey:
 
     Raises ``UnusableKeyError`` for a missing file or any other kind of key.
     """
-    try:
-        private = serialization.load_pem_private_key(path.read_bytes(), password=None)
-    except OSError as error:
-        raise UnusableKeyError(f"{path} cannot be read: {error.strerror}") from None
-    except (ValueError, TypeError, UnsupportedAlgorithm):
-        raise UnusableKeyError(f"{path} is not an unencrypted private key in PEM") from None
-    if not isinstance(private, Ed25519PrivateKey):
-        raise UnusableKeyError(f"{path} is not an Ed25519 key")
-    return SigningKey(key_id(private.public_key()), private)
+    return parse_signing_key(read_key_file(path), path)
 
 
 def load_trusted_keys(path: Path) -> Mapping[str, TrustedKey]:
@@ -55,15 +47,37 @@ def load_trusted_keys(path: Path) -> Mapping[str, TrustedKey]:
     Several keys of one issuer may stand side by side, so that keys can roll. Raises
     ``UnusableKeyError`` for anything else.
     """
+    return parse_trusted_keys(read_key_file(path), path)
+
+
+def read_key_file(path: Path) -> bytes:
+    """Return what a key file holds. Raises ``UnusableKeyError`` if it cannot be read."""
     try:
-        entries = orjson.loads(path.read_bytes())["keys"]
+        return path.read_bytes()
+    except OSError as error:
+        raise UnusableKeyError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def parse_signing_key(content: bytes, path: Path) -> SigningKey:
+    """Return the private key in what was read from ``path``, as ``load_signing_key`` does."""
+    try:
+        private = serialization.load_pem_private_key(content, password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise UnusableKeyError(f"{path} is not an unencrypted private key in PEM") from None
+    if not isinstance(private, Ed25519PrivateKey):
+        raise UnusableKeyError(f"{path} is not an Ed25519 key")
+    return SigningKey(key_id(private.public_key()), private)
+
+
+def parse_trusted_keys(content: bytes, path: Path) -> Mapping[str, TrustedKey]:
+    """Return the keys in what was read from ``path``, as ``load_trusted_keys`` does."""
+    try:
+        entries = orjson.loads(content)["keys"]
         keys = {
             entry["kid"]: TrustedKey(entry["iss"], _public_key(entry["x"]))
             for entry in entries
             if (entry["kty"], entry["crv"]) == ("OKP", "Ed25519")
         }
-    except OSError as error:
-        raise UnusableKeyError(f"{path} cannot be read: {error.strerror}") from None
     except (ValueError, KeyError, TypeError):
         raise UnusableKeyError(f"{path} is not a JSON Web Key Set with issuers") from None
     if not keys:

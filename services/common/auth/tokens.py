@@ -18,6 +18,8 @@ from services.common.errors import Unauthenticated
 
 AUDIENCE: Final = "shop"
 USER_ISSUER: Final = "user"
+ACCESS_TOKEN_LIFETIME_S: Final = 900
+"""How long a user's token is good unless the settings say otherwise."""
 _ALGORITHM: Final = "EdDSA"
 _TYPE: Final = "at+jwt"  # RFC 9068
 _MAX_TOKEN_CHARS: Final = 4096
@@ -31,15 +33,24 @@ class TokenSigner:
 
     def __init__(self, key: SigningKey, issuer: str, clock: Clock = time.time) -> None:
         self._key = key
-        self._issuer = issuer
+        self.issuer: Final = issuer
         self._clock = clock
+
+    @property
+    def key_id(self) -> str:
+        """The id of the key that signs."""
+        return self._key.key_id
+
+    def use(self, key: SigningKey) -> None:
+        """Sign with this key from now on."""
+        self._key = key
 
     def sign(self, principal: Principal, lifetime_s: int) -> tuple[str, int]:
         """Return a token for the principal and when it ends, in seconds of Unix time."""
         now = int(self._clock())
         expire = now + lifetime_s
         claims = {
-            "iss": self._issuer,
+            "iss": self.issuer,
             "aud": AUDIENCE,
             "sub": principal.subject,
             "role": principal.role.value,
@@ -54,6 +65,7 @@ class TokenSigner:
 class _Verified:
     principal: Principal
     expire: float
+    key_id: str
 
 
 class TokenVerifier:
@@ -67,6 +79,24 @@ class TokenVerifier:
         self._keys = keys
         self._clock = clock
         self._remembered: dict[str, _Verified] = {}
+
+    @property
+    def trusted(self) -> Mapping[str, TrustedKey]:
+        """The keys that are trusted now, by key id."""
+        return self._keys
+
+    def trust(self, keys: Mapping[str, TrustedKey]) -> None:
+        """Trust these keys and no others from now on.
+
+        What another key has proven is forgotten, so that its tokens are refused at once.
+        """
+        still_trusted = {key_id for key_id, key in keys.items() if self._keys.get(key_id) == key}
+        self._keys = keys
+        self._remembered = {
+            token: verified
+            for token, verified in self._remembered.items()
+            if verified.key_id in still_trusted
+        }
 
     def verify(self, token: str) -> Principal:
         """Return who the token's bearer is.
@@ -93,7 +123,8 @@ class TokenVerifier:
             raise invalid
         try:
             header = jwt.get_unverified_header(token)
-            key = self._keys.get(header.get("kid", ""))
+            key_id = header.get("kid", "")
+            key = self._keys.get(key_id)
             if key is None or header.get("typ") != _TYPE:
                 raise invalid
             claims = jwt.decode(
@@ -108,7 +139,7 @@ class TokenVerifier:
                     "verify_iat": False,
                 },
             )
-            verified = _Verified(_principal(key.issuer, claims), float(claims["exp"]))
+            verified = _Verified(_principal(key.issuer, claims), float(claims["exp"]), key_id)
         except (jwt.InvalidTokenError, KeyError, TypeError, ValueError):
             raise invalid from None
         if verified.expire <= self._clock():
@@ -128,6 +159,22 @@ class ServiceIdentity:
         self._clock = clock
         self._token = ""
         self._renew_at = 0.0
+
+    @property
+    def issuer(self) -> str:
+        """The service's name, which its tokens carry."""
+        return self._signer.issuer
+
+    @property
+    def key_id(self) -> str:
+        """The id of the key that signs."""
+        return self._signer.key_id
+
+    def use(self, key: SigningKey) -> None:
+        """Sign with this key from now on; a token of another key is not sent again."""
+        if key.key_id != self.key_id:
+            self._renew_at = 0.0
+        self._signer.use(key)
 
     def token(self) -> str:
         """Return a token with at least a minute to live."""

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Collection, Mapping
-from typing import Final
+from typing import Any, Final
 
 import structlog
 from redis.exceptions import RedisError
@@ -27,17 +27,29 @@ class Invalidations:
     """Forgets values in Redis, and remembers what it could not forget: that is owed."""
 
     def __init__(
-        self, shared: SharedValues, breaker: Breaker, figures: CacheFigures, timeout_s: float
+        self,
+        shared: SharedValues,
+        breaker: Breaker,
+        figures: CacheFigures,
+        timeout_s: float,
+        batcher: type[Batcher[Any, Any]] = Batcher,
     ) -> None:
         self._shared = shared
         self._breaker = breaker
         self._figures = figures
         self._timeout_s = timeout_s
-        self._sending: Batcher[str, None] = Batcher(self._send, _BATCH)
+        self._sending: Batcher[str, None] = batcher(self._send, _BATCH)
         self._owed: set[str] = set()
         self._paying: set[str] = set()
         self.due = asyncio.Event()
         """Set while something is owed."""
+
+    @property
+    def owed(self) -> int:
+        """How many values are owed; 100,000 stands for all there are."""
+        if ALL in self._owed or ALL in self._paying:
+            return _MOST_OWED
+        return len(self._owed | self._paying)
 
     def owes(self, value_ids: Collection[str]) -> bool:
         """Say whether Redis may hold something older of any of these."""

@@ -14,12 +14,16 @@ from prometheus_client.registry import Collector
 from services.common.cache.backstop import BackstopFigures
 from services.common.cache.breaker import Breaker, BreakerState
 from services.common.cache.figures import CacheFigures
+from services.common.cache.invalidation import Invalidations
 from services.common.cache.near import Near
 from services.common.telemetry.histogram import Histogram
 
 
 class CacheMetrics(Collector):
-    """What the cache of one lookup did in this process, under the lookup's name."""
+    """What the cache of one lookup did in this process, under the lookup's name.
+
+    Whether the near cache is proven is told only where it is used.
+    """
 
     def __init__(
         self,
@@ -27,12 +31,17 @@ class CacheMetrics(Collector):
         figures: CacheFigures,
         breaker: Breaker,
         near: Near[Any],
+        invalidations: Invalidations,
         backstop: BackstopFigures,
+        *,
+        near_used: bool,
     ) -> None:
         self._name = name
         self._figures = figures
         self._breaker = breaker
         self._near = near
+        self._near_used = near_used
+        self._owing = invalidations
         self._backstop = backstop
 
     def collect(self) -> Iterable[Metric]:
@@ -40,6 +49,11 @@ class CacheMetrics(Collector):
         figures = self._figures
         yield self._requests()
         yield self._invalidations()
+        yield self._gauge(
+            "shop_cache_owed_keys",
+            "Values that Redis still has to forget; 100,000 stands for all.",
+            self._owing.owed,
+        )
         yield self._state()
         yield from self._memory()
         yield self._histogram(
@@ -112,6 +126,12 @@ class CacheMetrics(Collector):
             "Times that all were dropped.",
             self._figures.dropped,
         )
+        if self._near_used:
+            yield self._gauge(
+                "shop_cache_near_proven",
+                "1 while it is proven that no invalidation is missing: else nothing near is used.",
+                int(self._near.proven),
+            )
 
     def _batches(self) -> Metric:
         family = HistogramMetricFamily(

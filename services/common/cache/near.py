@@ -63,6 +63,11 @@ class Near(Generic[Value]):
     def __len__(self) -> int:
         return len(self._places)
 
+    @property
+    def proven(self) -> bool:
+        """Whether it answers: that no invalidation is missing is proven for this moment."""
+        return monotonic() < self.valid_until
+
     def get(self, value_id: str) -> Entry[Value] | None:
         """Return the entry, if it is there and as good as promised."""
         place = self._places.get(value_id)

@@ -15,7 +15,7 @@ from collections.abc import (
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from time import monotonic, perf_counter
-from typing import Final, Generic
+from typing import Any, Final, Generic
 
 import structlog
 
@@ -63,7 +63,7 @@ class ReadThroughCache(Generic[Value]):
     Redis never makes a read fail: when it does not answer, MongoDB does.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 (its parts, which one place puts together)
         self,
         lookup: Lookup[Value],
         load: Load[Value],
@@ -73,6 +73,7 @@ class ReadThroughCache(Generic[Value]):
         invalidations: Invalidations,
         figures: CacheFigures,
         timeout_s: float,
+        batcher: type[Batcher[Any, Any]] = Batcher,
     ) -> None:
         self._lookup = lookup
         self._load = load
@@ -82,9 +83,9 @@ class ReadThroughCache(Generic[Value]):
         self._invalidations = invalidations
         self._figures = figures
         self._timeout_s = timeout_s
-        self._looks: Batcher[str, _Seen[Value]] = Batcher(self._look, _BATCH)
-        self._loads: Batcher[str, Snapshot[Value]] = Batcher(self._load_and_fill, _BATCH)
-        self._fills: Batcher[_Filling[Value], None] = Batcher(self._fill, _BATCH)
+        self._looks: Batcher[str, _Seen[Value]] = batcher(self._look, _BATCH)
+        self._loads: Batcher[str, Snapshot[Value]] = batcher(self._load_and_fill, _BATCH)
+        self._fills: Batcher[_Filling[Value], None] = batcher(self._fill, _BATCH)
         self._turns = Turns()
         self._granted: dict[str, str] = {}
         self._process = secrets.token_hex(8)

@@ -67,6 +67,8 @@ redis.call('PUBLISH', ARGV[1], message)
 return answers
 """
 
+SCRIPT_NAMES: Final[Mapping[str, str]] = {_LOOK: "look", _FILL: "fill", _FORGET: "forget"}
+
 
 class Lease(Enum):
     """What a reader gets where there is no value."""

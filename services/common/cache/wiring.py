@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any, Final, Generic
 
 from services.common.background import ended
+from services.common.batching import Batcher
 from services.common.cache.backstop import Backstop
 from services.common.cache.breaker import Breaker
 from services.common.cache.figures import CacheFigures
@@ -20,6 +21,7 @@ from services.common.cache.read_through import Load, ReadThroughCache
 from services.common.cache.shared import RedisValues
 from services.common.cache.upkeep import Upkeep
 from services.common.cache.watched import Changes, Watched
+from services.common.instruments import NO_INSTRUMENTS, Instruments
 from services.common.mongo import Mongo
 from services.common.redis import open_redis
 from services.common.redis.servers import RedisOptions, RedisServers
@@ -56,7 +58,12 @@ class OpenCache(Generic[Value]):
 
 @asynccontextmanager
 async def open_cache(
-    lookup: Lookup[Value], load: Load[Value], mongo: Mongo, changes: Changes, options: CacheOptions
+    lookup: Lookup[Value],
+    load: Load[Value],
+    mongo: Mongo,
+    changes: Changes,
+    options: CacheOptions,
+    instruments: Instruments = NO_INSTRUMENTS,
 ) -> AsyncIterator[OpenCache[Value] | None]:
     """Open the cache of one lookup, with what it does beside the calls, and close it at the end.
 
@@ -66,7 +73,9 @@ async def open_cache(
         yield None
         return
     async with open_redis(options.redis) as redis:
-        cache, works = _assemble(redis, lookup, load, mongo, changes, options)
+        cache, works = _assemble(
+            instruments.redis(redis), lookup, load, mongo, changes, options, instruments.batcher
+        )
         tasks = [asyncio.create_task(work) for work in works]
         try:
             yield cache
@@ -84,6 +93,7 @@ def _assemble(
     mongo: Mongo,
     changes: Changes,
     options: CacheOptions,
+    batcher: type[Batcher[Any, Any]],
 ) -> tuple[OpenCache[Value], list[Coroutine[Any, Any, None]]]:
     """Return a cache and what has to run beside it."""
     timeout_s = options.redis.timeout_s
@@ -91,7 +101,7 @@ def _assemble(
     shared = RedisValues(redis, lookup)
     near: Near[Value] = Near(options.near)
     breaker = Breaker(on_open=near.drop)
-    invalidations = Invalidations(shared, breaker, figures, timeout_s)
+    invalidations = Invalidations(shared, breaker, figures, timeout_s, batcher)
     watched = {changes.collection: Watched.of(changes, invalidations.deliver)}
     backstop = Backstop(mongo, watched, invalidations.deliver_all)
     upkeep = Upkeep(redis, shared, breaker, invalidations, timeout_s, backstop.request_rewind)
@@ -99,8 +109,16 @@ def _assemble(
     if options.mode is CacheMode.NEAR:
         link = InvalidationLink(redis, near, breaker, lookup.prefix, options.near.lease_s, figures)
         works.append(link.run())
-    metrics = CacheMetrics(lookup.prefix, figures, breaker, near, backstop.figures)
+    metrics = CacheMetrics(
+        lookup.prefix,
+        figures,
+        breaker,
+        near,
+        invalidations,
+        backstop.figures,
+        near_used=options.mode is CacheMode.NEAR,
+    )
     values = ReadThroughCache(
-        lookup, load, shared, near, breaker, invalidations, figures, timeout_s
+        lookup, load, shared, near, breaker, invalidations, figures, timeout_s, batcher
     )
     return OpenCache(values, metrics, redis), works

@@ -1,6 +1,6 @@
 """What happens around every call of a service."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -51,7 +51,10 @@ class ChainOptions:
 
 
 class Chain:
-    """The interceptors of a service, outermost first, and the figures they keep."""
+    """The interceptors of a service, outermost first, and the figures they keep.
+
+    Those that are ``watching`` see each call under its name, and what becomes of it.
+    """
 
     def __init__(
         self,
@@ -59,6 +62,7 @@ class Chain:
         verifier: TokenVerifier,
         translate: Translate,
         options: ChainOptions,
+        watching: Sequence[MethodInterceptor] = (),
     ) -> None:
         self._rpc_metrics = RpcMetrics()
         self._load = LoadGauge()
@@ -67,6 +71,7 @@ class Chain:
         self.interceptors: tuple[MethodInterceptor, ...] = (
             MetricsInterceptor(self._rpc_metrics),
             RequestLogInterceptor(every_call=options.log_every_call),
+            *watching,
             ErrorMappingInterceptor(service.descriptor.file.package, translate),
             self._drain,
             *(() if self._limiter is None else (self._limiter,)),

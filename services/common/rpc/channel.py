@@ -42,6 +42,8 @@ _DOWN: Final = {
     grpc.StatusCode.DEADLINE_EXCEEDED,
     grpc.StatusCode.RESOURCE_EXHAUSTED,
     grpc.StatusCode.CANCELLED,
+    # It does not believe this service: the caller's own token was found good before.
+    grpc.StatusCode.UNAUTHENTICATED,
 }
 
 Request = TypeVar("Request", bound=Message, contravariant=True)
@@ -133,8 +135,9 @@ class PeerCaller:
     ) -> Response:
         """Return the answer. What ``metadata`` says goes with the request.
 
-        Raises ``PeerUnavailable`` when the peer is down or overloaded, ``DeadlineExceeded``
-        when no time is left, and ``grpc.aio.AioRpcError`` for what the peer refuses.
+        Raises ``PeerUnavailable`` when the peer is down, overloaded or does not trust this
+        service's key, ``DeadlineExceeded`` when no time is left, and
+        ``grpc.aio.AioRpcError`` for what the peer refuses.
         """
         timeout_s = remaining_s(self.timeout_s, _ANSWER_MARGIN_S)
         all_metadata = (
@@ -154,7 +157,7 @@ class PeerCaller:
             code = grpc.StatusCode.OK
             return response
         finally:
-            self.metrics.count(self.peer, _method_name(request), code, started)
+            self.metrics.count(self.peer, method_name(request), code, started)
 
     def _unavailable(self, error: aio.AioRpcError) -> PeerUnavailable:
         reason = read_refusal(error).reason or error.code().name
@@ -163,6 +166,6 @@ class PeerCaller:
         )
 
 
-def _method_name(request: Message) -> str:
+def method_name(request: Message) -> str:
     """Return the method that takes this request: by the contracts' rule, FooRequest goes to Foo."""
     return request.DESCRIPTOR.name.removesuffix("Request")

@@ -29,10 +29,13 @@ async def test_work_beyond_the_bound_is_refused_until_a_place_is_free() -> None:
     assert tasks.start("first", work())
     assert tasks.start("second", work())
     assert not tasks.start("third", work())
+    assert (tasks.size, tasks.refused) == (2, 1)
     hold.set()
     await tasks.drain(timeout_s=5)
     assert tasks.start("fourth", work())
     await tasks.drain(timeout_s=5)
+    await asyncio.sleep(0)
+    assert (tasks.size, tasks.refused) == (0, 1)
 
 
 async def test_drain_cancels_what_takes_too_long() -> None:

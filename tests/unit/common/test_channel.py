@@ -194,6 +194,15 @@ async def test_a_peer_that_is_down_fails_a_call_fast(method: str) -> None:
     assert down.value.metadata["peer"] == SERVICE
 
 
+async def test_a_peer_that_does_not_trust_this_services_key_is_as_good_as_down() -> None:
+    distrustful = Flaky(grpc.StatusCode.UNAUTHENTICATED, refusals=1)
+    async with serving(distrustful) as port, calling(port) as stub:
+        with pytest.raises(PeerUnavailable) as refused:
+            await peer().call(stub.CommitReservation, COMMIT)
+    assert refused.value.metadata["peer_reason"] == "UNAUTHENTICATED"
+    assert distrustful.calls == 1
+
+
 async def test_a_peer_that_does_not_answer_costs_no_more_than_the_time_for_it() -> None:
     async with serving(Flaky(grpc.StatusCode.OK, 0)) as port, calling(port) as stub:
         begun = time.monotonic()

@@ -10,9 +10,7 @@ from typing import Any
 import grpc
 import pytest
 from grpc.aio import AbortError
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.parser import text_string_to_metric_families
-from prometheus_client.registry import Collector
+from prometheus_client import CollectorRegistry
 
 from services.common.rpc.adaptive_limit import AdaptiveLimit
 from services.common.rpc.interceptors.concurrency_limit import ConcurrencyLimitInterceptor
@@ -25,33 +23,10 @@ from services.common.telemetry.peers import PeerMetrics
 from services.common.telemetry.rpc import BUCKETS_S, RpcMetrics
 from services.common.telemetry.workers import WorkerMetrics
 from tests.unit.common.fakes import FakeContext
+from tests.unit.pages import Page, text_of
 
 DO = "/shop.test.v1.Test/Do"
 OF_DO = {"grpc_service": "shop.test.v1.Test", "grpc_method": "Do"}
-
-
-def page(*collectors: Collector) -> str:
-    registry = CollectorRegistry()
-    for collector in collectors:
-        registry.register(collector)
-    return generate_latest(registry).decode()
-
-
-class Page:
-    """The samples of a page by name and labels."""
-
-    def __init__(self, text: str) -> None:
-        self.samples = [
-            sample for family in text_string_to_metric_families(text) for sample in family.samples
-        ]
-
-    def value(self, name: str, **labels: str) -> float:
-        (found,) = (s.value for s in self.samples if s.name == name and s.labels == labels)
-        return found
-
-    def by(self, label: str, name: str) -> dict[str, float]:
-        """The values under a name by one of their labels."""
-        return {s.labels[label]: s.value for s in self.samples if s.name == name}
 
 
 class Counted:
@@ -67,7 +42,7 @@ class Counted:
 
     @property
     def page(self) -> Page:
-        return Page(page(self.metrics))
+        return Page(text_of(self.metrics))
 
     @property
     def handled(self) -> dict[str, float]:
@@ -162,7 +137,7 @@ async def test_a_call_is_timed_whether_it_succeeds_or_not() -> None:
 def test_a_method_reads_zero_before_its_first_call() -> None:
     metrics = RpcMetrics()
     MetricsInterceptor(metrics).bind(answer, DO)
-    text = Page(page(metrics))
+    text = Page(text_of(metrics))
     assert text.value("grpc_server_started_total", **OF_DO) == 0
     assert text.value("grpc_server_handled_total", grpc_code="OK", **OF_DO) == 0
     assert text.value("grpc_server_in_flight", **OF_DO) == 0
@@ -175,7 +150,7 @@ def test_each_call_is_in_its_bucket_and_all_above() -> None:
     for elapsed_s in (10e-6, 25e-6, 26e-6, 0.02, 9.0, 11.0):
         series.started += 1
         series.succeeded(elapsed_s)
-    text = Page(page(metrics))
+    text = Page(text_of(metrics))
     buckets = [s for s in text.samples if s.name == "grpc_server_handling_seconds_bucket"]
     counts = {float(s.labels["le"]): s.value for s in buckets}
     assert counts[25e-6] == 2
@@ -195,7 +170,7 @@ def test_buckets_go_from_25_microseconds_to_10_seconds() -> None:
     metrics.of(DO)
     bounds = [
         float(s.labels["le"])
-        for s in Page(page(metrics)).samples
+        for s in Page(text_of(metrics)).samples
         if s.name == "grpc_server_handling_seconds_bucket"
     ]
     assert bounds == [*BUCKETS_S, float("inf")]
@@ -206,7 +181,7 @@ def test_the_load_of_a_server_reads_as_it_is() -> None:
     load.notice(0.25)
     limiter = ConcurrencyLimitInterceptor(AdaptiveLimit(7, 7, 7), load, 3, 0.1)
     limiter.in_flight, limiter.refused = 4, 9
-    text = Page(page(LoadMetrics(limiter, load)))
+    text = Page(text_of(LoadMetrics(limiter, load)))
     assert {sample.name: sample.value for sample in text.samples} == {
         "shop_concurrency_limit": 7,
         "shop_calls_let_in": 4,
@@ -220,7 +195,7 @@ def test_calls_to_others_read_by_method_and_code() -> None:
     metrics = PeerMetrics()
     for code in (grpc.StatusCode.OK, grpc.StatusCode.OK, grpc.StatusCode.UNAVAILABLE):
         metrics.count("shop.test.v1.Test", "Do", code, started=0.0)
-    text = Page(page(metrics))
+    text = Page(text_of(metrics))
     assert text.value("grpc_client_handled_total", grpc_code="OK", **OF_DO) == 2
     assert text.value("grpc_client_handled_total", grpc_code="UNAVAILABLE", **OF_DO) == 1
     assert text.value("grpc_client_handling_seconds_total", **OF_DO) > 0
@@ -265,7 +240,7 @@ async def test_workers_are_told_apart_and_add_up(tmp_path: Path) -> None:
         exposed_at_socket(worker(2), sockets["0"]),
         exposed_at_socket(worker(5), sockets["1"]),
     ):
-        text = Page(await asyncio.to_thread(page, WorkerMetrics(sockets)))
+        text = Page(await asyncio.to_thread(text_of, WorkerMetrics(sockets)))
     for name in ("grpc_server_started_total", "grpc_server_handling_seconds_count"):
         assert text.by("worker", name) == {"0": 2, "1": 5}
     assert text.value("grpc_server_handling_seconds_bucket", worker="1", le="10", **OF_DO) == 5
@@ -277,7 +252,7 @@ async def test_each_figure_is_explained_once(tmp_path: Path) -> None:
         exposed_at_socket(worker(1), sockets["0"]),
         exposed_at_socket(worker(1), sockets["1"]),
     ):
-        text = await asyncio.to_thread(page, WorkerMetrics(sockets))
+        text = await asyncio.to_thread(text_of, WorkerMetrics(sockets))
     kinds = [line for line in text.splitlines() if line.startswith("# TYPE")]
     assert "# TYPE grpc_server_started_total counter" in kinds
     assert "# TYPE grpc_server_handling_seconds histogram" in kinds
@@ -289,5 +264,5 @@ async def test_a_worker_that_ends_while_it_is_asked_is_left_out(
 ) -> None:
     sockets = {"0": half_a_page, "1": tmp_path / "1.sock"}
     async with exposed_at_socket(worker(5), sockets["1"]):
-        text = Page(await asyncio.to_thread(page, WorkerMetrics(sockets)))
+        text = Page(await asyncio.to_thread(text_of, WorkerMetrics(sockets)))
     assert text.by("worker", "grpc_server_started_total") == {"1": 5}

@@ -29,6 +29,9 @@ from services.common.rpc.load_gauge import LoadGauge
 from services.common.rpc.methods import Context, Method
 from services.common.rpc.transport import NATIVE_INSTALLED, Transport
 from services.common.telemetry.rpc import RpcMetrics
+from services.common.tracing.roots import Roots
+from services.common.tracing.server import TracingInterceptor
+from tests.spans import Spans, parent_id
 from tests.unit.common.fakes import new_signing_key, trusting
 
 GET, LIST = (f"/shop.inventory.v1.InventoryService/{name}Product{s}" for name, s in
@@ -136,6 +139,24 @@ async def test_request_log(transport: Transport) -> None:
     assert product.sku == "mine"
     assert other.sku not in {"", "-", "mine"}
     assert [(line["method"], line["code"]) for line in logs] == [(GET, "OK")] * 2
+
+
+async def test_tracing(transport: Transport) -> None:
+    spans, inventory = Spans(), Inventory()
+    async with served(
+        transport, TracingInterceptor(spans.tracer, Roots(1.0)), inventory=inventory
+    ) as stub:
+        sent = [("traceparent", f"00-{'a' * 32}-{'b' * 16}-01")]
+        await get(stub, metadata=sent)
+        await asyncio.gather(*(get(stub) for _ in range(3)))
+        inventory.failure = RuntimeError("expected")
+        await code_of(get(stub))
+    first, *others, failed = spans.ended
+    assert parent_id(first) == int("b" * 16, 16)
+    assert [parent_id(span) for span in (*others, failed)] == [0, 0, 0, 0]
+    assert len({span.context.trace_id for span in spans.ended if span.context}) == 5
+    assert failed.attributes is not None
+    assert failed.attributes["rpc.response.status_code"] == "UNKNOWN"
 
 
 async def test_error_mapping(transport: Transport) -> None:

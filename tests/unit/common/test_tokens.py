@@ -113,6 +113,79 @@ def test_refused_tokens_are_not_remembered(verifier: TokenVerifier) -> None:
     assert not verifier._remembered
 
 
+def test_a_token_of_a_key_that_is_trusted_later_is_good_from_then_on(
+    verifier: TokenVerifier,
+) -> None:
+    new = new_signing_key()
+    with pytest.raises(Unauthenticated):
+        verifier.verify(signed(new))
+    verifier.trust(trusting(user=new))
+    assert verifier.verify(signed(new)) == ANNA
+    assert verifier.trusted == trusting(user=new)
+
+
+def test_a_remembered_token_is_refused_once_its_key_is_not_trusted_any_more(
+    verifier: TokenVerifier,
+) -> None:
+    token, of_the_service = signed(), ServiceIdentity("order", ORDER_KEY, verifier._clock).token()
+    assert verifier.verify(token) == ANNA
+    assert verifier.verify(of_the_service).is_service
+    verifier.trust(trusting(order=ORDER_KEY))
+    with pytest.raises(Unauthenticated, match="not valid"):
+        verifier.verify(token)
+    assert verifier.verify(of_the_service).is_service
+
+
+def test_a_remembered_token_is_refused_once_its_key_is_anothers(verifier: TokenVerifier) -> None:
+    token = signed()
+    assert verifier.verify(token) == ANNA
+    verifier.trust(trusting(order=USER_KEY))
+    with pytest.raises(Unauthenticated, match="not valid"):
+        verifier.verify(token)
+
+
+def test_a_remembered_token_stays_known_while_keys_are_added_and_other_keys_go(
+    verifier: TokenVerifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = signed()
+    verifier.verify(token)
+    verifier.trust(KEYS | {"new": next(iter(trusting(user=new_signing_key()).values()))})
+    verifier.trust(trusting(user=USER_KEY))
+    monkeypatch.setattr(jwt, "decode", None)
+    assert verifier.verify(token) == ANNA
+
+
+def test_a_signer_signs_with_the_key_that_it_was_given_last(
+    clock: FakeClock, verifier: TokenVerifier
+) -> None:
+    new = new_signing_key()
+    verifier.trust(trusting(user=new))
+    signer = TokenSigner(USER_KEY, "user", clock)
+    signer.use(new)
+    assert signer.key_id == new.key_id
+    assert verifier.verify(signer.sign(ANNA, 900)[0]) == ANNA
+
+
+def test_a_service_with_a_new_key_sends_no_token_of_the_old_one(
+    clock: FakeClock, verifier: TokenVerifier
+) -> None:
+    identity = ServiceIdentity("order", ORDER_KEY, clock)
+    identity.token()
+    new = new_signing_key()
+    identity.use(new)
+    verifier.trust(trusting(order=new))
+    assert (identity.issuer, identity.key_id) == ("order", new.key_id)
+    assert verifier.verify(identity.token()).is_service
+
+
+def test_a_service_given_the_key_it_has_keeps_its_token(clock: FakeClock) -> None:
+    identity = ServiceIdentity("order", ORDER_KEY, clock)
+    token = identity.token()
+    clock.now += 1
+    identity.use(ORDER_KEY)
+    assert identity.token() == token
+
+
 def raw_public(key: SigningKey) -> bytes:
     return key.private.public_key().public_bytes_raw()
 

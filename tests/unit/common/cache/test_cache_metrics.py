@@ -24,10 +24,18 @@ def parts() -> Iterator[Parts]:
         yield Parts()
 
 
-def samples(parts: Parts, name: str) -> Samples:
+def samples(parts: Parts, name: str, *, near_used: bool = True) -> Samples:
     """The samples with this name, by their labels in order of name, without the cache's."""
     registry = CollectorRegistry()
-    metrics = CacheMetrics("name", parts.figures, parts.breaker, parts.near, BackstopFigures())
+    metrics = CacheMetrics(
+        "name",
+        parts.figures,
+        parts.breaker,
+        parts.near,
+        parts.invalidations,
+        BackstopFigures(),
+        near_used=near_used,
+    )
     registry.register(metrics)
     found: Samples = {}
     for family in text_string_to_metric_families(generate_latest(registry).decode()):
@@ -157,3 +165,29 @@ async def test_how_long_invalidations_were_under_way_is_told_and_never_negative(
     parts.figures.heard_after(-5.0)  # clocks differ
     assert samples(parts, "shop_cache_near_lag_seconds_count") == {(): 2}
     assert samples(parts, "shop_cache_near_lag_seconds_sum") == {(): 0.002}
+
+
+async def test_what_is_owed_is_told_until_it_is_paid(parts: Parts) -> None:
+    def owed() -> Samples:
+        return samples(parts, "shop_cache_owed_keys")
+
+    assert owed() == {(): 0}
+    parts.breaker.open()
+    await parts.cache.invalidate(["a", "b"])
+    await parts.cache.invalidate(["b"])
+    assert owed() == {(): 2}
+    await parts.invalidations.pay()
+    assert owed() == {(): 0}
+
+
+async def test_so_much_owed_that_all_is_to_be_forgotten_counts_as_the_most(parts: Parts) -> None:
+    parts.breaker.open()
+    await parts.cache.invalidate([str(n) for n in range(100_001)])
+    assert samples(parts, "shop_cache_owed_keys") == {(): 100_000}
+
+
+async def test_whether_the_near_cache_is_proven_is_told_where_it_is_used(parts: Parts) -> None:
+    assert samples(parts, "shop_cache_near_proven") == {(): 1}
+    parts.near.valid_until = 0.0
+    assert samples(parts, "shop_cache_near_proven") == {(): 0}
+    assert samples(parts, "shop_cache_near_proven", near_used=False) == {}

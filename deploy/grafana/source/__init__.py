@@ -1,0 +1,1 @@
+"""The dashboards, written down once: ``python -m deploy.grafana.source`` makes Grafana's files."""

@@ -1,0 +1,1 @@
+"""Traces with OpenTelemetry, which only what lies here knows, and only where it is switched on."""

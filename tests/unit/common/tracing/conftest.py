@@ -1,0 +1,8 @@
+import pytest
+
+from tests.spans import Spans
+
+
+@pytest.fixture
+def spans() -> Spans:
+    return Spans()
