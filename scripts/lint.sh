@@ -16,3 +16,5 @@ check scripts/check-generated.sh
 check $bin/check-jsonschema --builtin-schema vendor.compose-spec \
     compose.yml deploy/compose/stores.yml
 check $bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/ci.yml
+check scripts/check-manifests.sh
+check $bin/hadolint Dockerfile

@@ -45,7 +45,7 @@ def run(
                 settings.workers,
                 settings.bind_host,
                 settings.ports.metrics,
-                settings.drain_timeout_s,
+                settings.drain_notice_s + settings.drain_timeout_s,
             )
             sys.exit(uvloop.run(supervise(plan)))
         if settings.worker_index is not None:

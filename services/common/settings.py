@@ -68,6 +68,8 @@ class ServiceSettings(BaseSettings, ABC):
     bind_host: str = "127.0.0.1"
     reflection: bool = True
     drain_timeout_s: Seconds = 10.0
+    drain_notice_s: Annotated[float, Field(ge=0, le=60)] = 0.0
+    max_connection_age_s: Annotated[float, Field(ge=0, le=86_400)] = 0.0
     transport: Transport = Transport.AUTO
     tls_cert: Path | None = None
     tls_key: Path | None = None
@@ -136,8 +138,9 @@ class ServiceSettings(BaseSettings, ABC):
             self.transport,
             self.tls,
             shared=self.worker_index is not None,
+            max_connection_age_s=self.max_connection_age_s,
         )
-        return ServerOptions(endpoint, self.reflection, self.drain_timeout_s)
+        return ServerOptions(endpoint, self.reflection, self.drain_timeout_s, self.drain_notice_s)
 
     def chain(self) -> ChainOptions:
         """Return how calls are handled."""

@@ -15,6 +15,7 @@ from services.common.cache.wiring import open_cache
 from services.common.hosting import host
 from services.common.mongo import open_mongo
 from services.common.rpc.channel import open_channel
+from services.common.rpc.renewal import RENEW_S, renewed
 from services.common.rpc.service import Service
 from services.common.telemetry.peers import PeerMetrics
 from services.common.tracing.opening import open_instruments
@@ -55,22 +56,32 @@ async def run(settings: Settings) -> None:
         mongo = await stack.enter_async_context(
             open_mongo(settings.mongo, settings.order_database, watch.mongo_listeners)
         )
+        timeout_s = settings.peer_timeout_ms / 1000
+        renew_s = max(RENEW_S, timeout_s)
         users = await stack.enter_async_context(
-            open_channel(settings.user_target, USER_SERVICE, ["GetUserProfile"], settings.tls)
+            renewed(
+                UserServiceStub,
+                lambda: open_channel(
+                    settings.user_target, USER_SERVICE, ["GetUserProfile"], settings.tls
+                ),
+                renew_s,
+            )
         )
         inventory = await stack.enter_async_context(
-            open_channel(
-                settings.inventory_target,
-                INVENTORY_SERVICE,
-                _IDEMPOTENT_STOCK_METHODS,
-                settings.tls,
+            renewed(
+                InventoryServiceStub,
+                lambda: open_channel(
+                    settings.inventory_target,
+                    INVENTORY_SERVICE,
+                    _IDEMPOTENT_STOCK_METHODS,
+                    settings.tls,
+                ),
+                renew_s,
             )
         )
         peer_metrics = PeerMetrics()
-        timeout_s = settings.peer_timeout_ms / 1000
         stock = InventoryPeer(
-            InventoryServiceStub(inventory),
-            watch.peer_caller(INVENTORY_SERVICE, identity, timeout_s, peer_metrics),
+            inventory, watch.peer_caller(INVENTORY_SERVICE, identity, timeout_s, peer_metrics)
         )
         stored = MongoOrders(mongo, watch.batcher)
         checkouts = CheckoutFigures()
@@ -97,8 +108,7 @@ async def run(settings: Settings) -> None:
             orders=orders,
             stock=stock,
             customers=UserPeer(
-                UserServiceStub(users),
-                watch.peer_caller(USER_SERVICE, identity, timeout_s, peer_metrics),
+                users, watch.peer_caller(USER_SERVICE, identity, timeout_s, peer_metrics)
             ),
             aftermath=BackgroundAftermath(settlement, background),
         )

@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # the generated stubs have these types for type checkers alon
 
 from services.common.rpc.channel import PeerCaller
 from services.common.rpc.messages import money, timestamp
+from services.common.rpc.renewal import Renewed
 from services.common.rpc.status import read_refusal
 from services.order.model import (
     AttemptGivenUpError,
@@ -38,7 +39,7 @@ _HELD_PAGE: Final = 100
 class InventoryPeer:
     """The stock, kept by the Inventory service."""
 
-    stub: "InventoryServiceAsyncStub"
+    inventory: "Renewed[InventoryServiceAsyncStub]"
     peer: PeerCaller
 
     async def reserve(self, reservation_id: str, items: Sequence[OrderItem]) -> Sequence[OrderLine]:
@@ -51,7 +52,7 @@ class InventoryPeer:
             ],
         )
         try:
-            response = await self.peer.call(self.stub.ReserveStock, request)
+            response = await self.peer.call(self.inventory.stub.ReserveStock, request)
         except AioRpcError as error:
             refusal = read_refusal(error)
             if refusal.reason in _REJECTIONS:
@@ -67,19 +68,19 @@ class InventoryPeer:
     async def commit(self, reservation_id: str) -> None:
         """Turn held stock into sold stock."""
         request = inventory_pb2.CommitReservationRequest(reservation_id=reservation_id)
-        await self.peer.call(self.stub.CommitReservation, request)
+        await self.peer.call(self.inventory.stub.CommitReservation, request)
 
     async def release(self, reservation_id: str) -> None:
         """Give held or sold stock back."""
         request = inventory_pb2.ReleaseReservationRequest(reservation_id=reservation_id)
-        await self.peer.call(self.stub.ReleaseReservation, request)
+        await self.peer.call(self.inventory.stub.ReleaseReservation, request)
 
     async def held_since(self, before: datetime) -> Sequence[str]:
         """Return the names of some reservations held since before a moment, oldest first."""
         request = inventory_pb2.ListHeldReservationsRequest(
             page_size=_HELD_PAGE, create_time_before=timestamp(before)
         )
-        response = await self.peer.call(self.stub.ListHeldReservations, request)
+        response = await self.peer.call(self.inventory.stub.ListHeldReservations, request)
         return [reservation.reservation_id for reservation in response.reservations]
 
 
@@ -87,14 +88,16 @@ class InventoryPeer:
 class UserPeer:
     """The people who buy, kept by the User service."""
 
-    stub: "UserServiceAsyncStub"
+    users: "Renewed[UserServiceAsyncStub]"
     peer: PeerCaller
 
     async def confirm_active(self, user_id: str) -> None:
         """Raise ``RejectedError`` unless this user exists and may order."""
         try:
             response = await self.peer.call(
-                self.stub.GetUserProfile, user_pb2.GetUserProfileRequest(user_id=user_id), _NO_NEAR
+                self.users.stub.GetUserProfile,
+                user_pb2.GetUserProfileRequest(user_id=user_id),
+                _NO_NEAR,
             )
         except AioRpcError as error:
             if error.code() is grpc.StatusCode.NOT_FOUND:

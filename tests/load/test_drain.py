@@ -52,7 +52,9 @@ async def test_a_draining_service_finishes_what_it_has_and_sends_others_elsewher
         assert await ask_health(channel) == "SERVING"
         states = [aio.insecure_channel(service.address) for _ in range(2)]
         watching = watch(b"")
-        assert await watching.read() == b"\x08\x01"  # SERVING
+        living = watch(b"\x0a\x08liveness")
+        assert await watching.read() == await living.read() == b"\x08\x01"  # SERVING
+        dying = asyncio.ensure_future(living.read())
         in_flight = asyncio.ensure_future(_code(channel, LIST, search))
         await asyncio.sleep(0.3)
 
@@ -63,6 +65,8 @@ async def test_a_draining_service_finishes_what_it_has_and_sends_others_elsewher
 
         assert set(late) == {grpc.StatusCode.UNAVAILABLE}
         assert await in_flight is grpc.StatusCode.OK
+        assert not dying.done()
+        dying.cancel()
         watching.cancel()
         async with asyncio.timeout(DRAIN_S + 2.0):
             assert await service.child.process.wait() == 0

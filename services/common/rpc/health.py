@@ -11,6 +11,7 @@ from grpc_health.v1 import health, health_pb2
 Probe = Callable[[], Awaitable[object]]
 
 OVERALL: Final = ""
+LIVENESS: Final = "liveness"
 
 log = structlog.get_logger()
 
@@ -20,7 +21,8 @@ class HealthReporter:
 
     The service, and the process as a whole, are SERVING from when every vital dependency has
     answered until one has not for more than ``grace_s``. Each dependency can be asked after by
-    its own name, without grace.
+    its own name, without grace. ``liveness`` is SERVING from the beginning to the end: a process
+    that waits for a dependency, or finishes its last calls, must not be restarted for it.
     """
 
     def __init__(
@@ -37,9 +39,11 @@ class HealthReporter:
         self._grace_s = grace_s
         self._well_until = -math.inf
         self._last: dict[str, bool] = {}
+        self._stopping = False
 
     async def begin(self) -> None:
         """Say NOT_SERVING until the first probes are done; the library would say SERVING."""
+        await self._set(LIVENESS, up=True)
         for name in (OVERALL, self._service):
             await self._set(name, up=False)
 
@@ -50,12 +54,15 @@ class HealthReporter:
             await self._probe(name, probe)
         if all(vital):
             self._well_until = monotonic() + self._grace_s
+        well = all(vital) or monotonic() < self._well_until
         for name in (OVERALL, self._service):
-            await self._set(name, all(vital) or monotonic() < self._well_until)
+            await self._set(name, well and not self._stopping)
 
     async def stop_serving(self) -> None:
         """Say NOT_SERVING from now on, whatever the probes find."""
-        await self.servicer.enter_graceful_shutdown()
+        self._stopping = True
+        for name in (OVERALL, self._service):
+            await self._set(name, up=False)
 
     async def _probe(self, name: str, probe: Probe) -> bool:
         try:

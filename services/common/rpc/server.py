@@ -31,11 +31,16 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class ServerOptions:
-    """Where a server listens and how it behaves."""
+    """Where a server listens and how it behaves.
+
+    Told to stop, it says NOT_SERVING for ``drain_notice_s`` seconds before it refuses calls, so
+    that callers who heed that have gone elsewhere by then.
+    """
 
     endpoint: Endpoint
     reflection: bool
     drain_timeout_s: float
+    drain_notice_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +70,7 @@ class RpcServer:
             await stop.wait()
         log.info("draining", timeout_s=self.options.drain_timeout_s)
         await self.health.stop_serving()
+        await asyncio.sleep(self.options.drain_notice_s)
         if transport is Transport.NATIVE:
             await self._finish_calls()
             await server.stop(_LAST_STREAMS_S)

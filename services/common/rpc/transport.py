@@ -21,6 +21,7 @@ _OPTIONS: Final = (
     ("grpc.keepalive_timeout_ms", 20_000),
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
 )
+_LAST_CALLS_MS: Final = 10_000  # of a connection that has reached its age; no call takes so long
 
 
 _KEPT_BY_NATIVE: Final = frozenset({"grpc-retry-pushback-ms"})
@@ -28,7 +29,7 @@ NATIVE_INSTALLED: Final = importlib.util.find_spec("pygrpc_native") is not None
 
 
 class Transport(StrEnum):
-    """What serves; ``auto`` is native where it is installed and the port is plaintext."""
+    """What serves; ``auto`` is native where it is installed and can do what is asked."""
 
     AUTO = "auto"
     NATIVE = "native"
@@ -41,12 +42,17 @@ class CannotServeError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where and how to serve. ``shared`` lets several processes serve one port."""
+    """Where and how to serve. ``shared`` lets several processes serve one port.
+
+    A client is asked to connect anew after ``max_connection_age_s`` seconds, give or take a tenth;
+    with 0 never.
+    """
 
     address: str
     transport: Transport = Transport.AUTO
     tls: TlsFiles | None = None
     shared: bool = False
+    max_connection_age_s: float = 0.0
 
 
 def chosen_transport(endpoint: Endpoint, *, native_installed: bool = NATIVE_INSTALLED) -> Transport:
@@ -54,10 +60,14 @@ def chosen_transport(endpoint: Endpoint, *, native_installed: bool = NATIVE_INST
     if endpoint.transport is Transport.NATIVE:
         if endpoint.tls is not None:
             raise CannotServeError("SHOP_TRANSPORT=native serves no TLS: use grpcio or auto")
+        if endpoint.max_connection_age_s:
+            raise CannotServeError(
+                "SHOP_TRANSPORT=native knows no SHOP_MAX_CONNECTION_AGE_S: use grpcio or auto"
+            )
         if not native_installed:
             raise CannotServeError("SHOP_TRANSPORT=native needs the package pygrpc-native")
     if endpoint.transport is Transport.AUTO:
-        native = native_installed and endpoint.tls is None
+        native = native_installed and endpoint.tls is None and not endpoint.max_connection_age_s
         return Transport.NATIVE if native else Transport.GRPCIO
     return endpoint.transport
 
@@ -68,8 +78,8 @@ def open_server(endpoint: Endpoint) -> tuple[aio.Server, int]:
     Raises ``CannotServeError`` when the endpoint cannot be had.
     """
     # Unless the port is meant to be shared, a second server on it must fail.
-    options = (*_OPTIONS, ("grpc.so_reuseport", int(endpoint.shared)))
-    server = _make(chosen_transport(endpoint), options)
+    shared = ("grpc.so_reuseport", int(endpoint.shared))
+    server = _make(chosen_transport(endpoint), (*_OPTIONS, shared, *_age_options(endpoint)))
     try:
         if endpoint.tls is None:
             port = server.add_insecure_port(endpoint.address)
@@ -78,6 +88,15 @@ def open_server(endpoint: Endpoint) -> tuple[aio.Server, int]:
     except RuntimeError:
         raise CannotServeError(f"cannot listen on {endpoint.address}: is it in use?") from None
     return server, port
+
+
+def _age_options(endpoint: Endpoint) -> tuple[tuple[str, int], ...]:
+    if not endpoint.max_connection_age_s:
+        return ()
+    return (
+        ("grpc.max_connection_age_ms", int(endpoint.max_connection_age_s * 1000)),
+        ("grpc.max_connection_age_grace_ms", _LAST_CALLS_MS),
+    )
 
 
 def _make(transport: Transport, options: tuple[tuple[str, Any], ...]) -> aio.Server:

@@ -4,12 +4,13 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
 import grpc
 import pytest
 from grpc import aio
+from grpc_health.v1 import health_pb2
 from prometheus_client import CollectorRegistry, generate_latest
 from shop.inventory.v1 import inventory_pb2 as pb
 from shop.inventory.v1 import inventory_pb2_grpc as pb_grpc
@@ -28,6 +29,15 @@ from services.common.rpc.methods import Context
 from services.common.telemetry.peers import PeerMetrics
 from services.stack.ports import claimed_ports
 from tests.unit.common.fakes import new_signing_key
+from tests.unit.common.names import (
+    HERE,
+    THERE,
+    called_until,
+    check,
+    instance,
+    names_of,
+    stub_on,
+)
 
 SERVICE = "shop.inventory.v1.InventoryService"
 IDEMPOTENT = ["CommitReservation"]
@@ -234,6 +244,39 @@ async def _answered(stub: Any) -> None:
                 await asyncio.sleep(0.02)
             else:
                 return
+
+
+async def test_a_peer_whose_addresses_have_all_changed_is_found_again_soon() -> None:
+    async with names_of(HERE) as names, AsyncExitStack() as past:
+        _, port = await past.enter_async_context(instance(HERE))
+        async with instance(THERE, port) as (there, _), open_channel(names.target(port)) as channel:
+            stub = stub_on(channel)
+            await check(stub)
+            names.addresses[:] = [THERE]
+            await past.aclose()
+            await called_until(lambda: there.calls > 0, lambda: tried(stub))
+
+
+async def test_an_instance_that_says_it_does_not_serve_is_not_called() -> None:
+    health = "grpc.health.v1.Health"
+    async with (
+        names_of(HERE, THERE) as names,
+        instance(HERE) as (here, port),
+        instance(THERE, port) as (there, _),
+        open_channel(names.target(port), health) as channel,
+    ):
+        await here.set(health, health_pb2.HealthCheckResponse.NOT_SERVING)
+        await there.set(health, health_pb2.HealthCheckResponse.SERVING)
+        for _ in range(10):
+            await check(stub_on(channel))
+        assert (here.calls, there.calls) == (0, 10)
+        await here.set(health, health_pb2.HealthCheckResponse.SERVING)
+        await called_until(lambda: here.calls > 0, lambda: check(stub_on(channel)))
+
+
+async def tried(stub: Any) -> None:
+    with suppress(aio.AioRpcError):
+        await check(stub)
 
 
 # ---- figures

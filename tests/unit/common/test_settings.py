@@ -70,6 +70,8 @@ def test_every_missing_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
         ("SHOP_CACHE_CONTROL", "everybody"),
         ("SHOP_WORKERS", "many"),
         ("SHOP_DRAIN_TIMEOUT_S", "inf"),
+        ("SHOP_MAX_CONNECTION_AGE_S", "-1"),
+        ("SHOP_DRAIN_NOTICE_S", "61"),
     ],
 )
 def test_a_wrong_value_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
@@ -146,6 +148,12 @@ def test_a_worker_shares_its_port_and_a_service_alone_does_not(
     assert not read_settings(InventorySettings).server.endpoint.shared
     monkeypatch.setenv("SHOP_WORKER_INDEX", "0")
     assert read_settings(InventorySettings).server.endpoint.shared
+
+
+def test_connections_get_as_old_as_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert read_settings(InventorySettings).server.endpoint.max_connection_age_s == 0
+    monkeypatch.setenv("SHOP_MAX_CONNECTION_AGE_S", "300")
+    assert read_settings(InventorySettings).server.endpoint.max_connection_age_s == 300
 
 
 def test_figures_are_read_at_a_port_of_each_service_and_0_is_none(

@@ -1,5 +1,6 @@
 import asyncio
 import socket
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from grpc import aio
 from grpc_health.v1 import health, health_pb2_grpc
 
+from services.common.rpc.channel import open_channel
 from services.common.rpc.transport import (
     NATIVE_INSTALLED,
     CannotServeError,
@@ -18,10 +20,12 @@ from services.common.rpc.transport import (
     raw_metadata,
 )
 from services.common.tls import TlsFiles
+from tests.unit.common.names import HERE, THERE, called_until, check, instance, names_of, stub_on
 
 TLS = TlsFiles(Path("/cert.pem"), Path("/key.pem"))
 AUTO, NATIVE, GRPCIO = Transport.AUTO, Transport.NATIVE, Transport.GRPCIO
 PLAINTEXT = None
+A_MINUTE_S = 60.0
 INSTALLED, MISSING = True, False
 
 
@@ -64,6 +68,27 @@ def test_native_where_it_cannot_be_is_refused(
 ) -> None:
     with pytest.raises(CannotServeError, match=complaint):
         chosen_transport(Endpoint("127.0.0.1:0", NATIVE, tls), native_installed=installed)
+
+
+def test_where_connections_end_by_age_grpcio_serves_and_native_is_refused() -> None:
+    ageing = Endpoint("127.0.0.1:0", AUTO, max_connection_age_s=A_MINUTE_S)
+    assert chosen_transport(ageing, native_installed=INSTALLED) is GRPCIO
+    with pytest.raises(CannotServeError, match="native knows no SHOP_MAX_CONNECTION_AGE_S"):
+        chosen_transport(replace(ageing, transport=NATIVE), native_installed=INSTALLED)
+
+
+async def test_a_client_of_a_name_finds_who_joined_once_its_connection_is_old() -> None:
+    async with (
+        names_of(HERE) as names,
+        instance(HERE, max_connection_age_s=0.5) as (here, port),
+        instance(THERE, port) as (there, _),
+        open_channel(names.target(port)) as channel,
+    ):
+        stub = stub_on(channel)
+        await check(stub)
+        assert (here.calls, there.calls) == (1, 0)
+        names.addresses.append(THERE)
+        await called_until(lambda: there.calls > 0, lambda: check(stub))
 
 
 def transports() -> list[Transport]:
