@@ -1,13 +1,14 @@
 """Putting the parts of a cache together."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, Generic
 
 from services.common.background import ended
+from services.common.cache.adoption import Adoption
 from services.common.cache.backstop import Backstop
 from services.common.cache.breaker import Breaker
 from services.common.cache.figures import CacheFigures
@@ -66,8 +67,9 @@ async def open_cache(
         yield None
         return
     async with open_redis(options.redis) as redis:
-        cache, works = _assemble(redis, lookup, load, mongo, changes, options)
-        tasks = [asyncio.create_task(work) for work in works]
+        cache, upkeep, works = _assemble(redis, lookup, load, mongo, changes, options)
+        await upkeep.begin()
+        tasks = [asyncio.create_task(work()) for work in works]
         try:
             yield cache
         finally:
@@ -84,8 +86,8 @@ def _assemble(
     mongo: Mongo,
     changes: Changes,
     options: CacheOptions,
-) -> tuple[OpenCache[Value], list[Coroutine[Any, Any, None]]]:
-    """Return a cache and what has to run beside it."""
+) -> tuple[OpenCache[Value], Upkeep, list[Callable[[], Coroutine[Any, Any, None]]]]:
+    """Return a cache, its upkeep, which has to begin first, and what has to run beside it."""
     timeout_s = options.redis.timeout_s
     figures = CacheFigures()
     shared = RedisValues(redis, lookup)
@@ -94,13 +96,16 @@ def _assemble(
     invalidations = Invalidations(shared, breaker, figures, timeout_s)
     watched = {changes.collection: Watched.of(changes, invalidations.deliver)}
     backstop = Backstop(mongo, watched, invalidations.deliver_all)
-    upkeep = Upkeep(redis, shared, breaker, invalidations, timeout_s, backstop.request_rewind)
-    works = [upkeep.run(), backstop.run()]
+    adoption = Adoption(redis, lookup)
+    upkeep = Upkeep(
+        redis, shared, breaker, invalidations, adoption, timeout_s, backstop.request_rewind
+    )
+    works = [upkeep.run, backstop.run]
     if options.mode is CacheMode.NEAR:
         link = InvalidationLink(redis, near, breaker, lookup.prefix, options.near.lease_s, figures)
-        works.append(link.run())
+        works.append(link.run)
     metrics = CacheMetrics(lookup.prefix, figures, breaker, near, backstop.figures)
     values = ReadThroughCache(
         lookup, load, shared, near, breaker, invalidations, figures, timeout_s
     )
-    return OpenCache(values, metrics, redis), works
+    return OpenCache(values, metrics, redis), upkeep, works
