@@ -111,7 +111,7 @@ class Upkeep:
         self._servers = servers
 
     def _failed(self, error: Exception) -> None:
-        self._trouble = repr(error)
+        self._trouble = f"{type(error).__name__}: {error}"
         timed_out = isinstance(error, TIMEOUTS)
         self._breaker.failed(timed_out=timed_out)
         self._weight += TIMEOUT_WEIGHT if timed_out else 1
