@@ -167,7 +167,5 @@ def sentinel_clients(options: RedisOptions) -> Sequence[Redis]:
 
 def _told(questions: Sequence[asyncio.Task[_Address]]) -> str:
     """Return what each sentinel said, all of which have answered."""
-    return "; ".join(
-        repr(question.exception()) if question.exception() else f"{question.result()}"
-        for question in questions
-    )
+    answers = [question.exception() or "{}:{}".format(*question.result()) for question in questions]
+    return "; ".join(map(str, answers))
