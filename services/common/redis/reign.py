@@ -1,9 +1,11 @@
 """Who answers: a server, and for how long it has been the one that takes writes."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from redis.exceptions import ConnectionError as RedisConnectionError
+
+_TOLD: Final = ("role", "run_id", "master_replid")
 
 
 class StrangerError(RedisConnectionError):
@@ -15,11 +17,15 @@ def reign_of(info: Mapping[str, Any]) -> str:
 
     ``info`` is the answer to ``INFO server replication``. A server changes its replication id
     when it is promoted, so that a reign that has ended never comes back. Raises ConnectionError
-    for a replica, which has none.
+    for a replica, which has none, and for a server that does not tell.
     """
-    if info["role"] != "master":
+    try:
+        role, run_id, replication_id = (info[name] for name in _TOLD)
+    except KeyError as missing:
+        raise RedisConnectionError(f"INFO does not tell {missing}") from None
+    if role != "master":
         raise RedisConnectionError("the server is a replica")
-    return f"{info['run_id']}:{info['master_replid']}"
+    return f"{run_id}:{replication_id}"
 
 
 def read_info(answer: bytes) -> dict[str, str]:

@@ -246,6 +246,12 @@ async def test_a_server_that_calls_itself_a_replica_is_no_primary_whatever_senti
         await house.run()
 
 
+async def test_a_server_that_does_not_say_who_it_is_is_not_used(house: House) -> None:
+    house.servers[0].answer = lambda _: bulk("role:master\r\n")
+    with pytest.raises(RedisConnectionError, match="INFO does not tell 'run_id'"):
+        await house.redis.identity()
+
+
 async def test_after_a_server_refused_to_write_nothing_is_asked_of_it_until_the_sentinels_are(
     house: House,
 ) -> None:
