@@ -75,11 +75,18 @@ class ClusteredRedis:
         await self._rearranged.wait()
 
     async def delete(self, pattern: str, reigns: Collection[str] | None = None) -> None:
-        """Delete all keys like the pattern, on the servers of these reigns alone."""
+        """Delete all keys like the pattern, on the servers of these reigns alone.
+
+        Raises StrangerError if one of those is no primary any more.
+        """
         async with self._oriented():
-            for node in self._client.get_primaries():
-                if reigns is None or self._reigns.get(node.name) in reigns:
-                    await self._delete_on(node, pattern)
+            nodes = self._client.get_primaries()
+            if reigns is not None:
+                nodes = [node for node in nodes if self._reigns.get(node.name) in reigns]
+                if len(nodes) < len(reigns):
+                    raise StrangerError(_STRANGERS)
+            for node in nodes:
+                await self._delete_on(node, pattern)
 
     async def identity(self) -> frozenset[str]:
         """Return the reign of each primary."""

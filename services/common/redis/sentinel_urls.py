@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl, quote, urlencode
 
 _PORT: Final = 26379
 _LAST_PORT: Final = 65535
+_OF_SERVERS: Final = frozenset({"db", "username", "password"})
 _URL: Final = re.compile(
     r"(?P<scheme>rediss?)://(?:(?P<user>.*)@)?(?P<hosts>[^/?@]+)(?P<path>/[^?]*)?"
     r"(?:\?(?P<query>.*))?"
@@ -23,15 +24,15 @@ class UnusableUrlError(ValueError):
 class SentinelUrl:
     """A URL of sentinels, taken apart.
 
-    User, password, database and all options are for the servers; scheme and options count for
-    sentinels too.
+    All of it is for the servers; the scheme and most options count for the sentinels too, but not
+    user, password and database.
     """
 
     scheme: str
     user: str = field(repr=False)
     hosts: Sequence[str]
     path: str
-    query: str
+    query: str = field(repr=False)
 
     @classmethod
     def parse(cls, url: str) -> Self:
@@ -48,7 +49,7 @@ class SentinelUrl:
     def sentinels(self, password: str) -> Sequence[str]:
         """Return the URL of each sentinel, with its own password, which may be empty."""
         user = f":{quote(password, safe='')}@" if password else ""
-        options = [(name, value) for name, value in parse_qsl(self.query) if name != "db"]
+        options = [option for option in parse_qsl(self.query) if option[0] not in _OF_SERVERS]
         query = f"?{urlencode(options)}" if options else ""
         return [f"{self.scheme}://{user}{host}{query}" for host in self.hosts]
 

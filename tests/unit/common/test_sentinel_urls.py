@@ -23,9 +23,10 @@ def test_sentinels_have_their_own_password() -> None:
 
 
 def test_tls_and_options_count_for_sentinels_and_servers_but_the_database_for_these_alone() -> None:
-    url = SentinelUrl.parse("rediss://s1?ssl_ca_certs=/ca.pem&db=2")
+    url = SentinelUrl.parse("rediss://s1?ssl_ca_certs=/ca.pem&db=2&password=hunter2")
     assert url.sentinels("") == ["rediss://s1:26379?ssl_ca_certs=%2Fca.pem"]
-    assert url.server("::1", 6379) == "rediss://[::1]:6379?ssl_ca_certs=/ca.pem&db=2"
+    query = "ssl_ca_certs=/ca.pem&db=2&password=hunter2"
+    assert url.server("::1", 6379) == f"rediss://[::1]:6379?{query}"
 
 
 @pytest.mark.parametrize(
@@ -51,7 +52,8 @@ def test_what_names_no_sentinels_is_refused_without_its_password(url: str, compl
 
 
 def test_a_url_is_shown_without_its_password() -> None:
-    assert "hunter2" not in repr(SentinelUrl.parse("redis://:hunter2@s1"))
+    for url in ("redis://:hunter2@s1", "redis://s1?password=hunter2"):
+        assert "hunter2" not in repr(SentinelUrl.parse(url))
 
 
 def test_a_comma_in_a_password_is_no_second_host() -> None:
