@@ -54,14 +54,15 @@ class Upkeep:
         self._reported = BreakerState.CLOSED
 
     async def begin(self) -> None:
-        """Find out whether Redis may be asked, before anybody asks it, within three timeouts.
+        """Find out whether Redis may be asked, before anybody asks it, within four timeouts.
 
         If that does not end well, Redis is not asked until it does.
         """
         good = False
         with suppress(TimeoutError):
-            async with asyncio.timeout(3 * self._timeout_s):
-                good = await self._round()
+            async with asyncio.timeout(4 * self._timeout_s):
+                while not good and self._breaker.closed:
+                    good = await self._round()
         if not good:
             self._breaker.open()
 

@@ -1,5 +1,6 @@
 """What a process does when it meets Redis, and when another answers than before."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import cast
@@ -24,13 +25,20 @@ class FakeRedis:
 
     reigns: frozenset[str] = OLD
     adoptable: bool = True
+    failing: int = 0
+    hanging: bool = False
     adopted: list[frozenset[str]] = field(default_factory=list)
     probed: int = 0
 
     async def identity(self) -> frozenset[str]:
+        if self.failing:
+            self.failing -= 1
+            raise ConnectionError("lost")
         return self.reigns
 
     async def adopt(self, reigns: frozenset[str]) -> None:
+        if self.hanging:
+            await asyncio.Event().wait()
         if not self.adoptable:
             raise NotAdoptedYetError("others")
         self.adopted.append(reigns)
@@ -88,6 +96,20 @@ async def test_a_redis_that_cannot_be_adopted_yet_is_not_asked_from_the_beginnin
     assert not kept.redis.probed
     kept.redis.adoptable = True
     assert await kept.round() is BreakerState.SETTLING
+
+
+async def test_one_round_that_fails_at_the_beginning_does_no_harm(kept: Kept) -> None:
+    kept.redis.failing = 1
+    await kept.upkeep.begin()
+    assert kept.breaker.state is BreakerState.CLOSED
+    assert kept.redis.adopted == [OLD]
+
+
+async def test_a_redis_that_hangs_at_the_beginning_is_not_asked(kept: Kept) -> None:
+    kept.redis.hanging = True
+    async with asyncio.timeout(10):
+        await kept.upkeep.begin()
+    assert kept.breaker.state is BreakerState.OPEN
 
 
 async def test_when_another_redis_answers_it_is_not_asked_until_it_is_adopted_and_has_settled(
