@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from services.stack.binaries import find_redis_server
 from services.stack.folder import DataFolder
@@ -40,6 +40,16 @@ class ClusterNode:
         """End the server without a word."""
         self.child.process.kill()
         await self.child.process.wait()
+
+    async def becomes(self, *lines: str) -> None:
+        """Wait until the server says all this of its replication."""
+        async with asyncio.timeout(_READY_WITHIN_S):
+            while not set(lines) <= await self._replication():  # noqa: ASYNC110 (it does so itself)
+                await asyncio.sleep(_POLL_S)
+
+    async def _replication(self) -> set[str]:
+        fields: dict[str, Any] = await self.command("INFO", "replication")
+        return {f"{name}:{value}" for name, value in fields.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +86,28 @@ class RunningCluster:
 
 
 @asynccontextmanager
+async def heir_of_first(path: Path, cluster: RunningCluster) -> AsyncIterator[ClusterNode]:
+    """Run a replica of the first server; it has all that this has when the block is entered."""
+    first = cluster.nodes[0]
+    async with AsyncExitStack() as opened:
+        port, bus_port = opened.enter_context(claimed_ports(2))
+        heir = await opened.enter_async_context(_node(DataFolder(path / str(port)), port, bus_port))
+        await _answering(heir)
+        await heir.command("CLUSTER", "MEET", LOOPBACK, first.port, first.bus_port)
+        async with asyncio.timeout(_READY_WITHIN_S):
+            await _replicating(heir, await first.command("CLUSTER", "MYID"))
+        await heir.becomes("role:slave", "master_link_status:up")
+        yield heir
+
+
+async def stop_replication(primary: ClusterNode, replica: ClusterNode) -> None:
+    """Let nothing that happens from now on reach the replica."""
+    await replica.command("CONFIG", "SET", "masteruser", "nobody", "masterauth", "knows")
+    await primary.command("CLIENT", "KILL", "TYPE", "replica")
+    await replica.becomes("role:slave", "master_link_status:down")
+
+
+@asynccontextmanager
 async def running_cluster(path: Path) -> AsyncIterator[RunningCluster]:
     """Run a cluster; all slots are served when the block is entered.
 
@@ -100,6 +132,7 @@ async def _node(folder: DataFolder, port: int, bus_port: int) -> AsyncIterator[C
         *("--bind", LOOPBACK, "--port", str(port), "--dir", str(folder.redis)),
         *("--save", "", "--appendonly", "no"),
         *("--cluster-enabled", "yes", "--cluster-port", str(bus_port)),
+        *("--repl-diskless-sync-delay", "0"),
         *("--cluster-node-timeout", "2000", "--cluster-require-full-coverage", "no"),
     ]
     async with running("redis", command, folder.log("redis")) as child:
@@ -134,6 +167,17 @@ async def _id_of(asked: ClusterNode, node: ClusterNode) -> str:
     lines: str = await asked.command("CLUSTER", "NODES")
     of_node = next(line for line in lines.splitlines() if f"{LOOPBACK}:{node.port}@" in line)
     return of_node.split()[0]
+
+
+async def _replicating(heir: ClusterNode, primary_id: str) -> None:
+    """Make a server the replica of another, as soon as it has heard of that."""
+    while True:
+        try:
+            await heir.command("CLUSTER", "REPLICATE", primary_id)
+        except ResponseError:
+            await asyncio.sleep(_POLL_S)
+        else:
+            return
 
 
 async def _answering(node: ClusterNode) -> None:

@@ -17,6 +17,7 @@ from services.common.cache.near import NearOptions
 from services.common.cache.wiring import CacheMode, CacheOptions
 from services.common.logs import LogFormat, LogLevel
 from services.common.mongo import MongoDriver, MongoOptions
+from services.common.redis.sentinel_urls import SentinelUrl, UnusableUrlError, names_several
 from services.common.redis.servers import RedisOptions
 from services.common.rpc.chain import ChainOptions, LimitKind
 from services.common.rpc.interceptors.cache_control import CacheControlPolicy
@@ -59,6 +60,8 @@ class ServiceSettings(BaseSettings, ABC):
     redis_url: SecretStr
     redis_timeout_ms: Milliseconds = 200
     redis_cluster: bool = False
+    redis_sentinel: str = ""
+    redis_sentinel_password: SecretStr = SecretStr("")
     cache: CacheMode = CacheMode.NEAR
     near_entries: Annotated[int, Field(ge=1, le=10_000_000)] = 10_000
     near_bytes: Annotated[int, Field(ge=1024)] = 64 * 1024 * 1024
@@ -93,6 +96,23 @@ class ServiceSettings(BaseSettings, ABC):
             raise ValueError("SHOP_TLS_CLIENT_CA: needs SHOP_TLS_CERT and SHOP_TLS_KEY")
         return self
 
+    @model_validator(mode="after")
+    def _redis_is_one_kind(self) -> Self:
+        url = self.redis_url.get_secret_value()
+        if not self.redis_sentinel:
+            if self.redis_sentinel_password.get_secret_value():
+                raise ValueError("SHOP_REDIS_SENTINEL_PASSWORD: needs SHOP_REDIS_SENTINEL")
+            if names_several(url):
+                raise ValueError("SHOP_REDIS_URL: several hosts need SHOP_REDIS_SENTINEL")
+            return self
+        if self.redis_cluster:
+            raise ValueError("SHOP_REDIS_SENTINEL and SHOP_REDIS_CLUSTER: set one of them")
+        try:
+            SentinelUrl.parse(url)
+        except UnusableUrlError as error:
+            raise ValueError(f"SHOP_REDIS_URL: with SHOP_REDIS_SENTINEL, {error}") from None
+        return self
+
     @property
     def tls(self) -> TlsFiles | None:
         """The certificate to serve with; None for plaintext."""
@@ -111,7 +131,11 @@ class ServiceSettings(BaseSettings, ABC):
     def redis(self) -> RedisOptions:
         """How to reach Redis."""
         return RedisOptions(
-            self.redis_url.get_secret_value(), self.redis_timeout_ms, self.redis_cluster
+            self.redis_url.get_secret_value(),
+            self.redis_timeout_ms,
+            self.redis_cluster,
+            self.redis_sentinel,
+            self.redis_sentinel_password.get_secret_value(),
         )
 
     @property

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
+from services.common.cache.adoption import Adoption
 from services.common.cache.backstop import BackstopFigures
 from services.common.cache.breaker import Breaker
 from services.common.cache.figures import CacheFigures
@@ -63,7 +64,10 @@ async def opened_cache(
     invalidations = Invalidations(shared, breaker, figures, timeout_s)
     works = list[Coroutine[Any, Any, None]]()
     if upkeep:
-        works.append(Upkeep(redis, shared, breaker, invalidations, timeout_s, lambda: None).run())
+        adoption = Adoption(redis, lookup)
+        kept = Upkeep(redis, shared, breaker, invalidations, adoption, timeout_s, lambda: None)
+        await kept.begin()
+        works.append(kept.run())
     if mode is CacheMode.NEAR:
         lease_s = near_options.lease_s
         link = InvalidationLink(redis, near, breaker, lookup.prefix, lease_s, figures)

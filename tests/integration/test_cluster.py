@@ -1,10 +1,8 @@
 """The cache on a cluster of Redis servers, as two processes see it."""
 
-import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Collection
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -12,110 +10,33 @@ import pytest
 from redis.asyncio.cluster import ClusterNode as ClientNode
 
 from services.common.cache.breaker import BreakerState
-from services.common.cache.hold import prepare_backstop
-from services.common.cache.lookup import Lookup
-from services.common.cache.near import NearOptions
 from services.common.cache.shared import RedisValues, channel
-from services.common.cache.watched import Changes
-from services.common.cache.wiring import CacheMode, CacheOptions, OpenCache, open_cache
-from services.common.call import Call, enter_call
 from services.common.freshness import Freshness, Source
-from services.common.ids import new_id
-from services.common.mongo import Mongo, MongoDriver, MongoOptions, open_mongo
+from services.common.mongo import Mongo
 from services.common.redis import open_redis
 from services.common.redis.servers import RedisOptions, RedisServers
-from services.common.snapshot import Snapshot
-from tests.integration.conftest import new_database
+from tests.integration.processes import (
+    NAME,
+    Process,
+    database_of_names,
+    new_names,
+    process,
+    until,
+)
 from tests.redis_cluster import ClusterNode, RunningCluster, running_cluster
 
 PATIENT_MS = 10_000
 TIMEOUT_MS = 1_000
-WITHIN_S = 60.0
 MANY = [f"{number}" for number in range(100)]
-NAME: Lookup[str] = Lookup(prefix="name", encode=str, decode=str)
 
 
-@dataclass
-class Process:
-    """A process with a cache of names, whose store of record is shared by all."""
-
-    truth: dict[str, str]
-    opened: OpenCache[str]
-    loaded: list[str]
-
-    async def read(
-        self, *value_ids: str, freshness: Freshness = Freshness.SHARED
-    ) -> tuple[dict[str, str], Source | None]:
-        """Return the names, and what answered."""
-        call = Call("test")
-        call.freshness = freshness
-
-        async def served() -> dict[str, str]:
-            enter_call(call)
-            found = await self.opened.values.get_many(value_ids)
-            return {value_id: snapshot.value for value_id, snapshot in found.items()}
-
-        return await asyncio.create_task(served()), call.source
-
-    async def write(self, value_id: str, name: str) -> None:
-        """Change a name."""
-        async with self.opened.values.forgetting([value_id]):
-            self.truth[value_id] = name
-
-    async def answers_from(
-        self, source: Source, *value_ids: str, freshness: Freshness = Freshness.SHARED
-    ) -> None:
-        """Read the true names until they come from this source."""
-
-        async def do() -> bool:
-            names, answered = await self.read(*value_ids, freshness=freshness)
-            assert names == {value_id: self.truth[value_id] for value_id in value_ids}
-            return answered is source
-
-        await until(do)
-
-    @property
-    def states(self) -> set[str]:
-        """The states that the breaker is in."""
-        return {
-            sample.labels["state"]
-            for family in self.opened.metrics.collect()
-            for sample in family.samples
-            if sample.name == "shop_cache_breaker_state" and sample.value
-        }
-
-
-async def until(holds: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(WITHIN_S):
-        while not await holds():  # noqa: ASYNC110 (other tasks and processes)
-            await asyncio.sleep(0.02)
-
-
-@asynccontextmanager
-async def process(
-    truth: dict[str, str], mongo: Mongo, url: str, timeout_ms: int = PATIENT_MS
-) -> AsyncIterator[Process]:
-    loaded: list[str] = []
-
-    async def load(value_ids: Collection[str]) -> dict[str, Snapshot[str]]:
-        loaded.extend(value_ids)
-        return {value_id: Snapshot(truth[value_id]) for value_id in value_ids if value_id in truth}
-
-    options = CacheOptions(
-        CacheMode.NEAR,
-        NearOptions(entries=1_000, bytes=1_000_000, lease_s=10.0),
-        RedisOptions(url, timeout_ms, cluster=True),
-    )
-    async with open_cache(NAME, load, mongo, Changes("names"), options) as opened:
-        assert opened is not None
-        yield Process(truth, opened, loaded)
+def options(cluster: RunningCluster, timeout_ms: int = PATIENT_MS) -> RedisOptions:
+    return RedisOptions(cluster.url, timeout_ms, cluster=True)
 
 
 @pytest.fixture(scope="module")
 async def database(mongo_uri: str) -> AsyncIterator[Mongo]:
-    options = MongoOptions(mongo_uri, MongoDriver.MOTOR, PATIENT_MS)
-    async with open_mongo(options, new_database()) as opened:
-        await prepare_backstop(opened)
+    async with database_of_names(mongo_uri) as opened:
         yield opened
 
 
@@ -128,8 +49,7 @@ async def cluster(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Run
 @pytest.fixture
 def truth() -> dict[str, str]:
     """A hundred names, whose ids no other test has."""
-    test = new_id()
-    return {f"{test}-{number}": f"name {number}" for number in range(100)}
+    return new_names(100)
 
 
 @pytest.fixture
@@ -137,15 +57,15 @@ async def processes(
     truth: dict[str, str], database: Mongo, cluster: RunningCluster
 ) -> AsyncIterator[tuple[Process, Process]]:
     async with (
-        process(truth, database, cluster.url) as one,
-        process(truth, database, cluster.url) as two,
+        process(truth, database, options(cluster)) as one,
+        process(truth, database, options(cluster)) as two,
     ):
         yield one, two
 
 
 @pytest.fixture
 async def servers(cluster: RunningCluster) -> AsyncIterator[RedisServers]:
-    async with open_redis(RedisOptions(cluster.url, PATIENT_MS, cluster=True)) as opened:
+    async with open_redis(options(cluster)) as opened:
         yield opened
 
 
@@ -263,7 +183,9 @@ async def test_while_a_server_is_gone_reads_come_from_mongodb_until_others_have_
 ) -> None:
     async with AsyncExitStack() as stack:
         cluster = await stack.enter_async_context(running_cluster(tmp_path))
-        reader = await stack.enter_async_context(process(truth, database, cluster.url, TIMEOUT_MS))
+        reader = await stack.enter_async_context(
+            process(truth, database, options(cluster, TIMEOUT_MS))
+        )
         await reader.answers_from(Source.REDIS, *truth)
         await cluster.lose_first()
 

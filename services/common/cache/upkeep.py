@@ -7,6 +7,7 @@ from typing import Final
 
 import structlog
 
+from services.common.cache.adoption import Adoption
 from services.common.cache.breaker import FAILURES as MOST_FAILURES
 from services.common.cache.breaker import TIMEOUT_WEIGHT, Breaker, BreakerState
 from services.common.cache.invalidation import FAILURES, TIMEOUTS, Invalidations
@@ -26,8 +27,8 @@ class Upkeep:
     Probes open the breaker by themselves: in a cluster, reads may go on succeeding at some servers
     while writers, who probe them all, tell none any more.
 
-    ``on_replaced`` is called when other servers answer than before: they may hold values that were
-    forgotten, from a snapshot or because they were replicas that lagged behind.
+    When other servers answer than before, Redis is not asked until they are adopted, and then
+    ``on_replaced`` is called: who had not noticed yet may have told the old ones what is new.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class Upkeep:
         shared: SharedValues,
         breaker: Breaker,
         invalidations: Invalidations,
+        adoption: Adoption,
         timeout_s: float,
         on_replaced: Callable[[], object],
     ) -> None:
@@ -43,11 +45,26 @@ class Upkeep:
         self._shared = shared
         self._breaker = breaker
         self._invalidations = invalidations
+        self._adoption = adoption
         self._timeout_s = timeout_s
         self._on_replaced = on_replaced
         self._servers: frozenset[str] = frozenset()
         self._weight = 0
+        self._trouble = ""
         self._reported = BreakerState.CLOSED
+
+    async def begin(self) -> None:
+        """Find out whether Redis may be asked, before anybody asks it, within four timeouts.
+
+        If that does not end well, Redis is not asked until it does.
+        """
+        good = False
+        with suppress(TimeoutError):
+            async with asyncio.timeout(4 * self._timeout_s):
+                while not good and self._breaker.closed:
+                    good = await self._round()
+        if not good:
+            self._breaker.open()
 
     async def run(self) -> None:
         """Go on for ever."""
@@ -62,25 +79,41 @@ class Upkeep:
                 async with asyncio.timeout(INTERVAL_S):
                     await self._invalidations.due.wait()
 
-    async def _round(self) -> None:
+    async def _round(self) -> bool:
+        """Return whether Redis does all that it should."""
         try:
             async with asyncio.timeout(self._timeout_s):
-                await self._shared.fill([_PROBE])
                 servers = await self._redis.identity()
+            await self._meet(servers)
+            async with asyncio.timeout(self._timeout_s):
+                await self._shared.fill([_PROBE])
             await self._invalidations.pay()
         except Exception as error:
             if not isinstance(error, FAILURES):  # if this ended, nothing would be paid any more
                 log.exception("upkeep failed")
-            self._failed(timed_out=isinstance(error, TIMEOUTS))
-            return
+            self._failed(error)
+            return False
         self._weight = 0
-        if self._servers and self._servers != servers:
+        self._breaker.recovered()
+        return True
+
+    async def _meet(self, servers: frozenset[str]) -> None:
+        """Have the servers adopted; if they are others than before, let nobody ask them until then.
+
+        Nor for a while after it, in which every process tells them what it owes.
+        """
+        replaced = bool(self._servers) and self._servers != servers
+        if replaced:
+            self._breaker.open()
+        await self._adoption.adopt(servers)
+        if replaced:
             log.warning("redis was replaced", was=sorted(self._servers), now=sorted(servers))
             self._on_replaced()
         self._servers = servers
-        self._breaker.recovered()
 
-    def _failed(self, *, timed_out: bool) -> None:
+    def _failed(self, error: Exception) -> None:
+        self._trouble = f"{type(error).__name__}: {error}"
+        timed_out = isinstance(error, TIMEOUTS)
         self._breaker.failed(timed_out=timed_out)
         self._weight += TIMEOUT_WEIGHT if timed_out else 1
         if self._weight >= MOST_FAILURES:
@@ -90,4 +123,5 @@ class Upkeep:
         state = self._breaker.state
         if state is not self._reported:
             self._reported = state
-            log.warning("redis", breaker=state.value)
+            why = {"error": self._trouble} if state is BreakerState.OPEN else {}
+            log.warning("redis", breaker=state.value, **why)

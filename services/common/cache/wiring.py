@@ -1,7 +1,7 @@
 """Putting the parts of a cache together."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
@@ -9,6 +9,7 @@ from typing import Any, Final, Generic
 
 from services.common.background import ended
 from services.common.batching import Batcher
+from services.common.cache.adoption import Adoption
 from services.common.cache.backstop import Backstop
 from services.common.cache.breaker import Breaker
 from services.common.cache.figures import CacheFigures
@@ -73,10 +74,11 @@ async def open_cache(
         yield None
         return
     async with open_redis(options.redis) as redis:
-        cache, works = _assemble(
+        cache, upkeep, works = _assemble(
             instruments.redis(redis), lookup, load, mongo, changes, options, instruments.batcher
         )
-        tasks = [asyncio.create_task(work) for work in works]
+        await upkeep.begin()
+        tasks = [asyncio.create_task(work()) for work in works]
         try:
             yield cache
         finally:
@@ -94,8 +96,8 @@ def _assemble(
     changes: Changes,
     options: CacheOptions,
     batcher: type[Batcher[Any, Any]],
-) -> tuple[OpenCache[Value], list[Coroutine[Any, Any, None]]]:
-    """Return a cache and what has to run beside it."""
+) -> tuple[OpenCache[Value], Upkeep, list[Callable[[], Coroutine[Any, Any, None]]]]:
+    """Return a cache, its upkeep, which has to begin first, and what has to run beside it."""
     timeout_s = options.redis.timeout_s
     figures = CacheFigures()
     shared = RedisValues(redis, lookup)
@@ -104,11 +106,14 @@ def _assemble(
     invalidations = Invalidations(shared, breaker, figures, timeout_s, batcher)
     watched = {changes.collection: Watched.of(changes, invalidations.deliver)}
     backstop = Backstop(mongo, watched, invalidations.deliver_all)
-    upkeep = Upkeep(redis, shared, breaker, invalidations, timeout_s, backstop.request_rewind)
-    works = [upkeep.run(), backstop.run()]
+    adoption = Adoption(redis, lookup)
+    upkeep = Upkeep(
+        redis, shared, breaker, invalidations, adoption, timeout_s, backstop.request_rewind
+    )
+    works = [upkeep.run, backstop.run]
     if options.mode is CacheMode.NEAR:
         link = InvalidationLink(redis, near, breaker, lookup.prefix, options.near.lease_s, figures)
-        works.append(link.run())
+        works.append(link.run)
     metrics = CacheMetrics(
         lookup.prefix,
         figures,
@@ -121,4 +126,4 @@ def _assemble(
     values = ReadThroughCache(
         lookup, load, shared, near, breaker, invalidations, figures, timeout_s, batcher
     )
-    return OpenCache(values, metrics, redis), works
+    return OpenCache(values, metrics, redis), upkeep, works

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 from services.common.redis.cluster import ClusteredRedis, cluster_client
 from services.common.redis.one import OneRedis, client_of
+from services.common.redis.sentinel import SentinelRedis, sentinel_clients
 from services.common.redis.servers import RedisOptions, RedisServers
 
 
@@ -14,8 +15,10 @@ async def open_redis(options: RedisOptions) -> AsyncIterator[RedisServers]:
 
     Connecting, waiting for a connection and each command fail after ``timeout_ms`` of the options.
     """
-    redis: OneRedis | ClusteredRedis
-    if options.cluster:
+    redis: OneRedis | SentinelRedis | ClusteredRedis
+    if options.sentinel:
+        redis = SentinelRedis(sentinel_clients(options), options)
+    elif options.cluster:
         redis = ClusteredRedis(cluster_client(options))
     else:
         redis = OneRedis(client_of(options), options.timeout_s)

@@ -1,7 +1,7 @@
 """A single Redis server."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 from hiredis import pack_command
@@ -10,20 +10,29 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from services.common.redis.faults import lost_connections
+from services.common.redis.reign import StrangerError, read_info, reign_of
 from services.common.redis.servers import Item, RedisOptions, evaluation
 from services.common.redis.wire import Wire, open_wire
 from services.common.undisturbed import seen
 
 _POOL_SIZE: Final = 32
 _SCAN_COUNT: Final = 1_000
+_WHO: Final = pack_command(("INFO", "server", "replication"))  # type: ignore[arg-type]
 
 
 class OneRedis:
-    """A single server, whose scripts all go over one connection."""
+    """A single server, whose scripts all go over one connection.
 
-    def __init__(self, client: Redis, timeout_s: float) -> None:
+    Once it is said which reigns to trust, each new connection is asked for its own before any
+    script uses it. What is behind the same address may be another server by then.
+    """
+
+    def __init__(
+        self, client: Redis, timeout_s: float, trusted: frozenset[str] | None = None
+    ) -> None:
         self._client = client
         self._timeout_s = timeout_s
+        self._trusted = trusted
         self._wire: Wire | None = None
         self._opening: asyncio.Task[Wire] | None = None
 
@@ -47,16 +56,37 @@ class OneRedis:
         """Wait for ever: it is the one."""
         await asyncio.Event().wait()
 
-    async def delete(self, pattern: str) -> None:
+    async def delete(self, pattern: str, reigns: Collection[str] | None = None) -> None:
         """Delete all keys like the pattern."""
         with lost_connections():
-            async for key in self._client.scan_iter(pattern, count=_SCAN_COUNT):
-                await self._client.unlink(key)
+            cursor = -1
+            while cursor:
+                cursor, keys = await self._client.scan(max(cursor, 0), pattern, _SCAN_COUNT)
+                if keys:
+                    await self._client.unlink(*keys)
 
     async def identity(self) -> frozenset[str]:
-        """Return a name of this run of the server."""
+        """Return the reign of the server."""
         with lost_connections():
-            return frozenset([(await self._client.info("server"))["run_id"]])
+            return frozenset([reign_of(await self._client.info("server", "replication"))])
+
+    async def trust(self, reigns: frozenset[str]) -> None:
+        """Run scripts on a server of these reigns alone, from now on."""
+        self._trusted = reigns
+        wire, self._wire = self._wire, None
+        if wire is not None:
+            await wire.close()
+
+    async def noted(self, key: str) -> str | None:
+        """Return the text under a key, None if there is none."""
+        with lost_connections():
+            raw: Any = await self._client.get(key)
+        return None if raw is None else str(raw, "utf-8")
+
+    async def note(self, key: str, text: str) -> None:
+        """Put a text under a key."""
+        with lost_connections():
+            await self._client.set(key, text)
 
     async def ping(self) -> object:
         """Raise the client's error unless Redis answers."""
@@ -82,8 +112,21 @@ class OneRedis:
     async def _open(self) -> Wire:
         if self._wire is not None:
             await self._wire.close()
-        self._wire = await open_wire(self._connection(), self._timeout_s)
-        return self._wire
+        wire = await open_wire(self._connection(), self._timeout_s)
+        try:
+            await self._refuse_strangers(wire)
+        except BaseException:
+            await wire.close()
+            raise
+        self._wire = wire
+        return wire
+
+    async def _refuse_strangers(self, wire: Wire) -> None:
+        if self._trusted is None:
+            return
+        reign = reign_of(read_info(await wire.ask(_WHO)))
+        if reign not in self._trusted:
+            raise StrangerError("another Redis answers than before")
 
     def _connection(self) -> Connection:
         pool: Any = self._client.connection_pool

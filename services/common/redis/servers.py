@@ -1,7 +1,7 @@
-"""Redis as the cache sees it: one server and a cluster alike, used through scripts on items."""
+"""Redis as the cache sees it: one server and several alike, used through scripts on items."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 from redis.asyncio import Connection
@@ -9,11 +9,17 @@ from redis.asyncio import Connection
 
 @dataclass(frozen=True, slots=True)
 class RedisOptions:
-    """Which server, or which cluster a server of which it is, and how long anything may take."""
+    """Which server, or whom to ask which it is, and how long anything may take.
+
+    The URL is that of a server, of a server of a cluster, or, where ``sentinel`` names what they
+    watch, of sentinels, whose own password is ``sentinel_password``.
+    """
 
     url: str
     timeout_ms: int
     cluster: bool = False
+    sentinel: str = ""
+    sentinel_password: str = field(default="", repr=False)
 
     @property
     def timeout_s(self) -> float:
@@ -29,7 +35,7 @@ class Item(NamedTuple):
 
 
 class RedisServers(Protocol):
-    """One Redis server, or several as a cluster.
+    """One Redis server, whichever it may be at the moment, or several as a cluster.
 
     Every method raises RedisError, OSError or TimeoutError when Redis does not do it.
     """
@@ -40,7 +46,8 @@ class RedisServers(Protocol):
         """Run a script on items and return its answers, one for each.
 
         The script gets the keys of all items as KEYS, and as ARGV ``arguments`` and then those of
-        the items; it returns an array. In a cluster it runs once for every slot.
+        the items; it returns an array. In a cluster it runs once for every slot. Raises
+        StrangerError instead of running it on servers that are not trusted.
         """
         ...
 
@@ -52,12 +59,24 @@ class RedisServers(Protocol):
         """Wait until there are other servers than at the last ``links``."""
         ...
 
-    async def delete(self, pattern: str) -> None:
-        """Delete all keys like the pattern."""
+    async def delete(self, pattern: str, reigns: Collection[str] | None = None) -> None:
+        """Delete all keys like the pattern, of several servers on those of these reigns alone."""
         ...
 
     async def identity(self) -> frozenset[str]:
-        """Return a name of each server that no other, and no later run of it, has."""
+        """Return the reign of each server, as ``reign_of`` names it."""
+        ...
+
+    async def trust(self, reigns: frozenset[str]) -> None:
+        """Run scripts on servers of these reigns alone, from now on."""
+        ...
+
+    async def noted(self, key: str) -> str | None:
+        """Return the text under a key, None if there is none."""
+        ...
+
+    async def note(self, key: str, text: str) -> None:
+        """Put a text under a key."""
         ...
 
     async def ping(self) -> object:

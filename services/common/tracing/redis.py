@@ -1,6 +1,6 @@
 """Spans of the round trips to Redis."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 from opentelemetry.semconv.attributes.db_attributes import (
@@ -59,13 +59,25 @@ class TracedRedis:
         """Wait until there are other servers than at the last ``links``."""
         await self._redis.rearranged()
 
-    async def delete(self, pattern: str) -> None:
+    async def delete(self, pattern: str, reigns: Collection[str] | None = None) -> None:
         """Delete all keys like the pattern."""
-        await self._redis.delete(pattern)
+        await self._redis.delete(pattern, reigns)
 
     async def identity(self) -> frozenset[str]:
-        """Return a name of each server."""
+        """Return the reign of each server."""
         return await self._redis.identity()
+
+    async def trust(self, reigns: frozenset[str]) -> None:
+        """Run scripts on servers of these reigns alone."""
+        await self._redis.trust(reigns)
+
+    async def noted(self, key: str) -> str | None:
+        """Return the text under a key."""
+        return await self._redis.noted(key)
+
+    async def note(self, key: str, text: str) -> None:
+        """Put a text under a key."""
+        await self._redis.note(key, text)
 
     async def ping(self) -> object:
         """Raise the client's error unless Redis answers."""

@@ -10,6 +10,7 @@ import pytest
 from redis.exceptions import OutOfMemoryError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from services.common.cache.adoption import Adoption
 from services.common.cache.breaker import Breaker, BreakerState
 from services.common.cache.figures import CacheFigures
 from services.common.cache.invalidation import Invalidations
@@ -181,7 +182,10 @@ async def test_probes_that_fail_in_whatever_way_open_the_breaker_though_reads_su
 ) -> None:
     parts = a_cache(BrokenValues())
     servers = cast("RedisServers", OneServerGone(error))
-    upkeep = Upkeep(servers, parts.values, parts.breaker, parts.invalidations, TIMEOUT_S, list)
+    adoption = Adoption(servers, NAME)
+    upkeep = Upkeep(
+        servers, parts.values, parts.breaker, parts.invalidations, adoption, TIMEOUT_S, list
+    )
     work = asyncio.create_task(upkeep.run())
     async with asyncio.timeout(30):
         for number in itertools.count():

@@ -7,10 +7,12 @@ from typing import Any, cast
 
 import pytest
 from redis.asyncio import Redis, RedisCluster
+from redis.asyncio.cluster import ClusterNode
 from redis.exceptions import RedisClusterException
 
 from services.common.redis.cluster import ClusteredRedis
 from services.common.redis.one import OneRedis
+from services.common.redis.reign import StrangerError
 from services.common.redis.servers import Item, RedisServers
 
 SCRIPT = "return {1}"
@@ -94,3 +96,26 @@ async def test_a_cancellation_that_the_client_loses_is_heeded(
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.01):
             await use(redis)
+
+
+class Deserted:
+    """A client of a cluster without primaries."""
+
+    @property
+    def nodes_manager(self) -> "Deserted":
+        """Return what knows as much."""
+        return self
+
+    async def initialize(self) -> None:
+        """Find nobody."""
+
+    def get_primaries(self) -> list[ClusterNode]:
+        """Return none."""
+        return []
+
+
+async def test_what_cannot_be_deleted_everywhere_is_not_taken_for_deleted() -> None:
+    redis = ClusteredRedis(cast("RedisCluster", Deserted()))
+    await redis.delete("product:*")
+    with pytest.raises(StrangerError):
+        await redis.delete("product:*", ["gone:1"])

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from services.common.mongo import MongoDriver
+from services.common.redis.servers import RedisOptions
 from services.common.rpc.chain import ChainOptions, LimitKind
 from services.common.rpc.interceptors.cache_control import CacheControlPolicy
 from services.common.settings import PREFIX, Ports, UnusableSettingsError, read_settings
@@ -220,3 +221,51 @@ def test_a_secret_that_cannot_be_read_is_named(
     monkeypatch.setattr(Path, "read_text", refuse)
     with pytest.raises(UnusableSettingsError, match=r"^SHOP_SECRETS_DIR: .*denied.*shop_mongo_uri"):
         read_settings(InventorySettings)
+
+
+# ---- Redis
+
+
+def redis(monkeypatch: pytest.MonkeyPatch, **variables: str) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(f"SHOP_REDIS_{name}", value)
+
+
+def test_sentinels_are_named_with_what_they_watch(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert read_settings(InventorySettings).redis.sentinel == ""
+    redis(monkeypatch, URL="redis://s1,s2", SENTINEL="shop", SENTINEL_PASSWORD="hunter2")
+    settings = read_settings(InventorySettings)
+    assert settings.redis == RedisOptions(
+        "redis://s1,s2", 200, sentinel="shop", sentinel_password="hunter2"
+    )
+    assert "hunter2" not in f"{settings!r}{settings.redis!r}"
+
+
+@pytest.mark.parametrize(
+    ("variables", "complaint"),
+    [
+        (
+            {"SENTINEL": "shop", "CLUSTER": "true"},
+            "SHOP_REDIS_SENTINEL and SHOP_REDIS_CLUSTER: set one of them",
+        ),
+        (
+            {"SENTINEL_PASSWORD": "hunter2"},
+            "SHOP_REDIS_SENTINEL_PASSWORD: needs SHOP_REDIS_SENTINEL",
+        ),
+        (
+            {"URL": "redis://s1,s2"},
+            "SHOP_REDIS_URL: several hosts need SHOP_REDIS_SENTINEL",
+        ),
+        (
+            {"SENTINEL": "shop", "URL": "redis://:hunter2@s1,"},
+            "SHOP_REDIS_URL: with SHOP_REDIS_SENTINEL, a sentinel is named as host:port",
+        ),
+    ],
+)
+def test_settings_of_redis_that_do_not_go_together_are_named(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], complaint: str
+) -> None:
+    redis(monkeypatch, **variables)
+    with pytest.raises(UnusableSettingsError) as unusable:
+        read_settings(InventorySettings)
+    assert str(unusable.value) == complaint

@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import orjson
@@ -44,11 +44,20 @@ class FakeRedis:
     async def rearranged(self) -> None:
         self.asked.append("rearranged")
 
-    async def delete(self, pattern: str) -> None:
-        self.asked.append(pattern)
+    async def delete(self, pattern: str, reigns: Collection[str] | None = None) -> None:
+        self.asked.append((pattern, reigns))
 
     async def identity(self) -> frozenset[str]:
         return frozenset({"one"})
+
+    async def trust(self, reigns: frozenset[str]) -> None:
+        self.asked.append(reigns)
+
+    async def noted(self, key: str) -> str | None:
+        return f"noted under {key}"
+
+    async def note(self, key: str, text: str) -> None:
+        self.asked.append((key, text))
 
     async def ping(self) -> object:
         return "pong"
@@ -92,8 +101,14 @@ async def test_all_else_that_redis_is_asked_goes_to_it_as_it_is(spans: Spans) ->
     traced = TracedRedis(spans.tracer, redis)
     await traced.links()
     await traced.rearranged()
-    await traced.delete("pattern")
-    assert redis.asked == ["links", "rearranged", "pattern"]
+    await traced.delete("pattern", {"one"})
+    await traced.trust(frozenset({"one"}))
+    await traced.note("key", "text")
+    assert redis.asked == [
+        *("links", "rearranged", ("pattern", {"one"})),
+        *(frozenset({"one"}), ("key", "text")),
+    ]
+    assert await traced.noted("key") == "noted under key"
     assert (await traced.identity(), await traced.ping()) == (frozenset({"one"}), "pong")
 
 
