@@ -5,7 +5,8 @@
 #   docker run --read-only --env-file shop.env shop user     # or inventory, order, check, keys
 #
 # Neither writes anything to its root; with SHOP_WORKERS above 1 a service needs a tmpfs at /tmp for
-# the sockets of its workers. The base is any image with Python 3.11 to 3.13 as `python3`, with venv.
+# the sockets of its workers. The base is an image with Python 3.11 or newer as `python3`, and venv;
+# 3.11 is what all figures in docs/ were measured with.
 ARG BASE=docker.io/library/python:3.11-slim-bookworm
 
 # What both are made of: a user, and no tool that could add to what is installed.

@@ -82,7 +82,7 @@ discard
 echo "building the images (a few minutes)"
 import_base
 (umask 077 && pip_settings >"$folder/pip.conf")
-# shellcheck disable=SC2046 # paths without blanks
+# Each mount is a word.
 SHOP_BUILDER="$buildah build --format docker" scripts/image.sh --build-arg BASE=localhost/base \
     --secret "id=pip,src=$folder/pip.conf" $(mounts) >"$folder/build.log" 2>&1 || {
     tail -n 30 "$folder/build.log" >&2

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -99,7 +100,7 @@ class Container:
         """Return what runs the entry point as a first process, on a root that is read-only."""
         environment = {**self.image.environment, **self.variables}
         return [
-            *("unshare", "--fork", "--kill-child", "--pid", "--mount"),
+            *(shutil.which("unshare") or "unshare", "--fork", "--kill-child", "--pid", "--mount"),
             *("sh", "-c", _READ_ONLY, "sh"),
             *(str(self.root), str(keys), "tmp" if tmp else "none"),
             *(f"{name}={value}" for name, value in environment.items()),
@@ -124,13 +125,16 @@ def container(
         buildah.ask("rm", name)
 
 
-def first_of(pid: int) -> int | None:
-    """Return the first process of the image's user among the descendants of another."""
+def first_of(pid: int, image: Image) -> int | None:
+    """Return the first process of the image's entry point among the descendants of another.
+
+    Between the two are those that make the container, one of them as the image's user already.
+    """
     below = [pid]
     while below:
         process = below.pop(0)
-        status = _status(process)
-        if status.get("Uid", "").split()[:1] == [str(UID)]:
+        ours = _status(process).get("Uid", "").split()[:1] == [str(UID)]
+        if ours and _arguments(process)[: len(image.entrypoint) - 1] == image.entrypoint[1:]:
             return process
         below += _children(process)
     return None
@@ -148,6 +152,13 @@ def _children(pid: int) -> list[int]:
         with contextlib.suppress(OSError):  # the thread has ended
             found += map(int, listed.read_text().split())
     return found
+
+
+def _arguments(pid: int) -> tuple[str, ...]:
+    try:
+        return tuple(Path(f"/proc/{pid}/cmdline").read_text().split("\0")[1:])
+    except OSError:
+        return ()
 
 
 def _status(pid: int) -> dict[str, str]:

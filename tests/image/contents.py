@@ -9,7 +9,7 @@ from tests.image.containers import UID
 
 # What could add to what is installed, or make something of it.
 _TOOLS: Final = {"ar", "as", "c++", "cc", "cpp", "g++", "gcc", "ld", "make", "pip", "pip3", "uv"}
-_PACKAGES: Final = {"pip", "setuptools", "wheel", "ensurepip"}
+_PACKAGES: Final = {"pip", "ensurepip"}
 _MB: Final = 1_000_000
 
 

@@ -25,7 +25,7 @@ async def serves_and_drains(at: ImageShop, service: str, *, workers: int) -> int
     words = held.read_only(service, keys=at.folder.secrets, tmp=workers > 1)
     async with running(service, words, log) as child:
         await healthy(held, log)
-        return await _told_to_stop(child)
+        return await _told_to_stop(child, held)
 
 
 async def ends_before_it_serves(at: ImageShop, service: str) -> bool:
@@ -33,13 +33,13 @@ async def ends_before_it_serves(at: ImageShop, service: str) -> bool:
     held = at.containers[service]
     words = held.read_only(service, keys=at.folder.secrets, tmp=False)
     async with running(service, words, at.folder.log(f"{service}-first")) as child:
-        return await _told_to_stop(child) == _ENDED_BEFORE_IT_SERVED
+        return await _told_to_stop(child, held) == _ENDED_BEFORE_IT_SERVED
 
 
-async def _told_to_stop(child: Child) -> int:
+async def _told_to_stop(child: Child, held: Container) -> int:
     async with asyncio.timeout(_WITHIN_S):
         while True:
-            process = first_of(child.process.pid)
+            process = first_of(child.process.pid, held.image)
             if process is not None and catches(process, signal.SIGTERM):
                 break
             await asyncio.sleep(_POLL_S)

@@ -35,7 +35,7 @@ class ImageShop:
     async def drain(self, service: str) -> int:
         """Send SIGTERM to a service, as an engine does, and return its exit code."""
         child = self.children[service]
-        process = first_of(child.process.pid)
+        process = first_of(child.process.pid, self.containers[service].image)
         assert process is not None, f"{service} does not run"
         os.kill(process, signal.SIGTERM)
         async with asyncio.timeout(_WITHIN_S):
