@@ -2,10 +2,10 @@
 #
 #   docker build --tag shop --target services .
 #   docker build --tag shop-load --target load .
-#   docker run --read-only --env-file shop.env shop user     # or inventory, order, check, keys
+#   docker run --read-only --tmpfs /tmp --env-file shop.env shop user   # inventory, order, check, keys
 #
-# Neither writes anything to its root; with SHOP_WORKERS above 1 a service needs a tmpfs at /tmp for
-# the sockets of its workers. The base is an image with Python 3.11 or newer as `python3`, and venv;
+# Neither writes to its root but in /tmp, where the native transport and a service's workers have
+# sockets. The base is an image with Python 3.11 or newer as `python3`, and venv;
 # 3.11 is what all figures in docs/ were measured with.
 ARG BASE=docker.io/library/python:3.11-slim-bookworm
 

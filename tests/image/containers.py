@@ -14,11 +14,11 @@ from typing import Any, Final
 UID: Final = 10001
 
 # What an engine does for a container's first process: a PID namespace of its own, the root not to
-# be written to, and a /tmp only if one is asked for.
+# be written to, a /tmp in memory.
 _READ_ONLY: Final = """
 set -eu
-root=$1 keys=$2 tmp=$3
-shift 3
+root=$1 keys=$2
+shift 2
 mount --bind "$root" "$root"
 mount -o remount,ro,bind "$root"
 mount -t proc proc "$root/proc"
@@ -26,9 +26,7 @@ mount --bind /dev "$root/dev"
 mount -t tmpfs tmpfs "$root/run"
 mkdir "$root/run/keys"
 mount --bind "$keys" "$root/run/keys"
-if [ "$tmp" = tmp ]; then
-    mount -t tmpfs tmpfs "$root/tmp"
-fi
+mount -t tmpfs tmpfs "$root/tmp"
 exec chroot --userspec=10001:10001 "$root" env --ignore-environment "$@"
 """
 
@@ -96,13 +94,13 @@ class Container:
             *(self.id, "--", *words),
         ]
 
-    def read_only(self, *words: str, keys: Path, tmp: bool) -> list[str]:
+    def read_only(self, *words: str, keys: Path) -> list[str]:
         """Return what runs the entry point as a first process, on a root that is read-only."""
         environment = {**self.image.environment, **self.variables}
         return [
             *(shutil.which("unshare") or "unshare", "--fork", "--kill-child", "--pid", "--mount"),
             *("sh", "-c", _READ_ONLY, "sh"),
-            *(str(self.root), str(keys), "tmp" if tmp else "none"),
+            *(str(self.root), str(keys)),
             *(f"{name}={value}" for name, value in environment.items()),
             *(*self.image.entrypoint, *words),
         ]

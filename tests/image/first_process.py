@@ -16,13 +16,10 @@ _ENDED_BEFORE_IT_SERVED: Final = 128 + signal.SIGTERM
 
 
 async def serves_and_drains(at: ImageShop, service: str, *, workers: int) -> int:
-    """Start a service, wait until it is healthy, send SIGTERM and return the exit code.
-
-    It has a /tmp only for several workers.
-    """
+    """Start a service, wait until it is healthy, send SIGTERM and return the exit code."""
     held = _with(at.containers[service], SHOP_WORKERS=str(workers))
     log = at.folder.log(f"{service}-first")
-    words = held.read_only(service, keys=at.folder.secrets, tmp=workers > 1)
+    words = held.read_only(service, keys=at.folder.secrets)
     async with running(service, words, log) as child:
         await healthy(held, log)
         return await _told_to_stop(child, held)
@@ -31,7 +28,7 @@ async def serves_and_drains(at: ImageShop, service: str, *, workers: int) -> int
 async def ends_before_it_serves(at: ImageShop, service: str) -> bool:
     """Whether a service that gets SIGTERM while it starts ends at once."""
     held = at.containers[service]
-    words = held.read_only(service, keys=at.folder.secrets, tmp=False)
+    words = held.read_only(service, keys=at.folder.secrets)
     async with running(service, words, at.folder.log(f"{service}-first")) as child:
         return await _told_to_stop(child, held) == _ENDED_BEFORE_IT_SERVED
 
