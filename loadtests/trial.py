@@ -160,7 +160,6 @@ class Trial:
 
     def _wait_for_workers(self, runner: Any, engine: Engine) -> None:
         wanted = self._given.processes
-
         within_s = _USERS_WITHIN_S
         if self._given.master_port is not None:
             self._progress.stage(f"waiting for {wanted} workers")
