@@ -40,6 +40,7 @@ from loadtests.workers import running_workers
 
 _USERS_WITHIN_S: Final = 60.0
 _WORKERS_WITHIN_S: Final = 300.0
+_WORKER_LOST_AFTER_S: Final = 10.0
 _LAST_CALLS_WITHIN_S: Final = 20.0
 _POLL_S: Final = 0.05
 _STOCK_MOVES: Final = {"checkout", "mixed"}
@@ -166,7 +167,7 @@ class Trial:
             within_s = _WORKERS_WITHIN_S
         self._wait(lambda: len(runner.clients.ready) >= wanted, engine, "its workers", within_s)
         if self._given.master_port is not None:
-            self._worker_ended = lambda: bool(runner.worker_count < wanted)
+            self._worker_ended = _lost(runner, wanted)
 
     def _wait(
         self, arrived: Callable[[], bool], engine: Engine, what: str, within_s: float
@@ -257,6 +258,20 @@ class Trial:
             schedule=kept,
             stock=stock,
         )
+
+
+def _lost(runner: Any, wanted: int) -> Callable[[], bool]:
+    """Return what tells whether a worker has been missing for long; a busy one falls silent."""
+    complete = time.monotonic()
+
+    def lost() -> bool:
+        nonlocal complete
+        now = time.monotonic()
+        if runner.worker_count >= wanted:
+            complete = now
+        return now - complete > _WORKER_LOST_AFTER_S
+
+    return lost
 
 
 @contextmanager
