@@ -25,6 +25,7 @@ from tests.image.shop import ImageShop, running_shop
 _JOURNEYS: Final = ("test_journeys", "test_permissions", "test_refusals")
 _LOAD_WITHIN_S: Final = 180.0
 _WORKERS: Final = 2
+_BASE: Final = Image("localhost/base", (), (), "", {}, "")
 
 
 def tell(text: str) -> None:
@@ -123,9 +124,6 @@ def main(argv: Sequence[str]) -> int:
             raise
     tell("the images work")
     return 0
-
-
-_BASE: Final = Image("localhost/base", (), (), "", {}, "")
 
 
 def _show_logs(folder: Path) -> None:
