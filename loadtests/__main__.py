@@ -7,6 +7,8 @@ _USAGE = """\
 usage: python -m loadtests COMMAND [options]
 
   run      put the shop under load and report what a client sees
+  master   the same, with workers on other machines that generate the load
+  worker   generate load for a master
   ui       the same users in Locust's web interface
   compare  put two runs side by side
 
@@ -18,10 +20,14 @@ def main(argv: Sequence[str]) -> int:
     """Do what the command line says and return the exit code."""
     command, *rest = argv or ["--help"]
     match command:
-        case "run":
+        case "run" | "master":
             from loadtests import run  # Locust patches the standard library when imported
 
-            return run.main(rest)
+            return run.main(rest, master=command == "master")
+        case "worker":
+            from loadtests import worker
+
+            return worker.main(rest)
         case "ui":
             from loadtests import ui
 

@@ -9,6 +9,7 @@ _OPTIONS: Final = (
     # Otherwise channels of the same arguments share a connection.
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.enable_retries", 0),
+    ("grpc.lb_policy_name", "round_robin"),  # over all replicas of a service
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1_000),
 )

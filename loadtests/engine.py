@@ -150,6 +150,9 @@ class Engine:
             session.finish()
         for users in USERS.values():
             users.close_shared_channels()
+        if isinstance(self._runner, WorkerRunner):
+            # All users have stopped; Locust would wait for them once more before it listens again.
+            self._environment.stop_timeout = 0
 
     def _on_report(self, data: dict[str, Any], **_: Any) -> None:
         data[_FIELD] = self._recorder.drain()

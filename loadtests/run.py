@@ -22,13 +22,13 @@ _UNUSABLE: Final = 2
 _INTERRUPTED: Final = 130
 
 
-def main(argv: Sequence[str]) -> int:
-    """Run and return the exit code.
+def main(argv: Sequence[str], *, master: bool = False) -> int:
+    """Run and return the exit code. A master leaves the load to workers elsewhere.
 
     0 is a run that kept its limits, 1 one that did not or whose stock is wrong, 2 one that could
     not be made, 130 one that was interrupted before anything was measured.
     """
-    given = options.parsed(argv)
+    given = options.of_master(argv) if master else options.of_run(argv)
     logging.basicConfig(level=logging.WARNING)
     progress = Progress()
     try:

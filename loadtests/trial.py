@@ -15,6 +15,7 @@ import gevent
 from gevent.event import Event
 from locust.argument_parser import get_parser
 from locust.env import Environment
+from locust.runners import MasterRunner
 
 from loadtests import facts, reporting
 from loadtests.cautions import cautions, schedule
@@ -38,7 +39,10 @@ from loadtests.users import USERS
 from loadtests.workers import running_workers
 
 _USERS_WITHIN_S: Final = 60.0
+_WORKERS_WITHIN_S: Final = 300.0
+_WORKER_LOST_AFTER_S: Final = 10.0
 _LAST_CALLS_WITHIN_S: Final = 20.0
+_POLL_S: Final = 0.05
 _STOCK_MOVES: Final = {"checkout", "mixed"}
 
 
@@ -99,7 +103,7 @@ class Trial:
 
     def _about(self, plan: Plan, shop: Shop) -> Run:
         return Run(
-            command=f"make load ARGS={shlex.quote(shlex.join(self._argv))}",
+            command=self._command(),
             started=f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
             scenario=plan.scenario,
             model=plan.model,
@@ -121,6 +125,11 @@ class Trial:
             versions=facts.versions(shop),
         )
 
+    def _command(self) -> str:
+        if self._given.master_port is None:
+            return f"make load ARGS={shlex.quote(shlex.join(self._argv))}"
+        return shlex.join(["python", "-m", "loadtests", "master", *self._argv])
+
     def _locust(self, opened: ExitStack, plan: Plan) -> tuple[Any, Engine, Course]:
         shape = shape_of(self._given.shape, self._given.duration, self._given.step)
         course = Course(shape, plan, lambda: engine)
@@ -130,7 +139,9 @@ class Trial:
             stop_timeout=_LAST_CALLS_WITHIN_S,
             parsed_options=get_parser(default_config_files=[]).parse_args([]),
         )
-        if self._given.processes == 1:
+        if self._given.master_port is not None:
+            environment.create_master_runner("*", self._given.master_port)
+        elif self._given.processes == 1:
             environment.create_local_runner()
         else:
             (port,) = opened.enter_context(claimed_ports(1))
@@ -142,19 +153,30 @@ class Trial:
 
     def _start(self, environment: Any, engine: Engine) -> None:
         runner = environment.runner
-        if self._given.processes > 1:
-            wanted = self._given.processes
-            self._wait(lambda: len(runner.clients.ready) == wanted, engine, "its processes")
+        if isinstance(runner, MasterRunner):
+            self._wait_for_workers(runner, engine)
         self._progress.stage("starting users")
         runner.start_shape()
-        self._wait(lambda: runner.user_count > 0, engine, "users")
+        self._wait(lambda: runner.user_count > 0, engine, "users", _USERS_WITHIN_S)
 
-    def _wait(self, arrived: Callable[[], bool], engine: Engine, what: str) -> None:
-        end = time.monotonic() + _USERS_WITHIN_S
+    def _wait_for_workers(self, runner: Any, engine: Engine) -> None:
+        wanted = self._given.processes
+        within_s = _USERS_WITHIN_S
+        if self._given.master_port is not None:
+            self._progress.stage(f"waiting for {wanted} workers")
+            within_s = _WORKERS_WITHIN_S
+        self._wait(lambda: len(runner.clients.ready) >= wanted, engine, "its workers", within_s)
+        if self._given.master_port is not None:
+            self._worker_ended = _lost(runner, wanted)
+
+    def _wait(
+        self, arrived: Callable[[], bool], engine: Engine, what: str, within_s: float
+    ) -> None:
+        end = time.monotonic() + within_s
         while not arrived():
             self._check(engine)
             if time.monotonic() > end:
-                raise UnusableShopError(f"{what} did not start within {_USERS_WITHIN_S:.0f} s")
+                raise UnusableShopError(f"{what} did not start within {within_s:.0f} s")
             if self._interrupted.wait(0.1):
                 raise NothingMeasuredError
 
@@ -202,10 +224,15 @@ class Trial:
 
     def _stop(self, environment: Any, engine: Engine) -> None:
         self._progress.stage("waiting for the last calls")
-        environment.runner.stop()
-        if self._given.processes == 1:
+        runner = environment.runner
+        runner.stop()
+        if isinstance(runner, MasterRunner):
+            with gevent.Timeout(_LAST_CALLS_WITHIN_S, exception=False):
+                while runner.worker_count < self._given.processes:
+                    gevent.sleep(_POLL_S)
+        else:
             engine.collect()
-        environment.runner.quit()  # workers send what they have not yet reported
+        runner.quit()  # workers send what they have not yet reported
 
     def _concluded(
         self,
@@ -231,6 +258,20 @@ class Trial:
             schedule=kept,
             stock=stock,
         )
+
+
+def _lost(runner: Any, wanted: int) -> Callable[[], bool]:
+    """Return what tells whether a worker has been missing for long; a busy one falls silent."""
+    complete = time.monotonic()
+
+    def lost() -> bool:
+        nonlocal complete
+        now = time.monotonic()
+        if runner.worker_count >= wanted:
+            complete = now
+        return now - complete > _WORKER_LOST_AFTER_S
+
+    return lost
 
 
 @contextmanager

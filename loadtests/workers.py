@@ -1,14 +1,13 @@
 """Processes of this machine that generate load for a master, as other machines may."""
 
-import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
 from loadtests import PROJECT
 from loadtests.ports import LOOPBACK
+from loadtests.worker import command, environment
 
 _STOP_WITHIN_S: Final = 20.0
 
@@ -19,17 +18,11 @@ def running_workers(count: int, port: int) -> Iterator[Callable[[], bool]]:
 
     What the block is given tells whether one of them has ended.
     """
-    command = [
-        *(sys.executable, "-m", "locust", "-f", str(PROJECT / "loadtests/locustfile.py")),
-        *("--worker", "--master-host", LOOPBACK, "--master-port", str(port)),
-        *("--loglevel", "WARNING"),
-    ]
-    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
     processes = [
         subprocess.Popen(  # noqa: S603 (our own command line)
-            command,
+            command(f"{LOOPBACK}:{port}"),
             cwd=PROJECT,
-            env=environment,
+            env=environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             # Ctrl-C in a terminal ends the run, and the run ends its workers.

@@ -1,4 +1,4 @@
-"""The shop under test: three processes, real stores, real ports."""
+"""The shop under test: three processes, real stores, real ports; or one that runs already."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -11,10 +11,12 @@ from pymongo.uri_parser import parse_uri
 
 from services.common.rpc.transport import NATIVE_INSTALLED, Transport
 from services.stack.credentials import Credentials
+from tests.e2e.support import outside_shop
 from tests.e2e.support.ledger import eventually
 from tests.e2e.support.people import Admin, Customer
 from tests.e2e.support.proxy import Proxy, opened_proxy
 from tests.e2e.support.running_shop import RunningShop, opened_shop
+from tests.e2e.support.shop_front import ShopFront
 
 # Longer than a checkout may take, so that the reconciler finds only what is left behind.
 RECONCILE_AGE_S = 2.0
@@ -29,7 +31,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "transport" not in metafunc.fixturenames:
         return
     transports = [Transport.AUTO]
-    if metafunc.module.__name__.rpartition(".")[2] in ON_BOTH_TRANSPORTS:
+    module = metafunc.module.__name__.rpartition(".")[2]
+    if module in ON_BOTH_TRANSPORTS and not outside_shop.is_given():
         transports = [Transport.GRPCIO, *([Transport.NATIVE] if NATIVE_INSTALLED else [])]
     metafunc.parametrize("transport", transports, indirect=True, scope="session", ids=str)
 
@@ -47,10 +50,10 @@ def shop_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-async def shop(
+async def own_shop(
     mongo_uri: str, redis_url: str, shop_folder: Path, transport: Transport
 ) -> AsyncIterator[RunningShop]:
-    """A shop for all tests that leave its processes and stores alone."""
+    """A shop of the tests' own."""
     async with opened_shop(
         shop_folder,
         mongo_uri=mongo_uri,
@@ -65,25 +68,40 @@ async def shop(
 
 
 @pytest.fixture(scope="session")
-def credentials(shop: RunningShop) -> Credentials:
-    """The keys and passwords of the shop."""
-    return shop.settings.credentials
+async def given_shop() -> AsyncIterator[ShopFront]:
+    """A shop that runs already."""
+    async with outside_shop.opened_outside_shop() as front:
+        yield front
 
 
 @pytest.fixture(scope="session")
-async def admin(shop: RunningShop) -> Admin:
+def shop(request: pytest.FixtureRequest, transport: Transport) -> ShopFront:
+    """A shop for all tests that leave its processes and stores alone."""
+    which = "given_shop" if outside_shop.is_given() else "own_shop"
+    front: ShopFront = request.getfixturevalue(which)
+    return front
+
+
+@pytest.fixture(scope="session")
+def credentials(shop: ShopFront) -> Credentials:
+    """The keys and passwords of the shop."""
+    return shop.credentials
+
+
+@pytest.fixture(scope="session")
+async def admin(shop: ShopFront) -> Admin:
     """The administrator of the shop."""
     return await shop.admin()
 
 
 @pytest.fixture(scope="session")
-async def customer(shop: RunningShop) -> Customer:
+async def customer(shop: ShopFront) -> Customer:
     """A customer whose login and password no test changes."""
     return await shop.customer("customer")
 
 
 @pytest.fixture(scope="session")
-async def stranger(shop: RunningShop) -> Customer:
+async def stranger(shop: ShopFront) -> Customer:
     """Another customer, to whom nothing of the first one's belongs."""
     return await shop.customer("stranger")
 

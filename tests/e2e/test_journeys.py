@@ -13,14 +13,12 @@ from shop.user.v1 import user_pb2
 from services.common.ids import ID_PATTERN
 from tests.e2e.support.people import UNKNOWN_ID, Admin, Customer, a_product, unique
 from tests.e2e.support.refusals import refused
-from tests.e2e.support.running_shop import RunningShop
+from tests.e2e.support.shop_front import ShopFront
 
 _QUARTER_HOUR_S = 900
 
 
-async def test_a_customer_registers_logs_in_buys_and_cancels(
-    shop: RunningShop, admin: Admin
-) -> None:
+async def test_a_customer_registers_logs_in_buys_and_cancels(shop: ShopFront, admin: Admin) -> None:
     nobody = shop.nobody
     kettle = await admin.add_product(stock=10, price=1_999, name="Kettle")
     teapot = await admin.add_product(stock=5, price=2_550, name="Teapot")
@@ -76,7 +74,7 @@ async def test_a_customer_registers_logs_in_buys_and_cancels(
     assert (await nobody.product(teapot)).stock == 4
 
 
-async def test_a_login_goes_on_with_its_newest_refresh_token_alone(shop: RunningShop) -> None:
+async def test_a_login_goes_on_with_its_newest_refresh_token_alone(shop: ShopFront) -> None:
     customer = await shop.customer("refresher")
     first = user_pb2.RefreshTokensRequest(refresh_token=customer.refresh_token)
 
@@ -99,7 +97,7 @@ async def test_a_login_goes_on_with_its_newest_refresh_token_alone(shop: Running
 
 
 async def test_of_many_who_refresh_with_one_token_at_once_at_most_one_succeeds(
-    shop: RunningShop, customer: Customer
+    shop: ShopFront, customer: Customer
 ) -> None:
     login = await shop.nobody.log_in(customer.username, customer.password)
     request = user_pb2.RefreshTokensRequest(refresh_token=login.refresh_token)
@@ -116,7 +114,7 @@ async def test_of_many_who_refresh_with_one_token_at_once_at_most_one_succeeds(
     assert end.code is grpc.StatusCode.UNAUTHENTICATED
 
 
-async def test_a_revoked_login_cannot_be_refreshed(shop: RunningShop, customer: Customer) -> None:
+async def test_a_revoked_login_cannot_be_refreshed(shop: ShopFront, customer: Customer) -> None:
     login = await shop.nobody.log_in(customer.username, customer.password)
     revocation = user_pb2.RevokeTokensRequest(refresh_token=login.refresh_token)
 
@@ -128,7 +126,7 @@ async def test_a_revoked_login_cannot_be_refreshed(shop: RunningShop, customer: 
     assert end.code is grpc.StatusCode.UNAUTHENTICATED
 
 
-async def test_another_password_ends_all_logins_and_the_old_password(shop: RunningShop) -> None:
+async def test_another_password_ends_all_logins_and_the_old_password(shop: ShopFront) -> None:
     customer = await shop.customer("changer")
     wrong = user_pb2.ChangePasswordRequest(
         user_id=customer.user_id, current_password="not it", new_password="another password"
@@ -156,7 +154,7 @@ async def test_another_password_ends_all_logins_and_the_old_password(shop: Runni
 
 
 async def test_a_customer_changes_name_and_address_and_nothing_else(
-    shop: RunningShop, stranger: Customer
+    shop: ShopFront, stranger: Customer
 ) -> None:
     customer = await shop.customer("mover")
     await customer.profile(customer.user_id)
@@ -189,7 +187,7 @@ async def test_a_customer_changes_name_and_address_and_nothing_else(
     assert (refusal.code, refusal.reason) == (grpc.StatusCode.ALREADY_EXISTS, "EMAIL_TAKEN")
 
 
-async def test_anybody_browses_and_searches_the_catalogue(shop: RunningShop, admin: Admin) -> None:
+async def test_anybody_browses_and_searches_the_catalogue(shop: ShopFront, admin: Admin) -> None:
     category, word = unique("category"), unique("word").replace("-", "")
     ids = []
     for number in range(5):
@@ -223,7 +221,7 @@ async def test_anybody_browses_and_searches_the_catalogue(shop: RunningShop, adm
         assert list(some.missing_ids) == [UNKNOWN_ID]
 
 
-async def test_orders_are_listed_newest_first_page_by_page(shop: RunningShop, admin: Admin) -> None:
+async def test_orders_are_listed_newest_first_page_by_page(shop: ShopFront, admin: Admin) -> None:
     customer = await shop.customer("pager")
     product = await admin.add_product(stock=100)
     placed = [(await customer.buy({product: 1})).order_id for _ in range(23)]
@@ -250,7 +248,7 @@ async def test_orders_are_listed_newest_first_page_by_page(shop: RunningShop, ad
     assert [o.order_id for o in await customer.orders_of(customer.user_id, 1_000)] == newest_first
 
 
-async def test_an_admin_keeps_the_catalogue(shop: RunningShop, admin: Admin) -> None:
+async def test_an_admin_keeps_the_catalogue(shop: ShopFront, admin: Admin) -> None:
     wanted = a_product(name="Toaster", stock=3)
     creation = inventory_pb2.CreateProductRequest(product=wanted)
     created = (await admin.call(shop.inventory.CreateProduct, creation)).product
@@ -294,7 +292,7 @@ async def test_an_admin_keeps_the_catalogue(shop: RunningShop, admin: Admin) -> 
 
 
 async def test_a_product_that_is_reserved_cannot_be_deleted(
-    shop: RunningShop, admin: Admin, product_id: str
+    shop: ShopFront, admin: Admin, product_id: str
 ) -> None:
     await shop.service.reserve(unique("held"), {product_id: 1})
 
@@ -308,7 +306,7 @@ async def test_a_product_that_is_reserved_cannot_be_deleted(
 
 
 async def test_an_order_outlives_its_product_with_name_and_price(
-    shop: RunningShop, admin: Admin, customer: Customer, product_id: str
+    shop: ShopFront, admin: Admin, customer: Customer, product_id: str
 ) -> None:
     order = await customer.buy({product_id: 1})
     await shop.ledger.at_rest(product_id)
@@ -322,7 +320,7 @@ async def test_an_order_outlives_its_product_with_name_and_price(
 
 
 async def test_an_admin_ships_and_delivers_an_order(
-    shop: RunningShop, admin: Admin, customer: Customer, product_id: str
+    shop: ShopFront, admin: Admin, customer: Customer, product_id: str
 ) -> None:
     order = await customer.buy({product_id: 4})
     too_early = await refused(admin.move(order.order_id, order_pb2.ORDER_STATUS_DELIVERED))
@@ -345,7 +343,7 @@ async def test_an_admin_ships_and_delivers_an_order(
 
 
 async def test_an_order_that_cannot_be_filled_is_rejected_and_reserves_nothing(
-    shop: RunningShop, admin: Admin, customer: Customer, product_id: str
+    shop: ShopFront, admin: Admin, customer: Customer, product_id: str
 ) -> None:
     dollars = await admin.add_product(currency="USD")
     for items, reason in (
@@ -366,7 +364,7 @@ async def test_an_order_that_cannot_be_filled_is_rejected_and_reserves_nothing(
 
 
 async def test_a_deactivated_user_can_neither_log_in_nor_order(
-    shop: RunningShop, admin: Admin, product_id: str
+    shop: ShopFront, admin: Admin, product_id: str
 ) -> None:
     leaver = await shop.customer("leaver")
     await leaver.profile(leaver.user_id)  # it is cached now
@@ -398,7 +396,7 @@ async def test_a_deactivated_user_can_neither_log_in_nor_order(
     assert (await leaver.buy({product_id: 1})).status == order_pb2.ORDER_STATUS_CONFIRMED
 
 
-async def test_a_user_who_never_was_cannot_order(shop: RunningShop, product_id: str) -> None:
+async def test_a_user_who_never_was_cannot_order(shop: ShopFront, product_id: str) -> None:
     ghost = shop.bearer(shop.mint.user(UNKNOWN_ID))
 
     order = await ghost.buy({product_id: 1})

@@ -25,7 +25,8 @@ from tests.e2e.support.ledger import Stock, eventually
 from tests.e2e.support.people import UNKNOWN_ID, Caller, unique
 from tests.e2e.support.proxy import Proxy
 from tests.e2e.support.refusals import Refused, refused
-from tests.e2e.support.running_shop import RunningShop, ask_health
+from tests.e2e.support.running_shop import RunningShop
+from tests.e2e.support.shop_front import ask_health
 from tests.e2e.test_refusals import confirm_throttled, throttled
 
 INTERNALS = ("127.0.0.1", "mongo", "redis", "Traceback", "pymongo", "motor", "Error", "rs0")

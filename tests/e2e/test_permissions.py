@@ -17,7 +17,7 @@ from services.common.auth.principal import Role
 from tests.e2e.support.contracts import METHODS, domain_of, service_of
 from tests.e2e.support.people import UNKNOWN_ID, Admin, Customer
 from tests.e2e.support.refusals import outcome, refused
-from tests.e2e.support.running_shop import RunningShop
+from tests.e2e.support.shop_front import ShopFront
 from tests.e2e.support.tokens import claims, foreign_key, signed
 
 OK: Final = grpc.StatusCode.OK
@@ -181,7 +181,7 @@ ROWS: Final[Mapping[str, Row]] = {
 
 
 @pytest.fixture(scope="module")
-async def world(shop: RunningShop, admin: Admin, customer: Customer) -> World:
+async def world(shop: ShopFront, admin: Admin, customer: Customer) -> World:
     product = await admin.add_product()
     confirmed = await customer.buy({product: 1})
     cancelled = await customer.cancel((await customer.buy({product: 1})).order_id)
@@ -191,7 +191,7 @@ async def world(shop: RunningShop, admin: Admin, customer: Customer) -> World:
 
 @pytest.fixture(scope="module")
 def tokens(
-    shop: RunningShop, admin: Admin, customer: Customer, stranger: Customer
+    shop: ShopFront, admin: Admin, customer: Customer, stranger: Customer
 ) -> Mapping[Who, str]:
     mint, foreign = shop.mint, foreign_key()
     admins = claims(customer.user_id, role=Role.ADMIN.value)
@@ -216,7 +216,7 @@ def test_there_is_a_row_for_every_rpc_and_no_other() -> None:
 @pytest.mark.parametrize("who", list(Who), ids=lambda who: who.name.lower())
 @pytest.mark.parametrize("name", METHODS)
 async def test_a_call_is_permitted_or_refused_as_its_row_says(
-    name: str, who: Who, shop: RunningShop, world: World, tokens: Mapping[Who, str]
+    name: str, who: Who, shop: ShopFront, world: World, tokens: Mapping[Who, str]
 ) -> None:
     row = ROWS[name]
     answer = shop.bearer(tokens[who]).call(shop.method(name), row.request(world))
@@ -231,7 +231,7 @@ async def test_a_call_is_permitted_or_refused_as_its_row_says(
 
 @pytest.mark.parametrize("name", ["GetOrder", "CancelOrder"])
 async def test_the_order_of_another_answers_as_one_that_does_not_exist(
-    name: str, shop: RunningShop, world: World, stranger: Customer
+    name: str, shop: ShopFront, world: World, stranger: Customer
 ) -> None:
     def request(order_id: str) -> Any:
         return {"GetOrder": order_pb2.GetOrderRequest, "CancelOrder": order_pb2.CancelOrderRequest}[
@@ -248,7 +248,7 @@ async def test_the_order_of_another_answers_as_one_that_does_not_exist(
 
 
 async def test_the_services_permit_nothing_to_a_wrong_scheme(
-    shop: RunningShop, customer: Customer
+    shop: ShopFront, customer: Customer
 ) -> None:
     request = user_pb2.GetUserProfileRequest(user_id=customer.user_id)
     for value in (customer.token, f"Basic {customer.token}", "Bearer", "Bearer "):

@@ -13,7 +13,7 @@ from shop.user.v1 import user_pb2
 
 from tests.e2e.support.people import UNKNOWN_ID, Admin, Caller, Customer, a_product, unique
 from tests.e2e.support.refusals import Refused, outcome, refused
-from tests.e2e.support.running_shop import RunningShop
+from tests.e2e.support.shop_front import ShopFront
 
 MAX_FAILURES = 10
 WINDOW_S = 300
@@ -32,7 +32,7 @@ WINDOW_S = 300
     ids=str,
 )
 async def test_a_username_and_an_email_belong_to_one_user_whatever_their_case(
-    changes: dict[str, str], reason: str, shop: RunningShop, customer: Customer
+    changes: dict[str, str], reason: str, shop: ShopFront, customer: Customer
 ) -> None:
     taken = {
         "{username}": customer.username,
@@ -51,7 +51,7 @@ async def test_a_username_and_an_email_belong_to_one_user_whatever_their_case(
     refusal.confirm_complete("shop.user.v1")
 
 
-async def test_of_many_who_register_one_username_at_once_one_gets_it(shop: RunningShop) -> None:
+async def test_of_many_who_register_one_username_at_once_one_gets_it(shop: ShopFront) -> None:
     username = unique("rush")
 
     async def register(number: int) -> grpc.StatusCode:
@@ -69,7 +69,7 @@ async def test_of_many_who_register_one_username_at_once_one_gets_it(shop: Runni
     assert codes.count(grpc.StatusCode.ALREADY_EXISTS) == 7
 
 
-async def test_a_sku_belongs_to_one_product(shop: RunningShop, admin: Admin) -> None:
+async def test_a_sku_belongs_to_one_product(shop: ShopFront, admin: Admin) -> None:
     product, other = a_product(), a_product()
     creation = inventory_pb2.CreateProductRequest(product=product)
     await admin.call(shop.inventory.CreateProduct, creation)
@@ -104,7 +104,7 @@ async def test_a_request_id_stands_for_one_order_of_one_user(
 
 
 async def test_a_reservation_id_stands_for_one_reservation(
-    shop: RunningShop, product_id: str
+    shop: ShopFront, product_id: str
 ) -> None:
     service, name = shop.service, unique("reservation")
     await service.reserve(name, {product_id: 1})
@@ -131,7 +131,7 @@ async def test_a_reservation_id_stands_for_one_reservation(
 
 
 async def test_a_reservation_that_was_released_before_it_was_made_is_never_made(
-    shop: RunningShop, product_id: str
+    shop: ShopFront, product_id: str
 ) -> None:
     service, name = shop.service, unique("overtaken")
     release = inventory_pb2.ReleaseReservationRequest(reservation_id=name)
@@ -144,7 +144,7 @@ async def test_a_reservation_that_was_released_before_it_was_made_is_never_made(
 
 
 async def test_what_does_not_exist_is_not_found(
-    shop: RunningShop, admin: Admin, customer: Customer
+    shop: ShopFront, admin: Admin, customer: Customer
 ) -> None:
     for answer, reason in (
         (shop.nobody.product(UNKNOWN_ID), "PRODUCT_NOT_FOUND"),
@@ -160,7 +160,7 @@ async def test_what_does_not_exist_is_not_found(
 
 
 async def test_an_unknown_user_and_a_wrong_password_are_answered_alike(
-    shop: RunningShop, customer: Customer
+    shop: ShopFront, customer: Customer
 ) -> None:
     unknown = await refused(shop.nobody.log_in(unique("nobody"), "wrong password"))
     wrong = await refused(shop.nobody.log_in(customer.username, "wrong password"))
@@ -173,7 +173,7 @@ async def test_an_unknown_user_and_a_wrong_password_are_answered_alike(
 
 
 async def test_an_unknown_user_and_a_wrong_password_take_the_same_time(
-    shop: RunningShop, customer: Customer
+    shop: ShopFront, customer: Customer
 ) -> None:
     async def elapsed_s(username: str) -> float:
         started = time.perf_counter()
@@ -209,7 +209,7 @@ def confirm_throttled(refusal: Refused) -> None:
 
 
 async def test_too_many_failed_logins_close_an_account_by_all_its_names(
-    shop: RunningShop,
+    shop: ShopFront,
 ) -> None:
     victim = await shop.customer("victim")
     names = [victim.username, victim.email, victim.username.upper()]
@@ -225,13 +225,13 @@ async def test_too_many_failed_logins_close_an_account_by_all_its_names(
     assert (await victim.profile(victim.user_id)).active  # who is logged in stays so
 
 
-async def test_an_unknown_user_is_throttled_as_a_known_one_is(shop: RunningShop) -> None:
+async def test_an_unknown_user_is_throttled_as_a_known_one_is(shop: ShopFront) -> None:
     name = unique("nobody")
 
     confirm_throttled(await throttled(shop.nobody, [name, name.upper()], "any password"))
 
 
-async def test_logins_tried_at_once_are_all_counted(shop: RunningShop) -> None:
+async def test_logins_tried_at_once_are_all_counted(shop: ShopFront) -> None:
     name = unique("nobody")
 
     refusals = await asyncio.gather(
@@ -244,7 +244,7 @@ async def test_logins_tried_at_once_are_all_counted(shop: RunningShop) -> None:
 
 
 async def test_a_right_password_forgets_the_failures_before(
-    shop: RunningShop, customer: Customer
+    shop: ShopFront, customer: Customer
 ) -> None:
     for _ in range(2):
         for _ in range(MAX_FAILURES - 1):

@@ -1,5 +1,6 @@
 """Certificates for one test."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -11,6 +12,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+LOOPBACK = (x509.DNSName("localhost"), x509.IPAddress(ip_address("127.0.0.1")))
+
 
 @dataclass(frozen=True, slots=True)
 class Pair:
@@ -21,7 +24,7 @@ class Pair:
 
 
 class Authority:
-    """Signs certificates for 127.0.0.1 and localhost, for servers and clients alike."""
+    """Signs certificates, for servers and clients alike."""
 
     def __init__(self, name: str) -> None:
         self._key = ec.generate_private_key(ec.SECP256R1())
@@ -38,20 +41,17 @@ class Authority:
         path.write_bytes(self._certificate.public_bytes(Encoding.PEM))
         return path
 
-    def issue(self, folder: Path, name: str) -> Pair:
-        """Write a new certificate and its key."""
+    def issue(self, folder: Path, name: str, names: Sequence[x509.GeneralName] = LOOPBACK) -> Pair:
+        """Write a new certificate that is good for these names, and its key."""
         key = ec.generate_private_key(ec.SECP256R1())
         usage = x509.ExtendedKeyUsage(
             [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
-        )
-        names = x509.SubjectAlternativeName(
-            [x509.DNSName("localhost"), x509.IPAddress(ip_address("127.0.0.1"))]
         )
         certificate = (
             _valid(_named(name), self._name, key.public_key())
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(usage, critical=False)
-            .add_extension(names, critical=False)
+            .add_extension(x509.SubjectAlternativeName(names), critical=False)
             .sign(self._key, SHA256())
         )
         pair = Pair(folder / f"{name}.pem", folder / f"{name}.key.pem")

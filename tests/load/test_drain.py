@@ -10,7 +10,8 @@ import grpc
 from grpc import aio
 from shop.inventory.v1.inventory_pb2 import ListProductsRequest
 
-from tests.e2e.support.running_shop import ask_health, opened_shop
+from tests.e2e.support.running_shop import opened_shop
+from tests.e2e.support.shop_front import ask_health
 from tests.load.conftest import Ports
 from tests.load.support.instance import GET, LIST, Stores, inventory
 from tests.load.support.narrow_store import NarrowStore

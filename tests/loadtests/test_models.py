@@ -100,9 +100,9 @@ async def test_a_shop_that_cannot_be_reached_is_said_to_be(tmp_path: Path) -> No
 def test_a_wrong_option_is_named(
     options: list[str], named: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from loadtests.options import parsed
+    from loadtests.options import of_run
 
     with pytest.raises(SystemExit) as raised:
-        parsed(options)
+        of_run(options)
     assert raised.value.code == 2
     assert named in capsys.readouterr().err

@@ -8,14 +8,9 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from grpc import aio
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 from pymongo import AsyncMongoClient
-from shop.inventory.v1.inventory_pb2_grpc import InventoryServiceStub
-from shop.order.v1.order_pb2_grpc import OrderServiceStub
-from shop.user.v1.user_pb2_grpc import UserServiceStub
 
 from services.common.settings import PREFIX
 from services.stack.credentials import open_credentials
@@ -23,22 +18,9 @@ from services.stack.folder import DataFolder
 from services.stack.ports import claimed_ports
 from services.stack.processes import Child
 from services.stack.services import SERVICES, ServicePorts, Shop, running_service
-from tests.e2e.support.contracts import service_of
 from tests.e2e.support.ledger import Databases, Ledger
-from tests.e2e.support.people import Admin, Caller, Customer, Method, Stubs
+from tests.e2e.support.shop_front import ShopFront, opened_channels, stubs_over
 from tests.e2e.support.tokens import Mint
-
-if TYPE_CHECKING:
-    from shop.inventory.v1.inventory_pb2_grpc import InventoryServiceAsyncStub
-    from shop.order.v1.order_pb2_grpc import OrderServiceAsyncStub
-    from shop.user.v1.user_pb2_grpc import UserServiceAsyncStub
-
-_CHANNEL_OPTIONS = (
-    ("grpc.use_local_subchannel_pool", 1),
-    ("grpc.initial_reconnect_backoff_ms", 50),
-    ("grpc.min_reconnect_backoff_ms", 50),
-    ("grpc.max_reconnect_backoff_ms", 200),
-)
 
 
 @dataclass(slots=True)
@@ -49,62 +31,12 @@ class _Running:
 
 
 @dataclass(slots=True)
-class RunningShop:
+class RunningShop(ShopFront):
     """A shop whose services can be killed, stopped and started again one by one."""
 
     settings: Shop
     folder: DataFolder
-    stubs: Stubs
-    ledger: Ledger
-    databases: Databases
-    channels: Mapping[str, aio.Channel]
-    mint: Mint
     _running: dict[str, _Running] = field(default_factory=dict)
-
-    @property
-    def users(self) -> "UserServiceAsyncStub":
-        """The User service."""
-        return self.stubs.users
-
-    @property
-    def inventory(self) -> "InventoryServiceAsyncStub":
-        """The Inventory service."""
-        return self.stubs.inventory
-
-    @property
-    def orders(self) -> "OrderServiceAsyncStub":
-        """The Order service."""
-        return self.stubs.orders
-
-    def method(self, name: str) -> Method[Any, Any]:
-        """Return a method of any of the services by name."""
-        stub = {"user": self.users, "inventory": self.inventory, "order": self.orders}
-        method: Method[Any, Any] = getattr(stub[service_of(name)], name)
-        return method
-
-    # ---- people
-
-    @property
-    def nobody(self) -> Caller:
-        """A caller without a token."""
-        return Caller(self.stubs)
-
-    def bearer(self, token: str) -> Caller:
-        """Return a caller with this token."""
-        return Caller(self.stubs, token)
-
-    @property
-    def service(self) -> Caller:
-        """A caller with the identity of the Order service."""
-        return Caller(self.stubs, self.mint.service())
-
-    async def customer(self, name: str = "customer") -> Customer:
-        """Register a customer under a unique name and log them in."""
-        return await Customer.new(self.stubs, name)
-
-    async def admin(self) -> Admin:
-        """Log the administrator in."""
-        return await Admin.log_in_as_admin(self.stubs, self.settings.credentials.admin_password)
 
     # ---- processes
 
@@ -161,20 +93,9 @@ class RunningShop:
 
     # ---- what the services say about themselves
 
-    async def health(self, service: str, component: str = "") -> str:
-        """Return the health of a component of a service by name; of all of it without one."""
-        return await ask_health(self.channels[service], component)
-
     def log(self, service: str) -> str:
         """Return what a service has logged since its last start."""
         return self.folder.log(service).read_text()
-
-
-async def ask_health(channel: aio.Channel, component: str = "") -> str:
-    """Return the health that a server reports, by name."""
-    check = health_pb2_grpc.HealthStub(channel).Check  # type: ignore[attr-defined]
-    answer = await check(health_pb2.HealthCheckRequest(service=component), timeout=5)
-    return health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)
 
 
 @asynccontextmanager
@@ -204,17 +125,14 @@ async def opened_shop(
             variables=_environment(names, variables),
         )
         async with AsyncExitStack() as opened:
-            channels = {
-                service: await opened.enter_async_context(
-                    aio.insecure_channel(settings.target(service), options=_CHANNEL_OPTIONS)
-                )
-                for service in SERVICES
-            }
+            targets = {service: settings.target(service) for service in SERVICES}
+            channels = await opened.enter_async_context(opened_channels(targets))
             client: AsyncMongoClient[Mapping[str, Any]] = AsyncMongoClient(ledger_uri)
             shop = RunningShop(
                 settings=settings,
                 folder=folder,
-                stubs=_stubs(channels),
+                credentials=settings.credentials,
+                stubs=stubs_over(channels),
                 ledger=Ledger(await opened.enter_async_context(client), names),
                 databases=names,
                 channels=channels,
@@ -223,14 +141,6 @@ async def opened_shop(
             opened.push_async_callback(shop.stop_all)
             await shop.start_all()
             yield shop
-
-
-def _stubs(channels: Mapping[str, aio.Channel]) -> Stubs:
-    return Stubs(
-        users=UserServiceStub(channels["user"]),
-        inventory=InventoryServiceStub(channels["inventory"]),
-        orders=OrderServiceStub(channels["order"]),
-    )
 
 
 def _new_databases() -> Databases:

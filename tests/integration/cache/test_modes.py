@@ -22,7 +22,7 @@ from services.stack.credentials import open_credentials
 from services.stack.folder import DataFolder
 from services.stack.ports import claimed_ports
 from services.stack.services import ServicePorts, Shop, running_service
-from tests.e2e.support.running_shop import ask_health
+from tests.e2e.support.shop_front import ask_health
 from tests.integration.inventory.conftest import LAMP
 
 TIMEOUT_S = 20.0

@@ -1,0 +1,109 @@
+"""A master here, workers elsewhere: one load, whose figures meet at the master."""
+
+import asyncio
+import signal
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from loadtests.options import of_master
+from services.stack.ports import claimed_ports
+from tests.loadtests.support.runs import at, ended, started
+from tests.loadtests.support.slow_shop import slow_shop
+
+pytestmark = pytest.mark.timeout(180)
+
+BROWSE = ("--scenario", "browse", "--warmup", "1", "--customers", "1")
+ENDS_WITHIN_S = 60.0
+
+
+def where(target: str) -> dict[str, str]:
+    """Return what tells a master where a shop is whose services are all at one address."""
+    return {f"SHOP_{service}_TARGET": target for service in ("USER", "INVENTORY", "ORDER")}
+
+
+async def test_workers_that_come_early_and_late_are_one_load_and_end_with_their_master(
+    tmp_path: Path,
+) -> None:
+    with claimed_ports(1) as (port,):
+        join = ("worker", "--master", f"127.0.0.1:{port}")
+        words = ("--port", str(port), "--workers", "2", "--duration", "4", "--out", str(tmp_path))
+        load = ("--rate", "60", "--users", "8")
+        async with AsyncExitStack() as opened:
+            shop = await opened.enter_async_context(slow_shop(0.001))
+            early = await opened.enter_async_context(started(*join))
+            master = await opened.enter_async_context(
+                started("master", *words, *BROWSE, *load, **where(shop.target))
+            )
+            assert master.stderr is not None
+            async with asyncio.timeout(ENDS_WITHIN_S):
+                while b"waiting for 2 workers" not in await master.stderr.readline():
+                    pass
+            late = await opened.enter_async_context(started(*join))
+            run = await ended(master, tmp_path)
+            async with asyncio.timeout(ENDS_WITHIN_S):
+                codes = [await worker.wait() for worker in (early, late)]
+    assert (run.code, codes) == (0, [0, 0])
+    report = run.report
+    assert report.schedule is not None
+    # Twice as many would mean that each worker made the whole load, half that one was not heard.
+    assert 0.6 * 240 < report.schedule.started < 1.5 * 240
+    assert max(moment.users for moment in report.timeline) == 8
+    assert report.run.command.startswith("python -m loadtests master --port")
+
+
+async def test_a_run_that_loses_a_worker_is_no_measurement(tmp_path: Path) -> None:
+    with claimed_ports(1) as (port,):
+        words = ("--port", str(port), "--workers", "1", "--duration", "600", "--out", str(tmp_path))
+        async with (
+            slow_shop(0.001) as shop,
+            started("master", *words, *BROWSE, "--users", "2", *at(shop.target)) as master,
+            started("worker", "--master", f"127.0.0.1:{port}") as worker,
+        ):
+            assert master.stderr is not None
+            async with asyncio.timeout(ENDS_WITHIN_S):
+                while b"measuring" not in await master.stderr.readline():
+                    pass
+            worker.send_signal(signal.SIGTERM)
+            run = await ended(master, tmp_path)
+    assert run.code == 2
+    assert "a process that generates the load has ended" in run.complained
+    assert not (tmp_path / "report.json").exists()
+
+
+async def test_a_worker_that_finds_no_master_ends_when_told_to() -> None:
+    with claimed_ports(1) as (port,):
+        async with started("worker", "--master", f"127.0.0.1:{port}") as worker:
+            assert worker.stderr is not None
+            async with asyncio.timeout(ENDS_WITHIN_S):
+                assert b"working for the master at" in await worker.stderr.readline()
+                worker.send_signal(signal.SIGTERM)
+                assert await worker.wait() == 128 + signal.SIGTERM
+
+
+@pytest.mark.parametrize(
+    ("options", "variables", "named"),
+    [
+        (["--workers", "2"], {}, "which shop?"),
+        (["--workers", "0"], {}, "--workers"),
+        ([], {}, "--workers"),
+        (["--workers", "2"], {"SHOP_USER_TARGET": "user:50051"}, "belong together"),
+        (["--workers", "2"], {"SHOP_ORDER_TARGET": "order"}, "SHOP_ORDER_TARGET"),
+    ],
+)
+def test_what_keeps_a_master_from_starting_is_named(
+    options: list[str],
+    variables: dict[str, str],
+    named: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name in where(""):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit) as raised:
+        of_master(options)
+    assert raised.value.code == 2
+    assert named in capsys.readouterr().err
