@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 LOAD_VENV := .venv-load
 
 .DEFAULT_GOAL := help
-.PHONY: help run up down test lint proto lock clean load load-ui prove-cache
+.PHONY: help run up down image image-check test lint proto lock clean load load-ui prove-cache
 .PHONY: bench bench-quick bench-gate bench-compare bench-cache
 
 help: ## list these commands
@@ -23,6 +23,12 @@ up: ## run the whole shop in containers: two of each service, stores, Prometheus
 
 down: ## stop the containers; their data stay
 	@scripts/containers.sh down
+
+image: ## build the images shop and shop-load, with docker, podman or buildah
+	@scripts/image.sh $(ARGS)
+
+image-check: $(VENV)/.dev-stamp ## on Debian as root: build the images, run the services out of them, test them
+	@scripts/image-check.sh
 
 test: $(VENV)/.dev-stamp $(VENV)/.chromium-stamp $(VENV)/.prometheus-stamp $(LOAD_VENV)/.stamp ## run all tests on stores of their own (ARGS="..." for a part, see README)
 ifeq ($(ARGS),)

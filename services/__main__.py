@@ -12,6 +12,8 @@ _COMMANDS: Final[Mapping[str, str]] = {
     "order": "services.order",
     "check": "services.check",
     "keys": "services.keyring",
+    "provision": "services.provision",
+    "demo": "services.demo",
 }
 
 _USAGE: Final = """\
@@ -20,6 +22,8 @@ usage: python -m services COMMAND [options]
   user, inventory, order   run a service
   check                    exit with 0 if a service on this host is serving
   keys                     keep the signing keys of the services
+  provision                make the secrets of a shop in containers, and the users of its stores
+  demo                     fill a shop that runs with products, customers and orders
 
 `python -m services COMMAND --help` tells the options.
 """

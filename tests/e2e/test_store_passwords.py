@@ -22,7 +22,7 @@ from services.stack.processes import Child, running
 from services.stack.services import ServicePorts, Shop
 from tests.e2e.support.ledger import eventually
 from tests.e2e.support.people import a_product, unique
-from tests.e2e.support.running_shop import ask_health
+from tests.e2e.support.shop_front import ask_health
 from tests.e2e.support.tokens import Mint
 
 WITHIN_S = 60.0

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Final
 
 from loadtests.report_file import read_report
+from services.demo.seed import seed
 from services.stack.ports import claimed_ports
 from services.stack.processes import running
-from services.stack.seed import seed
 from services.stack.services import SERVICES
 from tests.image import contents, first_process
 from tests.image.containers import UID, Buildah, Image, container
@@ -61,7 +61,7 @@ async def try_journeys(at: ImageShop) -> None:
 
 async def try_load(buildah: Buildah, image: Image, at: ImageShop, out: Path) -> None:
     """Put the shop under a short load, by a master and two workers in containers."""
-    await seed(at.shop, lambda _: None)
+    await seed(at.shop.doors, lambda _: None)
     targets = {f"SHOP_{name.upper()}_TARGET": at.shop.target(name) for name in SERVICES}
     with ExitStack() as opened:
         (port,) = opened.enter_context(claimed_ports(1))

@@ -20,7 +20,7 @@ from services.stack.ports import claimed_ports
 from services.stack.processes import Child
 from services.stack.services import ServicePorts, Shop, running_service
 from tests.e2e.support.ledger import eventually
-from tests.e2e.support.running_shop import ask_health
+from tests.e2e.support.shop_front import ask_health
 from tests.load.conftest import Ports
 from tests.load.support.instance import SERVICE, Stores, inventory
 from tests.unit.common.names import names_of

@@ -31,7 +31,7 @@ from services.stack.processes import attended, running
 from tests.compose_file import containers
 from tests.e2e.support.ledger import eventually
 from tests.e2e.support.people import Admin, Customer, Stubs
-from tests.e2e.support.running_shop import ask_health
+from tests.e2e.support.shop_front import ask_health
 
 START_WITHIN_S = 60.0
 SERVICES = ("user", "inventory", "order")
