@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from typing import Final
 
+from services.common.cache.adoption import mark_of
 from services.provision.logins import Login
 
 HEALTH: Final = "health"
@@ -32,7 +33,7 @@ def users_file(logins: Sequence[Login], passwords: Mapping[str, str]) -> str:
 
 
 def _service(login: Login, password: str) -> str:
-    keys = f"~{login.prefix}:* ~{{{login.prefix}:*}}:lease"
+    keys = f"~{login.prefix}:* ~{{{login.prefix}:*}}:lease ~{mark_of(login.prefix)}"
     commands = " ".join(f"+{command}" for command in _COMMANDS)
     channel = f"&invalidated:{login.prefix}"
     return f"user {login.name} reset on {_hashed(password)} {keys} {channel} {commands}"

@@ -20,6 +20,11 @@ from services.common.redis.servers import RedisServers
 _EMPTIED_WITHIN_S: Final = 30.0
 
 
+def mark_of(prefix: str) -> str:
+    """Return the key under which the reigns stand whose values of this prefix are not too old."""
+    return f"adopted:{prefix}"
+
+
 class NotAdoptedYetError(RedisConnectionError):
     """Somebody may still use the server that was there before."""
 
@@ -33,7 +38,7 @@ class Adoption:
         self._redis = redis
         self._names = names
         self._clock = clock
-        self._mark = f"adopted:{names.prefix}"
+        self._mark = mark_of(names.prefix)
         self._adopted: frozenset[str] | None = None
         self._met: frozenset[str] = frozenset()
         self._met_at = 0.0
