@@ -26,6 +26,7 @@ USERS: Final = 200
 _INVENTORY: Final = "/shop.inventory.v1.InventoryService"
 _TOKEN_LIFETIME_S: Final = 3_600
 _PAGE: Final = 20
+_REGULARS: Final = 16
 _CALL_WITHIN_S: Final = 10.0
 
 
@@ -81,24 +82,27 @@ def _updating(shop: Shop) -> Target:
         for number in shuffled(PRODUCTS)
     ]
     admin = _as(shop, Principal(nth_id(0), Role.ADMIN))
-    return _target(shop.inventory, f"{_INVENTORY}/UpdateProduct", requests, admin)
+    return _target(shop.inventory, f"{_INVENTORY}/UpdateProduct", requests, [admin])
 
 
 def _logging_in(shop: Shop) -> Target:
-    name, password = "regular", "a long secret"
+    phrase = "a long secret"
+    names = [f"regular-{number}" for number in range(_REGULARS)]
     with grpc.insecure_channel(shop.user) as channel:
-        user_pb2_grpc.UserServiceStub(channel).RegisterUser(
-            user.RegisterUserRequest(
-                username=name, email=f"{name}@example.com", password=password, full_name="Regular"
-            ),
-            timeout=_CALL_WITHIN_S,
-        )
-    request = user.AuthenticateUserRequest(username=name, password=password)
-    return _target(shop.user, "/shop.user.v1.UserService/AuthenticateUser", [request])
+        register = user_pb2_grpc.UserServiceStub(channel).RegisterUser
+        for name in names:
+            register(
+                user.RegisterUserRequest(
+                    username=name, email=f"{name}@example.com", password=phrase, full_name=name
+                ),
+                timeout=_CALL_WITHIN_S,
+            )
+    requests = [user.AuthenticateUserRequest(username=name, password=phrase) for name in names]
+    return _target(shop.user, "/shop.user.v1.UserService/AuthenticateUser", requests)
 
 
 def _buying(shop: Shop, lines: int, orders: int) -> Target:
-    """Return checkouts of different products by one customer, no two with the same request id."""
+    """Return checkouts of many customers, no two with the same request id."""
     requests = [
         order.CreateOrderRequest(
             request_id=f"sizing-{lines}-{number}",
@@ -109,14 +113,14 @@ def _buying(shop: Shop, lines: int, orders: int) -> Target:
         )
         for number in range(orders)
     ]
-    customer = _as(shop, Principal(nth_id(lines), Role.CUSTOMER))
-    return _target(shop.order, "/shop.order.v1.OrderService/CreateOrder", requests, customer)
+    customers = [_as(shop, Principal(nth_id(n), Role.CUSTOMER)) for n in range(USERS)]
+    return _target(shop.order, "/shop.order.v1.OrderService/CreateOrder", requests, customers)
 
 
 def _target(
-    address: str, method: str, requests: Sequence[Message], metadata: Metadata = ()
+    address: str, method: str, requests: Sequence[Message], callers: Sequence[Metadata] = ((),)
 ) -> Target:
-    return Target(address, method, [r.SerializeToString() for r in requests], [metadata])
+    return Target(address, method, [r.SerializeToString() for r in requests], callers)
 
 
 def _as(shop: Shop, principal: Principal) -> Metadata:
