@@ -16,13 +16,14 @@ from shop.inventory.v1.inventory_pb2_grpc import InventoryServiceStub
 from shop.order.v1 import order_pb2
 from shop.user.v1 import user_pb2
 
+from services.common.ids import new_id
 from services.stack.ports import claimed_ports
 from services.stack.processes import running
 from services.stack.services import ServicePorts
 from tests.e2e.support.contracts import SERVICES
 from tests.e2e.support.in_redis import in_redis
 from tests.e2e.support.ledger import Stock, eventually
-from tests.e2e.support.people import UNKNOWN_ID, Caller, unique
+from tests.e2e.support.people import Caller, unique
 from tests.e2e.support.proxy import Proxy
 from tests.e2e.support.refusals import Refused, refused
 from tests.e2e.support.running_shop import RunningShop
@@ -75,11 +76,12 @@ async def stranded(shop: RunningShop, tmp_path: Path) -> AsyncIterator[aio.Chann
 
 async def test_a_service_without_mongodb_says_so_and_leaks_nothing(stranded: aio.Channel) -> None:
     service = SERVICES["inventory"].full_name
+    product_id = new_id()  # of which no other test has left in Redis that it is unknown
     for _ in range(3):
         assert await ask_health(stranded) == "NOT_SERVING"
         assert await ask_health(stranded, service) == "NOT_SERVING"
         stub = InventoryServiceStub(stranded)
-        request = inventory_pb2.GetProductRequest(product_id=UNKNOWN_ID)
+        request = inventory_pb2.GetProductRequest(product_id=product_id)
         refusal = await refused(stub.GetProduct(request, timeout=10))
         assert (refusal.code, refusal.reason) == (
             grpc.StatusCode.UNAVAILABLE,
