@@ -82,12 +82,16 @@ class Chain:
 
     @property
     def in_flight(self) -> int:
-        """How many calls have begun and not ended."""
-        return self._rpc_metrics.in_flight
+        """How many calls have begun and not ended, those left out that wait to be refused."""
+        return self._rpc_metrics.in_flight - self._drain.kept
 
     def refuse_new_calls(self) -> None:
-        """Answer UNAVAILABLE to every call that begins from now on."""
+        """Answer UNAVAILABLE to every call that begins from now on, after a moment."""
         self._drain.closed = True
+
+    def refuse_kept_calls(self) -> None:
+        """Answer at once from now on."""
+        self._drain.refuse_kept_calls()
 
     def collectors(self) -> Iterator[Collector]:
         """Yield the figures, for a registry."""

@@ -90,6 +90,7 @@ class RpcServer:
                 while self.chain.in_flight:  # noqa: ASYNC110 (an event would cost every call)
                     await asyncio.sleep(_DRAIN_POLL_S)
         await asyncio.sleep(_WRITING_S)
+        self.chain.refuse_kept_calls()
 
     def _add_services(self, server: aio.Server) -> None:
         descriptor = self.service.descriptor
