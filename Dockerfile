@@ -7,7 +7,7 @@
 # Neither writes to its root but in /tmp, where the native transport and a service's workers have
 # sockets. The base is an image with Python 3.11 or newer as `python3`, and venv;
 # 3.11 is what all figures in docs/ were measured with.
-ARG BASE=docker.io/library/python:3.11-slim-bookworm
+ARG BASE=python:3.11-slim-bookworm
 
 # What both are made of: a user, and no tool that could add to what is installed.
 FROM ${BASE} AS bare

@@ -3,12 +3,12 @@
 # that debootstrap makes, look into them, run the services out of them and let the end-to-end
 # journeys pass on these. All of it is kept in out/image, of which only the base stays.
 #
-# SHOP_BASE_SUITE is the Debian release of the base (bookworm), SHOP_BASE_MIRROR its mirror. pip in
+# SHOP_BASE_SUITE is the Debian release of the base (bookworm), SHOP_BASE_MIRROR a mirror for it. pip in
 # the build has the settings that pip has here; files and folders that they name are mounted.
 set -eu
 cd "$(dirname "$0")/.."
 suite=${SHOP_BASE_SUITE:-bookworm}
-mirror=${SHOP_BASE_MIRROR:-http://deb.debian.org/debian}
+mirror=${SHOP_BASE_MIRROR:-}
 folder=$PWD/out/image
 base=$folder/base-$suite.tar
 export BUILDAH_ISOLATION=chroot
@@ -37,7 +37,7 @@ discard() {
 make_base() {
     echo "making a base of Debian $suite (about a minute)"
     debootstrap --variant=minbase --include=python3,python3-venv,ca-certificates \
-        "$suite" "$folder/base" "$mirror" >"$folder/debootstrap.log"
+        "$suite" "$folder/base" ${mirror:+"$mirror"} >"$folder/debootstrap.log"
     for waste in var/cache/apt var/lib/apt/lists usr/share/doc usr/share/locale usr/share/man; do
         rm -rf "${folder:?}/base/$waste"
     done
