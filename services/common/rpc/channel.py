@@ -35,7 +35,8 @@ _RETRY_POLICY: Final = {
     # A grpcio server that stops ends the calls that it has not taken yet with CANCELLED.
     "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
 }
-_RETRY_THROTTLING: Final = {"maxTokens": 20, "tokenRatio": 0.1}
+# Half of the tokens must last for an instance that stops: each of its callers may lose a few.
+_RETRY_THROTTLING: Final = {"maxTokens": 100, "tokenRatio": 0.1}
 _ANSWER_MARGIN_S: Final = 0.05
 _DOWN: Final = {
     grpc.StatusCode.UNAVAILABLE,
