@@ -2,7 +2,7 @@
 #
 #   docker build --tag shop --target services .
 #   docker build --tag shop-load --target load .
-#   docker run --read-only --tmpfs /tmp --env-file shop.env shop user   # inventory, order, check, keys
+#   docker run --read-only --tmpfs /tmp --env-file shop.env shop user   # or as `shop --help` says
 #
 # Neither writes to its root but in /tmp, where the native transport and a service's workers have
 # sockets. The base is an image with Python 3.11 or newer as `python3`, and venv;
