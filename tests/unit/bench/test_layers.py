@@ -104,7 +104,9 @@ async def test_work_is_timed_and_its_claim_is_not() -> None:
     work = awaited(lambda: asyncio.sleep(0.002, "done"), lambda said: said == "done")
     begun = time.perf_counter()
     measured = await Local("sleep", work, slow_claim).run(10)
-    assert 0.015 <= measured.seconds <= time.perf_counter() - begun - 0.6
+    claimed = time.perf_counter() - begun - measured.seconds
+    assert measured.seconds > 0.01
+    assert claimed > 0.5  # the loop's timers are true to a millisecond
 
 
 async def test_the_cpu_of_a_sleep_is_less_than_its_time_and_that_of_work_is_not() -> None:
