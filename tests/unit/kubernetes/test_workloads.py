@@ -15,6 +15,7 @@ from tests.unit.kubernetes.manifests import OVERLAYS, Manifests, rendered, selec
 from tests.unit.kubernetes.services import CODE
 
 CLOSING_S = 5.0
+OPERATIONS = (Path(__file__).parents[3] / "docs/operations.md").read_text()
 EVERY = pytest.mark.parametrize("service", SERVICES)
 
 
@@ -223,6 +224,21 @@ def test_secrets_are_named_and_never_part_of_what_is_applied(manifests: Manifest
     secret = {name.upper() for service in CODE.values() for name in service.secrets}
     assert not secret & {name for name, _ in settings}
     assert not [value for _, value in settings if re.search(r"://[^/]*@|PRIVATE KEY", value)]
+
+
+def test_operators_are_told_to_make_what_is_mounted_and_nothing_else(
+    manifests: Manifests,
+) -> None:
+    made = re.findall(r"kubectl -n shop create (?:secret generic|configmap) (\S+)", OPERATIONS)
+    projected = [
+        name
+        for service in SERVICES
+        for volume in manifests.mounted(service).values()
+        if "projected" in volume
+        for _, name in sources(volume)
+    ]
+    told = {name.replace("$s", service) for name in made for service in SERVICES}
+    assert told == {*projected, "load-secrets"}  # of which tests/unit/kubernetes/test_load.py tells
 
 
 def test_order_calls_the_others_by_the_names_that_lead_to_all_their_pods(
