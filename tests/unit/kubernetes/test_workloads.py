@@ -71,6 +71,20 @@ def test_an_autoscaler_scales_its_service_which_leaves_the_number_to_it(
 
 
 @EVERY
+def test_an_autoscaler_adds_pods_before_the_one_core_of_an_event_loop_is_full(
+    manifests: Manifests, service: str
+) -> None:
+    autoscaler = manifests.of_kind("HorizontalPodAutoscaler")[service]["spec"]
+    assert autoscaler["minReplicas"] < autoscaler["maxReplicas"]
+    (metric,) = autoscaler["metrics"]
+    assert metric["resource"]["name"] == "cpu"
+    target = metric["resource"]["target"]
+    assert target["type"] == "AverageValue"
+    assert int(target["averageValue"].removesuffix("m")) < 1_000
+    assert int(manifests.environment(service)["SHOP_WORKERS"]) == 1
+
+
+@EVERY
 def test_one_pod_always_serves(manifests: Manifests, service: str) -> None:
     least = manifests.of_kind("HorizontalPodAutoscaler")[service]["spec"]["minReplicas"]
     disruption = manifests.of_kind("PodDisruptionBudget")[service]["spec"]
