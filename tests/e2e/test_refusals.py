@@ -4,6 +4,7 @@ import asyncio
 import statistics
 import time
 from dataclasses import replace
+from typing import Any
 
 import grpc
 import pytest
@@ -11,6 +12,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from shop.inventory.v1 import inventory_pb2
 from shop.user.v1 import user_pb2
 
+from tests.e2e.support.contracts import METHODS, SERVICES, domain_of, service_of
 from tests.e2e.support.people import UNKNOWN_ID, Admin, Caller, Customer, a_product, unique
 from tests.e2e.support.refusals import Refused, outcome, refused
 from tests.e2e.support.shop_front import ShopFront
@@ -141,6 +143,22 @@ async def test_a_reservation_that_was_released_before_it_was_made_is_never_made(
 
     assert late.reason == "RESERVATION_RELEASED"
     assert (await shop.ledger.stock(product_id)).available == 10
+
+
+@pytest.mark.parametrize("name", METHODS)
+async def test_a_request_that_is_no_message_is_refused_as_bad_input(
+    name: str, shop: ShopFront
+) -> None:
+    service = service_of(name)
+    send: Any = shop.channels[service].unary_unary(f"/{SERVICES[service].full_name}/{name}")
+
+    refusal = await refused(send(b"\xff\xff", timeout=10))
+
+    assert (refusal.code, refusal.reason) == (
+        grpc.StatusCode.INVALID_ARGUMENT,
+        "REQUEST_UNREADABLE",
+    )
+    refusal.confirm_complete(domain_of(name))
 
 
 async def test_what_does_not_exist_is_not_found(

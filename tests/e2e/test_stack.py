@@ -3,6 +3,7 @@
 import asyncio
 import fcntl
 import os
+import re
 import signal
 import stat
 import sys
@@ -178,6 +179,30 @@ class Seen:
     skus: list[str]
     orders: dict[str, list[str]]
     bought: str
+    tried: list[str]
+
+
+async def try_commands(output: list[str]) -> list[str]:
+    """Run the commands that the panel shows and return what they print.
+
+    What was read is stored after the answer: it is read and looked for until it is there.
+    """
+    first = next(n for n, line in enumerate(output) if line.startswith("Try in another")) + 1
+    read, log_in, look = output[first : first + 3]
+    login = await printed_by(log_in)
+    async with asyncio.timeout(STOP_WITHIN_S):
+        while True:
+            product, cached = await printed_by(read), await printed_by(look)
+            if "{" in cached:
+                return [product, login, cached]
+
+
+async def printed_by(command: str) -> str:
+    """Run a command in a shell, as a person would."""
+    process = await asyncio.create_subprocess_shell(command, cwd=PROJECT, stdout=PIPE)
+    said, _ = await process.communicate()
+    assert process.returncode == 0, command
+    return said.decode()
 
 
 @pytest.fixture(scope="module")
@@ -200,9 +225,10 @@ async def first_start(stack: Stack) -> Seen:
             assert order.status == order_pb2.ORDER_STATUS_CONFIRMED
             admin = await Caller(stubs).log_in("admin", stack.secret("admin-password"))
             assert admin.access_token
+        tried = await try_commands(run.output)
         run.process.send_signal(signal.SIGINT)
         code = await run.to_the_end(STOP_WITHIN_S)
-        return Seen(run.output, code, catalogue, orders, order.order_id)
+        return Seen(run.output, code, catalogue, orders, order.order_id, tried)
 
 
 async def test_it_ends_its_start_with_the_shop_is_ready_after_a_panel(
@@ -217,6 +243,13 @@ async def test_it_ends_its_start_with_the_shop_is_ready_after_a_panel(
     assert stack.secret("admin-password") in panel
     assert "customer01" in panel
     assert stack.secret("demo-password") in panel
+
+
+async def test_the_commands_of_the_panel_do_what_it_says(first_start: Seen) -> None:
+    product, login, cached = first_start.tried
+    (product_id,) = re.findall(r'"productId": *"(\w+)"', product)
+    assert '"accessToken"' in login
+    assert f'{{"key":"product:{product_id}",' in cached
 
 
 async def test_it_seeds_a_catalogue_and_customers_with_orders(first_start: Seen) -> None:

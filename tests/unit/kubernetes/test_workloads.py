@@ -192,7 +192,7 @@ def test_with_its_secrets_a_service_can_read_its_settings(
     for name, value in {**environment, SECRETS_DIR: str(tmp_path)}.items():
         monkeypatch.setenv(name, value)
     for secret in CODE[service].secrets:
-        (tmp_path / secret).write_text("mongodb://a-store")
+        (tmp_path / secret).write_text(f"{'redis' if 'redis' in secret else 'mongodb'}://a-store")
     settings = read_settings(CODE[service].settings)
     assert settings.bind_host == "0.0.0.0"  # noqa: S104 (of a pod, which a policy guards)
     assert settings.ports == CODE[service].ports
