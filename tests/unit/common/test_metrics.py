@@ -128,7 +128,7 @@ async def test_a_call_is_timed_whether_it_succeeds_or_not() -> None:
     assert text.value(f"{name}_bucket", le="0.025", **OF_DO) == 0
     assert text.value(f"{name}_bucket", le="10", **OF_DO) == 2
     assert text.value(f"{name}_count", **OF_DO) == 2
-    assert 0.05 <= text.value(f"{name}_sum", **OF_DO) < 5
+    assert 0.05 <= text.value(f"{name}_sum", **OF_DO) < 60
 
 
 # ---- how it reads
@@ -211,7 +211,7 @@ def half_a_page(tmp_path: Path) -> Iterator[Path]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server:
         server.bind(str(path))
         server.listen()
-        server.settimeout(5)
+        server.settimeout(60)
 
         def say() -> None:
             connection, _ = server.accept()

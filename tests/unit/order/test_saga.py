@@ -195,7 +195,7 @@ steps = st.builds(Step, st.sampled_from(Act), st.sampled_from(sorted(BASKETS)), 
 faults = st.sampled_from([*[None] * 9, *Fault])
 
 
-@settings(max_examples=1_000, deadline=None)
+@settings(max_examples=1_000)
 @given(
     st.lists(steps, min_size=1, max_size=10),
     st.integers(0, 2**32),
