@@ -28,7 +28,7 @@ from services.common.rpc.channel import (
 from services.common.rpc.methods import Context
 from services.common.telemetry.peers import PeerMetrics
 from services.stack.ports import claimed_ports
-from tests.patience import least
+from tests.patience import PATIENCE_S, least
 from tests.unit.common.fakes import new_signing_key
 from tests.unit.common.names import (
     HERE,
@@ -94,12 +94,15 @@ async def serving(servicer: object, port: int = 0) -> AsyncIterator[int]:
 
 
 @asynccontextmanager
-async def calling(port: int) -> AsyncIterator[Any]:
+async def calling(port: int, *, is_up: bool = True) -> AsyncIterator[Any]:
+    """A stub, which is connected if there is somebody to call."""
     async with open_channel(f"127.0.0.1:{port}", SERVICE, IDEMPOTENT) as channel:
+        if is_up:
+            await asyncio.wait_for(channel.channel_ready(), PATIENCE_S)
         yield pb_grpc.InventoryServiceStub(channel)
 
 
-def peer(timeout_s: float = 5.0) -> PeerCaller:
+def peer(timeout_s: float = 30.0) -> PeerCaller:
     return PeerCaller(SERVICE, IDENTITY, timeout_s)
 
 
@@ -174,7 +177,7 @@ async def test_what_was_refused_for_another_reason_is_not_made_again(
 async def test_while_many_calls_fail_few_are_made_again() -> None:
     flaky = Flaky(grpc.StatusCode.UNAVAILABLE, refusals=10_000)
     async with serving(flaky) as port, calling(port) as stub:
-        calls = [peer(30.0).call(stub.CommitReservation, COMMIT) for _ in range(100)]
+        calls = [peer().call(stub.CommitReservation, COMMIT) for _ in range(100)]
         ends = await asyncio.gather(*calls, return_exceptions=True)
     assert {type(end) for end in ends} == {PeerUnavailable}
     assert flaky.calls < 250  # of 500 without throttling
@@ -189,7 +192,7 @@ async def test_a_peer_that_is_down_fails_a_call_fast(method: str) -> None:
 
     async def took_s() -> float:
         with claimed_ports(1) as (port,):
-            async with calling(port) as stub:
+            async with calling(port, is_up=False) as stub:
                 begun = time.monotonic()
                 with pytest.raises(PeerUnavailable) as down:
                     await peer(timeout_s=10.0).call(getattr(stub, method), request)
@@ -234,9 +237,9 @@ async def test_a_peer_that_comes_back_is_found_again_soon() -> None:
 
     async def took_s() -> float:
         with claimed_ports(1) as (port,):
-            async with calling(port) as stub:
+            async with calling(port, is_up=False) as stub:
                 async with serving(steady, port):
-                    await peer().call(stub.UpdateProduct, UPDATE)
+                    await _answered(stub)
                 gone_until = time.monotonic() + 3.0  # longer than the first attempts to reconnect
                 while time.monotonic() < gone_until:
                     with pytest.raises(PeerUnavailable):
@@ -251,7 +254,7 @@ async def test_a_peer_that_comes_back_is_found_again_soon() -> None:
 
 
 async def _answered(stub: Any) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             try:
                 await peer().call(stub.UpdateProduct, UPDATE)

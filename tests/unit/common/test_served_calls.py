@@ -25,6 +25,7 @@ from services.common.rpc.methods import Context
 from services.common.rpc.registration import register
 from services.common.rpc.service import Service
 from services.inventory.access import ACCESS
+from tests.patience import PATIENCE_S
 from tests.unit.common.fakes import new_signing_key, trusting
 
 SERVICE_KEY, USER_KEY = new_signing_key(), new_signing_key()
@@ -82,6 +83,7 @@ async def shop() -> AsyncIterator[Shop]:
     await server.start()
     with capture_logs():
         async with open_channel(f"127.0.0.1:{port}") as channel:
+            await asyncio.wait_for(channel.channel_ready(), PATIENCE_S)
             yield Shop(inventory, pb_grpc.InventoryServiceStub(channel))
     await server.stop(None)
 
