@@ -33,8 +33,9 @@ async def test_a_later_call_is_refused_when_the_connections_are_about_to_end(
     await until(lambda: drain.kept == 1)
     assert not call.done()
     drain.refuse_kept_calls()
-    with pytest.raises(ShuttingDown):
-        await call
+    async with asyncio.timeout(PATIENCE_S):
+        with pytest.raises(ShuttingDown):
+            await call
     assert drain.kept == 0
     with pytest.raises(ShuttingDown):
         await bound(drain)("asked", CONTEXT)
