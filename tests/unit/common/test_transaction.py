@@ -151,11 +151,11 @@ async def test_every_operation_of_the_work_must_end_in_the_time_of_all() -> None
 
 
 async def test_work_in_the_way_of_another_is_repeated_until_the_time_is_up() -> None:
-    async def fewer_than_none() -> float:
+    async def minus_attempts() -> float:
         session = ScriptedSession([TRANSIENT])
         with pytest.raises((ExecutionTimeout, OperationFailure)):
             await run(session, SOON_S)
         assert session.calls.count("end") == 1
         return -session.calls.count("work")
 
-    assert await least(fewer_than_none, -2) <= -2
+    assert await least(minus_attempts, -2) <= -2
