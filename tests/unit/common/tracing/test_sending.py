@@ -11,6 +11,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from structlog.testing import capture_logs
 
 from services.common.settings import UnusableSettingsError
+from services.common.tracing import provider
 from services.common.tracing.provider import (
     _EXPORTERS_LOG,
     Traces,
@@ -19,9 +20,16 @@ from services.common.tracing.provider import (
 )
 from services.common.tracing.roots import Roots
 from services.common.tracing.work import traced_work
+from tests.patience import PATIENCE_S
 from tests.spans import Spans, id_of, parent_id
 
 ENDS_WITHIN_S = 20.0  # without a bound it would take the SDK's 30 s
+
+
+@pytest.fixture
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However slow the machine is, there is time to send the rest."""
+    monkeypatch.setattr(provider, "_SEND_THE_REST_S", PATIENCE_S)
 
 
 class Silent(SpanExporter):
@@ -48,6 +56,7 @@ class Moody(SpanExporter):
         return next(self._moods)
 
 
+@pytest.mark.usefixtures("patience")
 async def test_at_the_end_the_rest_is_sent() -> None:
     memory = InMemorySpanExporter()
     traces = Traces("user", memory)
@@ -57,7 +66,8 @@ async def test_at_the_end_the_rest_is_sent() -> None:
     assert span.name == "last"
 
 
-async def test_at_the_end_a_silent_collector_is_given_up() -> None:
+async def test_at_the_end_a_silent_collector_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(provider, "_SEND_THE_REST_S", 0.1)
     silent = Silent()
     traces = Traces("user", silent)
     traces.tracer.start_span("last").end()
@@ -67,6 +77,7 @@ async def test_at_the_end_a_silent_collector_is_given_up() -> None:
     assert silent.ended.is_set()
 
 
+@pytest.mark.usefixtures("patience")
 @pytest.mark.parametrize(
     ("variables", "name"),
     [
