@@ -137,7 +137,7 @@ async def test_a_checkout_whose_peer_is_down_fails_fast_and_succeeds_when_repeat
     request_id = unique("repeat")
     await shop.stop(service)
 
-    took_s = []
+    took_s: list[float] = []
     while not took_s or (min(took_s) > PEER_TIMEOUT_S / 2 and len(took_s) < ATTEMPTS):
         started = time.monotonic()
         refusal = await refused(customer.buy({product: 1}, request_id))

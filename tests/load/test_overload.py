@@ -25,9 +25,11 @@ PAGE_SIZE = 5
 ATTEMPTS = 5
 
 LEAST_PEAK = 0.6  # of what the store lets through
-LEAST_GOODPUT = 0.9  # of the peak; measured 0.96 to 1.10
-MOST_SLOWDOWN = 2.5  # of the accepted calls' p99, against the unloaded; measured 1.6 to 1.7
-AT_ONCE_S = 0.1  # p99 of the refusals; measured 0.015 to 0.030
+# Measured where nothing else runs. A service that does not refuse is at more than ten times the
+# unloaded p99, and refuses nothing.
+LEAST_GOODPUT = 0.75  # of the peak; measured 0.96 to 1.10
+MOST_SLOWDOWN = 3.0  # of the accepted calls' p99, against the unloaded; measured 1.6 to 1.7
+AT_ONCE_S = 0.3  # p99 of the refusals; measured 0.015 to 0.030
 FEW_CALLERS = 64  # more than a limit that has shrunk would let in and let wait
 
 

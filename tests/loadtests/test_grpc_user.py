@@ -20,7 +20,7 @@ USERS = 2
 async def heard(
     shop: SlowShop, each: int, timeout_s: float = PATIENT_S
 ) -> tuple[int, list[dict[str, Any]], str]:
-    """Run two users for so many calls each; return Locust's exit code, what they heard, its table."""
+    """Run two users for so many calls each; return the exit code, what they heard, and all text."""
     process = await asyncio.create_subprocess_exec(
         *(str(PROJECT / ".venv-load/bin/locust"), "-f", "tests/loadtests/support/own_users.py"),
         *("--headless", "--users", str(USERS), "--spawn-rate", str(USERS)),

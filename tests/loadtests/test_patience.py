@@ -1,13 +1,14 @@
 """Calls that prepare a load are repeated while the shop refuses them for the moment."""
 
+import time
 from collections.abc import Callable
+from typing import Any
 
 import grpc
 import pytest
 from google.protobuf.duration_pb2 import Duration
 from google.rpc import error_details_pb2, status_pb2
 
-from loadtests import patience
 from loadtests.patience import persistently
 
 Call = Callable[[], str]
@@ -23,7 +24,7 @@ class Refused(grpc.RpcError):
     def code(self) -> grpc.StatusCode:
         return self._code
 
-    def trailing_metadata(self) -> tuple[tuple[str, bytes], ...]:
+    def trailing_metadata(self) -> Any:
         return self._trailing
 
 
@@ -46,7 +47,7 @@ DOWN = grpc.StatusCode.UNAVAILABLE
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """How long it waits, without waiting."""
     taken: list[float] = []
-    monkeypatch.setattr(patience.time, "sleep", taken.append)
+    monkeypatch.setattr(time, "sleep", taken.append)
     return taken
 
 

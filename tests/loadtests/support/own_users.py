@@ -42,7 +42,8 @@ class Reader(GrpcUser):
         _heard.append(call)
         _made[id(self)] += 1
         runner = self.environment.runner
-        if len(_made) == runner.target_user_count and min(_made.values()) == _CALLS:
+        all_have = len(_made) == runner.target_user_count and min(_made.values()) >= _CALLS
+        if all_have and _made[id(self)] == _CALLS:
             gevent.spawn(runner.quit)
 
     def read(self) -> None:
