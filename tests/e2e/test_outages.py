@@ -33,15 +33,13 @@ from tests.e2e.test_refusals import confirm_throttled, throttled
 
 INTERNALS = ("127.0.0.1", "mongo", "redis", "Traceback", "pymongo", "motor", "Error", "rs0")
 LONGEST_CALL_S = 9.0  # a client gives up after 10 s
-MISSES_MONGODB = {"SHOP_MONGO_TIMEOUT_MS": "2000", "SHOP_MONGO_GRACE_S": "0"}
+MISSES_MONGODB = {"SHOP_MONGO_TIMEOUT_MS": "1000", "SHOP_MONGO_GRACE_S": "0"}
 
 pytestmark = pytest.mark.timeout(240)
 
-
-@pytest.fixture
-def fragile_variables() -> dict[str, str]:
-    """That MongoDB is gone is found before the calls that need it are over."""
-    return MISSES_MONGODB
+# That MongoDB is gone is found before the calls that need it are over. A pause of the machine looks
+# the same to a shop that is so impatient.
+impatient = pytest.mark.parametrize("fragile_variables", [MISSES_MONGODB], ids=["impatient"])
 
 
 def confirm_nothing_leaks(refusal: Refused, *more: str) -> None:
@@ -101,12 +99,14 @@ async def test_a_service_without_mongodb_says_so_and_leaks_nothing(stranded: aio
         confirm_nothing_leaks(refusal, "secret")
 
 
+@impatient
 async def test_a_shop_that_loses_mongodb_stops_serving_and_serves_again_when_it_is_back(
     fragile_shop: RunningShop, mongo_proxy: Proxy
 ) -> None:
     shop = fragile_shop
-    admin, customer = await shop.admin(), await shop.customer()
-    product = await admin.add_product()
+    admin = await persistently(shop.admin)
+    customer = await persistently(shop.customer)
+    product = await persistently(admin.add_product)
     await mongo_proxy.cut()
 
     for name, service in SERVICES.items():
@@ -133,27 +133,14 @@ async def test_a_shop_that_loses_mongodb_stops_serving_and_serves_again_when_it_
     assert await shop.ledger.at_rest(product) == Stock(available=9, reserved=0, sold=1)
 
 
-async def test_a_shop_that_has_just_lost_mongodb_still_serves_what_is_cached(
-    fragile_shop: RunningShop, mongo_proxy: Proxy
-) -> None:
-    shop = fragile_shop
-    await shop.restart("inventory", SHOP_MONGO_GRACE_S="600", SHOP_REDIS_TIMEOUT_MS="5000")
-    product = await (await shop.admin()).add_product()
-    seen = await shop.nobody.product(product)
-    await mongo_proxy.cut()
-
-    await becomes(shop, "inventory", "mongodb", "NOT_SERVING")
-    assert await shop.health("inventory") == "SERVING"
-    assert await shop.nobody.product(product) == seen
-
-
+@impatient
 async def test_a_call_to_a_hung_mongodb_ends_in_time(
     fragile_shop: RunningShop, mongo_proxy: Proxy
 ) -> None:
     shop = fragile_shop
     await shop.restart("order", **MISSES_MONGODB, SHOP_RECONCILE_AGE_S="1")
-    customer = await shop.customer()
-    product = await (await shop.admin()).add_product()
+    customer = await persistently(shop.customer)
+    product = await persistently((await persistently(shop.admin)).add_product)
     request_id = unique("hung")
     mongo_proxy.hold()
 
@@ -174,6 +161,20 @@ async def test_a_call_to_a_hung_mongodb_ends_in_time(
         await becomes(shop, name, "", "SERVING")
     stock = await shop.ledger.at_rest(product)
     assert (stock.total, stock.reserved) == (10, 0)
+
+
+async def test_a_shop_that_has_just_lost_mongodb_still_serves_what_is_cached(
+    fragile_shop: RunningShop, mongo_proxy: Proxy
+) -> None:
+    shop = fragile_shop
+    await shop.restart("inventory", SHOP_MONGO_GRACE_S="600", SHOP_REDIS_TIMEOUT_MS="5000")
+    product = await (await shop.admin()).add_product()
+    seen = await shop.nobody.product(product)
+    await mongo_proxy.cut()
+
+    await becomes(shop, "inventory", "mongodb", "NOT_SERVING")
+    assert await shop.health("inventory") == "SERVING"
+    assert await shop.nobody.product(product) == seen
 
 
 async def test_a_shop_without_redis_goes_on_and_still_throttles(
