@@ -35,7 +35,7 @@ GRPC_CORE_LINE = re.compile(r"[DIWEF]\d{4} ")
 
 def lines(shop: RunningShop, service: str) -> list[dict[str, Any]]:
     """What a service logged; gRPC's C core writes lines of its own beside."""
-    logged = shop.log(service).splitlines()
+    logged = shop.log(service).rpartition("\n")[0].splitlines()  # the last may be half a line
     return [json.loads(line) for line in logged if not GRPC_CORE_LINE.match(line)]
 
 
