@@ -83,6 +83,7 @@ async def watched(
         mongo_uri=mongo_uri,
         redis_url=redis_url,
         ledger_uri=mongo_uri,
+        SHOP_CONCURRENCY_LIMIT="adaptive",  # there is a panel for it
         SHOP_RECONCILE_INTERVAL_S="0.5",
         SHOP_CACHE_CONTROL="any",
     ) as shop:
