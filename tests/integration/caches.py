@@ -6,6 +6,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
+import pytest
+
+from services.common.cache import read_through, shared
 from services.common.cache.adoption import Adoption
 from services.common.cache.backstop import BackstopFigures
 from services.common.cache.breaker import Breaker
@@ -22,8 +25,8 @@ from services.common.cache.wiring import CacheMode
 from services.common.call import Call, enter_call
 from services.common.freshness import Freshness, Source
 from services.common.redis.servers import RedisServers
+from tests.integration.patience import PATIENT_S, until
 
-PATIENT_S: Final = 10.0
 NEAR: Final = NearOptions(entries=10_000, bytes=64 * 1024 * 1024, lease_s=PATIENT_S)
 
 Value = TypeVar("Value")
@@ -59,13 +62,15 @@ async def opened_cache(
 ) -> AsyncIterator[Opened[Value]]:
     """Open a cache, of great patience unless told otherwise: machines are busy."""
     figures, near = CacheFigures(), Near[Value](near_options)
-    shared = RedisValues(redis, lookup)
+    values_there = RedisValues(redis, lookup)
     breaker = Breaker(on_open=near.drop)
-    invalidations = Invalidations(shared, breaker, figures, timeout_s)
+    invalidations = Invalidations(values_there, breaker, figures, timeout_s)
     works = list[Coroutine[Any, Any, None]]()
     if upkeep:
         adoption = Adoption(redis, lookup)
-        kept = Upkeep(redis, shared, breaker, invalidations, adoption, timeout_s, lambda: None)
+        kept = Upkeep(
+            redis, values_there, breaker, invalidations, adoption, timeout_s, lambda: None
+        )
         await kept.begin()
         works.append(kept.run())
     if mode is CacheMode.NEAR:
@@ -73,7 +78,7 @@ async def opened_cache(
         link = InvalidationLink(redis, near, breaker, lookup.prefix, lease_s, figures)
         works.append(link.run())
     values = ReadThroughCache(
-        lookup, load, shared, near, breaker, invalidations, figures, timeout_s
+        lookup, load, values_there, near, breaker, invalidations, figures, timeout_s
     )
     metrics = CacheMetrics(
         lookup.prefix,
@@ -86,12 +91,18 @@ async def opened_cache(
     )
     tasks = [asyncio.create_task(work) for work in works]
     try:
-        yield Opened(values, shared, near, breaker, invalidations, figures, metrics)
+        yield Opened(values, values_there, near, breaker, invalidations, figures, metrics)
     finally:
         await values.drain()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def granting_leases_for(seconds: float, patch: pytest.MonkeyPatch) -> None:
+    """Let whoever loads a value have so long until another may load it too."""
+    for module in (shared, read_through):
+        patch.setattr(module, "LEASE_S", seconds)
 
 
 async def told(
@@ -106,10 +117,3 @@ async def told(
         return await read()
 
     return await asyncio.create_task(served()), call.source
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    """Wait until something holds that other tasks, or processes, bring about."""
-    async with asyncio.timeout(30):
-        while not holds():  # noqa: ASYNC110 (others bring it about)
-            await asyncio.sleep(0.005)

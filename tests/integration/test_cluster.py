@@ -15,13 +15,13 @@ from services.common.freshness import Freshness, Source
 from services.common.mongo import Mongo
 from services.common.redis import open_redis
 from services.common.redis.servers import RedisOptions, RedisServers
+from tests.integration.patience import until
 from tests.integration.processes import (
     NAME,
     Process,
     database_of_names,
     new_names,
     process,
-    until,
 )
 from tests.redis_cluster import ClusterNode, RunningCluster, running_cluster
 

@@ -18,13 +18,13 @@ from services.common.redis.servers import RedisOptions
 from services.stack.folder import DataFolder
 from services.stack.ports import claimed_ports
 from services.stack.stores import Store, running_redis
+from tests.integration.patience import until
 from tests.integration.processes import (
     NAME,
     Process,
     database_of_names,
     new_names,
     process,
-    until,
 )
 from tests.redis_cluster import (
     ClusterNode,

@@ -1,8 +1,7 @@
 """A backstop over collections of its own, and a cache that notes what it is told to forget."""
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -12,9 +11,8 @@ from services.common.cache.backstop import Backstop
 from services.common.cache.hold import prepare_backstop
 from services.common.cache.watched import Watched
 from services.common.mongo import Document, Mongo
-from services.common.transaction import settled
+from tests.integration.patience import until
 
-PATIENCE_S = 30.0
 SHOWN = frozenset({"name", "price", "tags"})
 
 
@@ -38,16 +36,8 @@ class NotedCache:
 
     async def has(self, *ids: str) -> None:
         """Wait until exactly these ids are forgotten, in this order."""
-        await eventually(lambda: len(self.ids) >= len(ids))
+        await until(lambda: len(self.ids) >= len(ids))
         assert self.ids == list(ids)
-
-
-async def eventually(condition: Callable[[], bool | Awaitable[bool]]) -> None:
-    """Wait until the condition holds."""
-    end = time.monotonic() + PATIENCE_S
-    while not await settled(condition()):
-        assert time.monotonic() < end, "it never came to that"
-        await asyncio.sleep(0.02)
 
 
 def backstop_on(mongo: Mongo, cache: NotedCache) -> Backstop:
@@ -75,7 +65,7 @@ async def watching(mongo: Mongo, cache: NotedCache) -> AsyncIterator[Backstop]:
     """Run a backstop that has got the watch."""
     backstop = backstop_on(mongo, cache)
     async with at_work(backstop):
-        await eventually(lambda: backstop.figures.holding)
+        await until(lambda: backstop.figures.holding)
         yield backstop
 
 

@@ -13,11 +13,11 @@ from services.common.transaction import Session
 from tests.integration.backstop.conftest import (
     NotedCache,
     change,
-    eventually,
     insert,
     update,
     watching,
 )
+from tests.integration.patience import until
 
 LONGER_THAN_A_RENEWAL_S = 1.5
 SIX_ANSWERS_WITHIN_S = 10.0  # 3 s; as long as an operation may take, each, they would take 12 s
@@ -33,7 +33,7 @@ async def test_inserts_updates_and_deletes_are_delivered(
         await cache.has("a", "a")
         await prepared.collection("things").delete_one({"_id": "a"})
         await cache.has("a", "a", "a")
-        await eventually(lambda: backstop.figures.keys == 3)
+        await until(lambda: backstop.figures.keys == 3)
     assert backstop.figures.changes == 3
     assert backstop.figures.failures == backstop.figures.forgotten == 0
     assert 0 <= backstop.figures.lag_s < 30
@@ -83,7 +83,7 @@ async def test_changes_made_while_nobody_watched_are_delivered_afterwards_and_no
     await insert(prepared, "b")
     async with watching(prepared, cache):
         await insert(prepared, "c")
-        await eventually(lambda: "c" in cache.ids)
+        await until(lambda: "c" in cache.ids)
     assert cache.ids == ["a", "b", "c"]
 
 
@@ -94,7 +94,7 @@ async def test_nothing_is_skipped_while_the_cache_refuses(
         async with watching(prepared, cache) as backstop:
             cache.refusing = True
             await insert(prepared, "a")
-            await eventually(lambda: backstop.figures.failures >= 3)
+            await until(lambda: backstop.figures.failures >= 3)
             await insert(prepared, "b")
             cache.refusing = False
             await cache.has("a", "b")
@@ -107,7 +107,7 @@ async def test_what_could_not_be_delivered_before_the_end_is_delivered_by_the_ne
     cache.refusing = True
     async with watching(prepared, cache) as backstop:
         await insert(prepared, "a")
-        await eventually(lambda: backstop.figures.failures >= 1)
+        await until(lambda: backstop.figures.failures >= 1)
         await asyncio.sleep(LONGER_THAN_A_RENEWAL_S)
     async with watching(prepared, rival_cache):
         await rival_cache.has("a")
@@ -126,7 +126,7 @@ async def test_a_cache_that_never_answers_is_asked_again(
     monkeypatch.setattr(cache, "invalidate", invalidate)
     async with watching(prepared, cache) as backstop:
         await insert(prepared, "a")
-        await eventually(lambda: backstop.figures.failures >= 2)
+        await until(lambda: backstop.figures.failures >= 2)
         answers.set()
         await cache.has("a")
 
@@ -141,7 +141,7 @@ async def test_many_changes_arrive_in_batches_each_id_once(
         await update(prepared, documents[0], n=n)
     await prepared._database["things"].insert_many([{"_id": name} for name in documents[2:]])
     async with watching(prepared, cache) as backstop:
-        await eventually(lambda: len(cache.ids) >= len(documents))
+        await until(lambda: len(cache.ids) >= len(documents))
     assert cache.ids == documents
     assert backstop.figures.changes == len(documents) + 20
 
@@ -199,7 +199,7 @@ async def test_when_a_document_is_gone_whose_owner_is_unknown_all_values_are_for
     async with watching(prepared, cache):
         await cache.has("ada")
         await prepared.collection("orders").delete_one({"_id": "1"})
-        await eventually(lambda: cache.all_forgotten == 1)
+        await until(lambda: cache.all_forgotten == 1)
         await insert(prepared, "2", "orders", user_id="bob")
         await cache.has("ada", "bob")
 

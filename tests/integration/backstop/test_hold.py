@@ -16,10 +16,10 @@ from tests.integration.backstop.conftest import (
     NotedCache,
     at_work,
     backstop_on,
-    eventually,
     insert,
     watching,
 )
+from tests.integration.patience import until
 
 EXPIRES_AFTER_S = 4.9  # 5 s of MongoDB's clock
 TAKEN_OVER_WITHIN_S = 25.0  # 6 s, and what a machine with other work adds
@@ -88,7 +88,7 @@ async def test_one_that_has_lost_its_hold_stops_delivering_and_saves_nothing(
     async with watching(prepared, cache) as backstop:
         await set_watch(prepared, holder=new_id(), expire_time={"$add": ["$$NOW", 3_600_000]})
         position = (await watch_of(prepared))["position"]
-        await eventually(lambda: not backstop.figures.holding)
+        await until(lambda: not backstop.figures.holding)
         await insert(prepared, "a")
         await asyncio.sleep(LONGER_THAN_A_RENEWAL_S)
         assert cache.ids == []
@@ -103,9 +103,9 @@ async def test_a_watch_that_was_deleted_begins_again_where_its_holder_was(
     async with watching(prepared, cache) as backstop:
         cache.refusing = True
         await insert(prepared, "a")
-        await eventually(lambda: backstop.figures.failures >= 1)
+        await until(lambda: backstop.figures.failures >= 1)
         await prepared.collection("cache_backstop").delete_many({})
-        await eventually(Hold(prepared).is_begun)
+        await until(Hold(prepared).is_begun)
         cache.refusing = False
         await cache.has("a")
 
@@ -120,11 +120,11 @@ async def test_a_rewind_repeats_what_was_delivered_whoever_asks(
         await insert(prepared, "b")
         await cache.has("a", "b")
         (holder if asked == "holder" else standby).request_rewind()
-        await eventually(lambda: len(cache.ids) >= 4)
+        await until(lambda: len(cache.ids) >= 4)
         assert cache.ids[2:4] == ["a", "b"]
         await insert(prepared, "c")
-        await eventually(lambda: cache.ids[-1] == "c")
-        await eventually(lambda: holder.figures.rewinds + standby.figures.rewinds == 1)
+        await until(lambda: cache.ids[-1] == "c")
+        await until(lambda: holder.figures.rewinds + standby.figures.rewinds == 1)
         assert holder.figures.forgotten == 0
 
 
@@ -149,7 +149,7 @@ async def test_a_rewind_repeats_what_the_holder_had_delivered_and_not_saved(
         await insert(prepared, "a")
         await cache.has("a")
         await Hold(prepared).rewind(Timestamp(2, 1))
-        await eventually(lambda: cache.ids == ["a", "a"])
+        await until(lambda: cache.ids == ["a", "a"])
 
 
 async def test_a_process_has_the_watch_once_more_when_it_takes_it_again(prepared: Mongo) -> None:
@@ -185,7 +185,7 @@ async def test_no_change_is_lost_while_processes_come_and_go_and_the_cache_refus
     await writing
     cache.refusing = False
     async with watching(prepared, cache):
-        await eventually(lambda: set(cache.ids) >= set(written))
+        await until(lambda: set(cache.ids) >= set(written))
 
 
 async def test_a_watch_that_has_ended_leaves_nothing_open_in_mongodb(

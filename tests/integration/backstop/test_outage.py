@@ -23,11 +23,11 @@ from tests.integration.backstop.conftest import (
     NotedCache,
     at_work,
     backstop_on,
-    eventually,
     insert,
     watching,
 )
 from tests.integration.conftest import PATIENT_MS
+from tests.integration.patience import until
 
 # PyMongo's AsyncMongoClient leaves the socket open on which it was connecting when it was closed.
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
@@ -60,15 +60,15 @@ async def test_with_mongodb_killed_and_started_again_it_goes_on_where_it_was(
                 await cache.has("a")
                 cache.refusing = True
                 await insert(writer, "b")
-                await eventually(lambda: backstop.figures.failures >= 1)
+                await until(lambda: backstop.figures.failures >= 1)
                 store.child.process.kill()
                 await store.child.process.wait()
-                await eventually(lambda: not backstop.figures.holding)
+                await until(lambda: not backstop.figures.holding)
                 cache.refusing = False
                 await stack.enter_async_context(running_mongod(folder, store.port))
-                await eventually(lambda: cache.ids[-1] == "b")
+                await until(lambda: cache.ids[-1] == "b")
                 await insert(writer, "c")
-                await eventually(lambda: cache.ids[-1] == "c")
+                await until(lambda: cache.ids[-1] == "c")
     assert backstop.figures.forgotten == 0
     assert [line["log_level"] for line in logs].count("error") == 0
     assert any("cannot watch" in line["event"] for line in logs)
@@ -104,7 +104,7 @@ async def test_with_mongodb_down_at_the_start_it_watches_once_it_answers(
             backstop = backstop_on(mongo, cache)
             backstop.request_rewind()
             async with at_work(backstop), running_mongod(folder, port):
-                await eventually(lambda: backstop.figures.holding)
+                await until(lambda: backstop.figures.holding)
                 await insert(mongo, "a")
                 await cache.has("a")
                 assert backstop.figures.rewinds == 1
@@ -160,7 +160,7 @@ async def test_forgetting_all_values_is_tried_until_it_succeeds(
     cache.refusing = True
     await save(prepared, await position_of_another_history(prepared))
     async with watching(prepared, cache) as backstop:
-        await eventually(lambda: backstop.figures.failures >= 2)
+        await until(lambda: backstop.figures.failures >= 2)
         await insert(prepared, "a")
         cache.refusing = False
         await cache.has("a")
@@ -173,9 +173,9 @@ async def test_all_values_that_had_to_be_forgotten_are_when_the_process_ended_be
     cache.refusing = True
     await save(prepared, await position_of_another_history(prepared))
     async with watching(prepared, cache) as backstop:
-        await eventually(lambda: backstop.figures.failures >= 1)
+        await until(lambda: backstop.figures.failures >= 1)
     async with watching(prepared, rival_cache):
-        await eventually(lambda: rival_cache.all_forgotten == 1)
+        await until(lambda: rival_cache.all_forgotten == 1)
 
 
 @pytest.mark.parametrize("what", ["collection", "database"])
@@ -186,7 +186,7 @@ async def test_when_a_collection_is_dropped_all_values_are_forgotten(
     async with watching(prepared, cache):
         await cache.has("a")
         await prepared._database.command({"drop": "things"} if what == "collection" else DROP)
-        await eventually(lambda: cache.all_forgotten >= 1)
+        await until(lambda: cache.all_forgotten >= 1)
         await insert(prepared, "b")
         await cache.has("a", "b")
     assert cache.all_forgotten <= 3  # the collections' ends, the database's and the stream's
@@ -224,7 +224,7 @@ async def test_a_mongodb_that_is_no_replica_set_is_an_error_said_once(
         backstop = backstop_on(mongo, cache)
         with capture_logs() as logs:
             async with at_work(backstop):
-                await eventually(lambda: bool(logs))
+                await until(lambda: bool(logs))
                 await insert(mongo, "a")
         assert [(line["log_level"], line["event"]) for line in logs] == [
             ("error", "cache backstop cannot watch")
