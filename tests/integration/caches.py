@@ -8,7 +8,8 @@ from typing import Any, Final, Generic, TypeVar
 
 import pytest
 
-from services.common.cache import read_through, shared
+from services.common.cache import read_through
+from services.common.cache import shared as leases
 from services.common.cache.adoption import Adoption
 from services.common.cache.backstop import BackstopFigures
 from services.common.cache.breaker import Breaker
@@ -62,15 +63,13 @@ async def opened_cache(
 ) -> AsyncIterator[Opened[Value]]:
     """Open a cache, of great patience unless told otherwise: machines are busy."""
     figures, near = CacheFigures(), Near[Value](near_options)
-    values_there = RedisValues(redis, lookup)
+    shared = RedisValues(redis, lookup)
     breaker = Breaker(on_open=near.drop)
-    invalidations = Invalidations(values_there, breaker, figures, timeout_s)
+    invalidations = Invalidations(shared, breaker, figures, timeout_s)
     works = list[Coroutine[Any, Any, None]]()
     if upkeep:
         adoption = Adoption(redis, lookup)
-        kept = Upkeep(
-            redis, values_there, breaker, invalidations, adoption, timeout_s, lambda: None
-        )
+        kept = Upkeep(redis, shared, breaker, invalidations, adoption, timeout_s, lambda: None)
         await kept.begin()
         works.append(kept.run())
     if mode is CacheMode.NEAR:
@@ -78,7 +77,7 @@ async def opened_cache(
         link = InvalidationLink(redis, near, breaker, lookup.prefix, lease_s, figures)
         works.append(link.run())
     values = ReadThroughCache(
-        lookup, load, values_there, near, breaker, invalidations, figures, timeout_s
+        lookup, load, shared, near, breaker, invalidations, figures, timeout_s
     )
     metrics = CacheMetrics(
         lookup.prefix,
@@ -91,7 +90,7 @@ async def opened_cache(
     )
     tasks = [asyncio.create_task(work) for work in works]
     try:
-        yield Opened(values, values_there, near, breaker, invalidations, figures, metrics)
+        yield Opened(values, shared, near, breaker, invalidations, figures, metrics)
     finally:
         await values.drain()
         for task in tasks:
@@ -101,7 +100,7 @@ async def opened_cache(
 
 def granting_leases_for(seconds: float, patch: pytest.MonkeyPatch) -> None:
     """Let whoever loads a value have so long until another may load it too."""
-    for module in (shared, read_through):
+    for module in (leases, read_through):
         patch.setattr(module, "LEASE_S", seconds)
 
 

@@ -13,6 +13,7 @@ from services.common.cache.watched import Watched
 from services.common.mongo import Document, Mongo
 from tests.integration.patience import until
 
+RENEWS_S = 0.1
 SHOWN = frozenset({"name", "price", "tags"})
 
 
@@ -69,6 +70,24 @@ async def watching(mongo: Mongo, cache: NotedCache) -> AsyncIterator[Backstop]:
         yield backstop
 
 
+async def watch_of(mongo: Mongo) -> Document:
+    """Return what is noted of who watches, and how far it has come."""
+    watch = await mongo.collection("cache_backstop").find_one({})
+    assert watch is not None
+    return watch
+
+
+async def renewed(mongo: Mongo) -> None:
+    """Wait until whoever watches has saved its position once more than it was about to."""
+    for _ in range(2):
+        before = (await watch_of(mongo))["expire_time"]
+
+        async def is_so(before: object = before) -> bool:
+            return bool((await watch_of(mongo))["expire_time"] != before)
+
+        await until(is_so)
+
+
 async def insert(mongo: Mongo, key: str, collection: str = "things", **fields: object) -> None:
     await mongo.collection(collection).insert_one({"_id": key, **fields})
 
@@ -82,6 +101,12 @@ async def change(
 ) -> None:
     result = await mongo._database[collection].update_one({"_id": key}, operators)
     assert result.modified_count == 1
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let who watches save its position ten times a second, and who stands by look as often."""
+    monkeypatch.setattr("services.common.cache.backstop._RENEW_S", RENEWS_S)
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Every change reaches the cache, at least once, whatever stops in between."""
 
 import asyncio
+import time
 
 import pytest
 from structlog.testing import capture_logs
@@ -14,13 +15,15 @@ from tests.integration.backstop.conftest import (
     NotedCache,
     change,
     insert,
+    renewed,
     update,
+    watch_of,
     watching,
 )
 from tests.integration.patience import until
 
-LONGER_THAN_A_RENEWAL_S = 1.5
-SIX_ANSWERS_WITHIN_S = 10.0  # 3 s; as long as an operation may take, each, they would take 12 s
+OPERATION_S = 3.0
+SEVEN_ANSWERS_WITHIN_S = 18.0  # 3.5 s; as long as an operation may take, each, it would be 21 s
 
 
 async def test_inserts_updates_and_deletes_are_delivered(
@@ -102,13 +105,13 @@ async def test_nothing_is_skipped_while_the_cache_refuses(
 
 
 async def test_what_could_not_be_delivered_before_the_end_is_delivered_by_the_next(
-    prepared: Mongo, cache: NotedCache, rival_cache: NotedCache
+    prepared: Mongo, cache: NotedCache, rival_cache: NotedCache, quick: None
 ) -> None:
     cache.refusing = True
     async with watching(prepared, cache) as backstop:
         await insert(prepared, "a")
         await until(lambda: backstop.figures.failures >= 1)
-        await asyncio.sleep(LONGER_THAN_A_RENEWAL_S)
+        await renewed(prepared)
     async with watching(prepared, rival_cache):
         await rival_cache.has("a")
 
@@ -225,30 +228,31 @@ async def test_of_a_document_only_its_owner_travels(prepared: Mongo, cache: Note
 async def test_an_idle_stream_answers_often_and_outlives_the_time_that_an_operation_may_take(
     mongo_uri: str, driver: MongoDriver, database: str
 ) -> None:
-    async with open_mongo(MongoOptions(mongo_uri, driver, 2_000), database) as mongo:
+    options = MongoOptions(mongo_uri, driver, int(OPERATION_S * 1000))
+    async with open_mongo(options, database) as mongo:
         begin = Position(await mongo.operation_time())
         stages = stages_for({"things": Watched(NotedCache().invalidate)})
-        async with mongo.changes(stages, begin) as stream, asyncio.timeout(SIX_ANSWERS_WITHIN_S):
-            for _ in range(6):
+        async with mongo.changes(stages, begin) as stream:
+            begun = time.monotonic()
+            for _ in range(7):
                 assert (await stream.next()).changes == []
+            took_s = time.monotonic() - begun
             await insert(mongo, "a")
             (inserted,) = (await stream.next()).changes
+    assert OPERATION_S < took_s < SEVEN_ANSWERS_WITHIN_S
     assert inserted["documentKey"] == {"_id": "a"}
 
 
 async def test_the_position_moves_on_while_nothing_that_matters_changes(
-    prepared: Mongo, cache: NotedCache
+    prepared: Mongo, cache: NotedCache, quick: None
 ) -> None:
-    async def saved_token() -> object:
-        watch = await prepared.collection("cache_backstop").find_one({})
-        assert watch is not None
-        return watch["position"]["token"]
+    async def is_saved_beyond(token: object) -> bool:
+        return bool((await watch_of(prepared))["position"]["token"] != token)
 
     async with watching(prepared, cache):
-        await asyncio.sleep(LONGER_THAN_A_RENEWAL_S)
-    first = await saved_token()
+        await until(lambda: is_saved_beyond(None))
+    first = (await watch_of(prepared))["position"]["token"]
     await insert(prepared, "a", "others")
     async with watching(prepared, cache):
-        await asyncio.sleep(LONGER_THAN_A_RENEWAL_S)
-    assert await saved_token() != first
+        await until(lambda: is_saved_beyond(first))
     assert cache.ids == []
