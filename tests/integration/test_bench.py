@@ -14,6 +14,7 @@ pytestmark = pytest.mark.timeout(900)
 
 TRIES = 3
 WITHIN_S = 280.0
+CHECKOUT = "`CreateOrder`, 3 products"
 
 
 async def ran(what: str, *arguments: str) -> tuple[int | None, str, str]:
@@ -80,12 +81,22 @@ async def test_the_cost_of_a_cached_read_is_measured_by_the_number_of_keys() -> 
     assert "filled with 60 products" in said
 
 
+def costs_of_processes(said: str) -> dict[str, list[float]]:
+    """What each kind of call costs each process, and all together."""
+    return {line.split("|")[1].strip(): figures(line, 6) for line in said.splitlines()[4:]}
+
+
+def all_took_part(said: str) -> bool:
+    """Say whether more was measured of each process in a checkout than it does at rest."""
+    user, inventory, order, mongod, *_ = costs_of_processes(said)[CHECKOUT]
+    return min(user, inventory, order, mongod) > 0
+
+
 async def test_the_cost_of_a_call_to_every_process_is_measured() -> None:
-    said = await run("sizing", "--rounds", "1", "--calls", "200")
-    rows = {line.split("|")[1].strip(): figures(line, 6) for line in said.splitlines()[4:]}
-    user, inventory, order, mongod, redis, together = rows["`CreateOrder`, 3 products"]
-    assert all(part > 0 for part in (user, inventory, order, mongod))
-    assert together >= max(user, inventory, order, mongod, redis)
+    said = await run("sizing", "--rounds", "1", "--calls", "200", believable=all_took_part)
+    rows = costs_of_processes(said)
+    *parts, together = rows[CHECKOUT]
+    assert together >= max(parts)
     assert len(rows) == 11
 
 
