@@ -16,6 +16,9 @@ from bench.gate.limits import FILE
 from bench.gate.mutants import MUTANTS, NEAR_US, REDIS_US, overlay
 from bench.gate.trees import Tree
 
+pytestmark = pytest.mark.timeout(900)
+
+WITHIN_S = 840.0
 LITTLE = ("--calls", "32", "--callers", "8", "--products", "40", "--users", "8")
 FEW = ("--least", "2", "--most", "2", "--every", "1")
 
@@ -29,7 +32,7 @@ async def bench(*arguments: str, variables: Mapping[str, str] | None = None) -> 
         env={**os.environ, **(variables or {})},
     )
     try:
-        async with asyncio.timeout(110):
+        async with asyncio.timeout(WITHIN_S):
             output, complaints = await process.communicate()
     finally:
         if process.returncode is None:

@@ -2,10 +2,11 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
+from bson import Int64
 from pymongo import AsyncMongoClient
 from pymongo.errors import PyMongoError
 
@@ -23,7 +24,9 @@ from services.common.transaction import Session
 from services.order.model import OrderNotFound
 from services.order.repository import MongoOrders, prepare_schema
 from tests.integration.backstop.conftest import NotedCache, watching
+from tests.integration.conftest import PATIENT_MS
 from tests.integration.order.conftest import begun
+from tests.integration.patience import until
 from tests.replica_set import Member, ReplicaSet, running_replica_set
 
 # PyMongo's AsyncMongoClient leaves the socket open on which it was connecting when it was closed.
@@ -32,10 +35,11 @@ pytestmark = [
     pytest.mark.timeout(300),
 ]
 
+ELECTION_TIMEOUT_MS = 4_000  # a primary that stands still for a moment goes on
 ELECTED_WITHIN_S = 60.0
+FETCHES_NOTHING = "stopReplProducer"
 SHORT_MS = 300
 HASTY_MS = 2_000
-HOLDS_BACK_S = 2.0  # until a server that is told to fetch no more has given up what it waits for
 PASSING_CODES = {
     6: "HostUnreachable",
     7: "HostNotFound",
@@ -60,7 +64,7 @@ PASSING_CODES = {
 async def replica_set(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ReplicaSet]:
     # Each follows the primary itself, so that a test can keep one of them behind.
     path = tmp_path_factory.mktemp("set")
-    async with running_replica_set(path, chainingAllowed=False) as running:
+    async with running_replica_set(path, ELECTION_TIMEOUT_MS, chainingAllowed=False) as running:
         yield running
 
 
@@ -69,20 +73,42 @@ async def mongo(
     replica_set: ReplicaSet, driver: MongoDriver, database: str
 ) -> AsyncIterator[Mongo]:
     await replica_set.whole()
-    async with open_mongo(MongoOptions(replica_set.uri, driver, 10_000), database) as opened:
+    async with open_mongo(MongoOptions(replica_set.uri, driver, PATIENT_MS), database) as opened:
         yield opened
 
 
 @asynccontextmanager
-async def failing(member: Member, point: str, **data: object) -> AsyncIterator[None]:
-    """Have a server fail as it may, on purpose, until the end of the block."""
+async def failing(member: Member, point: str, **data: object) -> AsyncIterator[int]:
+    """Have a server fail as it may, on purpose, until the end of the block.
+
+    Yields how often it has failed so before.
+    """
     words = {"configureFailPoint": point, "mode": "alwaysOn", "data": data}
-    await member.command(words)
+    answer = await member.command(words)
     try:
-        yield
+        yield int(answer["count"])
     finally:
         if member.child is not None:
             await member.command({"configureFailPoint": point, "mode": "off"})
+
+
+@asynccontextmanager
+async def kept_behind(*followers: Member) -> AsyncIterator[None]:
+    """Have servers fetch nothing until the end of the block, when they have noticed that."""
+    async with AsyncExitStack() as stack:
+        told = [
+            (one, await stack.enter_async_context(failing(one, FETCHES_NOTHING)))
+            for one in followers
+        ]
+        for one, times in told:
+            await one.command(
+                {
+                    "waitForFailPoint": FETCHES_NOTHING,
+                    "timesEntered": Int64(times + 1),
+                    "maxTimeMS": int(ELECTED_WITHIN_S * 1000),
+                }
+            )
+        yield
 
 
 async def increment(mongo: Mongo, session: Session | None = None) -> None:
@@ -109,8 +135,7 @@ async def test_what_is_read_for_the_cache_is_as_new_as_acknowledged_right_after_
     primary = await replica_set.primary()
     _, behind = await replica_set.secondaries()
 
-    async with failing(behind, "stopReplProducer"):
-        await asyncio.sleep(HOLDS_BACK_S)
+    async with kept_behind(behind):
         # The follower that is to be elected gets the write, and not the news that it has come to
         # a majority.
         async with failing(
@@ -145,7 +170,8 @@ async def test_the_backstop_goes_on_at_the_primary_that_was_elected(
         primary = await replica_set.primary()
         await primary.kill()
         await things.insert_one({"_id": "after"})
-        await cache.has("before", "after")
+        await until(lambda: cache.ids[-1] == "after")
+        assert list(dict.fromkeys(cache.ids)) == ["before", "after"]
         assert cache.all_forgotten == 0
     await primary.start()
 
@@ -157,23 +183,22 @@ async def test_an_order_that_only_one_server_has_is_no_answer_to_who_asks_for_it
     checkout = begun(new_id())
     primary = await replica_set.primary()
     one, other = await replica_set.secondaries()
-    async with open_mongo(MongoOptions(replica_set.uri, driver, HASTY_MS), database) as alone:
-        await alone.ping()
-        orders = MongoOrders(alone)
-        async with failing(one, "stopReplProducer"), failing(other, "stopReplProducer"):
-            await asyncio.sleep(HOLDS_BACK_S)
-            with pytest.raises(PyMongoError) as failed:
+    await mongo.ping()  # it knows of the election, and waits no more for a majority
+    orders = MongoOrders(mongo)
+    hasty = MongoOptions(replica_set.uri, driver, HASTY_MS)
+    async with open_mongo(hasty, database) as alone, kept_behind(one, other):
+        with pytest.raises(PyMongoError) as failed:
+            await MongoOrders(alone).open(checkout)
+        assert isinstance(as_domain_error(failed.value), StoreUnavailable)
+        # As a primary says that finds the order while it steps down (a duplicate key, by its
+        # other code: for the usual one the server wants to know more).
+        async with failing(primary, "failCommand", failCommands=["insert"], errorCode=11001):
+            with pytest.raises(StoreUnavailable):
                 await orders.open(checkout)
-            assert isinstance(as_domain_error(failed.value), StoreUnavailable)
-            # As a primary says that finds the order while it steps down (a duplicate key, by its
-            # other code: for the usual one the server wants to know more).
-            async with failing(primary, "failCommand", failCommands=["insert"], errorCode=11001):
-                with pytest.raises(StoreUnavailable):
-                    await orders.open(checkout)
-            with pytest.raises(OrderNotFound):
-                await orders.get(checkout.order.order_id)
+        with pytest.raises(OrderNotFound):
+            await orders.get(checkout.order.order_id)
     async with asyncio.timeout(ELECTED_WITHIN_S):
-        assert await MongoOrders(mongo).open(checkout) == checkout
+        assert await orders.open(checkout) == checkout
 
 
 async def confirm_unavailable(mongo: Mongo, what: str) -> None:
