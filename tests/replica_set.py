@@ -169,7 +169,7 @@ async def running_replica_set(
         replica_set = ReplicaSet([member_in(path / str(port), port) for port in ports])
         for member in replica_set.members:
             opened.push_async_callback(member.kill)
-            await member.start()
+        await asyncio.gather(*(member.start() for member in replica_set.members))
         config = {
             "_id": NAME,
             "members": [
