@@ -279,7 +279,9 @@ async def refuses(stack: Stack) -> str:
 async def test_when_a_child_dies_it_is_named_and_the_rest_is_stopped(
     victim: str, stack: Stack, first_start: Seen
 ) -> None:
-    async with started(stack, NEXT_START_WITHIN_S, SHOP_SEED="false") as run:
+    async with started(
+        stack, NEXT_START_WITHIN_S, SHOP_SEED="false", SHOP_MONGO_TIMEOUT_MS="1000"
+    ) as run:
         os.kill(pid_of(stack, victim), signal.SIGKILL)
 
         code = await run.to_the_end(2 * STOP_WITHIN_S)
