@@ -69,6 +69,8 @@ class Member:
             *("--setParameter", "diagnosticDataCollectionEnabled=false"),
             *("--setParameter", f"transactionLifetimeLimitSeconds={_TRANSACTION_LIFETIME_S}"),
             *("--setParameter", "enableTestCommands=1"),
+            # How long it waits for its clients to notice when it is told to end, by default 15 s.
+            *("--setParameter", "shutdownTimeoutMillisForSignaledShutdown=100"),
         ]
         log = self.folder.log("mongod")
         self.child = await self._life.enter_async_context(running("mongod", command, log))
