@@ -27,6 +27,9 @@ class Distribution:
         self._histogram: Any = HdrHistogram(1, LONGEST_US, _SIGNIFICANT_DIGITS)
         for latency, count in latencies_us.items():
             self._histogram.record_value(latency, count)
+        count = sum(latencies_us.values())
+        total_us = sum(latency * times for latency, times in latencies_us.items())
+        self._mean_us = total_us / count if count else 0.0  # the histogram would walk its buckets
         # In one pass: each percentile asked for by itself would walk through all buckets.
         self._at = self._histogram.get_percentile_to_value_dict(sorted({*_QUANTILES, *_CURVE}))
 
@@ -39,7 +42,7 @@ class Distribution:
             p99=p99,
             p99_9=p99_9,
             max=self._histogram.get_max_value() / _US_PER_MS,
-            mean=self._histogram.get_mean_value() / _US_PER_MS,
+            mean=self._mean_us / _US_PER_MS,
         )
 
     def curve(self) -> list[tuple[float, float]]:

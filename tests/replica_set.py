@@ -78,6 +78,8 @@ class Member:
             *("--setParameter", "diagnosticDataCollectionEnabled=false"),
             *("--setParameter", f"transactionLifetimeLimitSeconds={_TRANSACTION_LIFETIME_S}"),
             *("--setParameter", "enableTestCommands=1"),
+            # How long it waits for its clients to notice when it is told to end, by default 15 s.
+            *("--setParameter", "shutdownTimeoutMillisForSignaledShutdown=100"),
         ]
         log = self.folder.log("mongod")
         self.child = await self._life.enter_async_context(running("mongod", command, log))
@@ -178,7 +180,7 @@ async def running_replica_set(
         replica_set = ReplicaSet([member_in(path / str(port), port) for port in ports])
         for member in replica_set.members:
             opened.push_async_callback(member.kill)
-            await member.start()
+        await asyncio.gather(*(member.start() for member in replica_set.members))
         config = {
             "_id": NAME,
             "members": [

@@ -1,8 +1,8 @@
 """The shop under test: three processes, real stores, real ports; or one that runs already."""
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -29,10 +29,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run the tests of some modules on each transport; pytest keeps those of one together."""
     if "transport" not in metafunc.fixturenames:
         return
-    transports = [Transport.AUTO]
+    transports = [Transport.AUTO]  # native where it is installed
     module = metafunc.module.__name__.rpartition(".")[2]
-    if module in ON_BOTH_TRANSPORTS and not outside_shop.is_given():
-        transports = [Transport.GRPCIO, *([Transport.NATIVE] if NATIVE_INSTALLED else [])]
+    if module in ON_BOTH_TRANSPORTS and NATIVE_INSTALLED and not outside_shop.is_given():
+        transports.append(Transport.GRPCIO)
     metafunc.parametrize("transport", transports, indirect=True, scope="session", ids=str)
 
 
@@ -43,18 +43,30 @@ def transport(request: pytest.FixtureRequest) -> Transport:
 
 
 @pytest.fixture(scope="session")
-def shop_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the shop keeps its keys and logs."""
-    return tmp_path_factory.mktemp("shop")
+async def own_shop(
+    mongo_uri: str, redis_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[RunningShop]:
+    """A shop of the tests' own."""
+    async with opened_own_shop(mongo_uri, redis_url, tmp_path_factory, Transport.AUTO) as shop:
+        yield shop
 
 
 @pytest.fixture(scope="session")
-async def own_shop(
-    mongo_uri: str, redis_url: str, shop_folder: Path, transport: Transport
+async def own_shop_on_grpcio(
+    mongo_uri: str, redis_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[RunningShop]:
-    """A shop of the tests' own."""
+    """Another one. Both stay, however often tests turn from one to the other."""
+    async with opened_own_shop(mongo_uri, redis_url, tmp_path_factory, Transport.GRPCIO) as shop:
+        yield shop
+
+
+@asynccontextmanager
+async def opened_own_shop(
+    mongo_uri: str, redis_url: str, folders: pytest.TempPathFactory, transport: Transport
+) -> AsyncIterator[RunningShop]:
+    """Run a shop on a transport until the end of the block."""
     async with opened_shop(
-        shop_folder,
+        folders.mktemp("shop"),
         mongo_uri=mongo_uri,
         redis_url=redis_url,
         ledger_uri=mongo_uri,
@@ -76,7 +88,8 @@ async def given_shop() -> AsyncIterator[ShopFront]:
 @pytest.fixture(scope="session")
 def shop(request: pytest.FixtureRequest, transport: Transport) -> ShopFront:
     """A shop for all tests that leave its processes and stores alone."""
-    which = "given_shop" if outside_shop.is_given() else "own_shop"
+    own = "own_shop_on_grpcio" if transport is Transport.GRPCIO else "own_shop"
+    which = "given_shop" if outside_shop.is_given() else own
     front: ShopFront = request.getfixturevalue(which)
     return front
 

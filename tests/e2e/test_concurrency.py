@@ -28,7 +28,7 @@ async def bought(
     return await persistently(lambda: customer.buy(items, name))
 
 
-async def test_fifty_buyers_of_the_last_ten_pieces_get_exactly_ten(
+async def test_fifty_orders_of_ten_buyers_for_the_last_ten_pieces_get_exactly_ten(
     shop: RunningShop, admin: Admin
 ) -> None:
     product = await admin.add_product(stock=10)
@@ -38,16 +38,18 @@ async def test_fifty_buyers_of_the_last_ten_pieces_get_exactly_ten(
         async with doors:
             return await shop.customer("buyer")
 
-    buyers = await asyncio.gather(*(entered() for _ in range(50)))
+    buyers = await asyncio.gather(*(entered() for _ in range(10)))
 
-    orders = await asyncio.gather(*(bought(buyer, {product: 1}) for buyer in buyers))
+    orders = await asyncio.gather(*(bought(buyer, {product: 1}) for buyer in buyers * 5))
 
     assert Counter(order.status for order in orders) == {CONFIRMED: 10, REJECTED: 40}
     assert {o.reject_reason for o in orders if o.status == REJECTED} == {"INSUFFICIENT_STOCK"}
     assert await shop.ledger.at_rest(product) == Stock(available=0, reserved=0, sold=10)
     assert (await shop.nobody.product(product)).stock == 0
-    for buyer, order in zip(buyers, orders, strict=True):
-        assert [o.status for o in await buyer.orders_of(buyer.user_id)] == [order.status]
+    for buyer in buyers:
+        mine = {order.order_id: order.status for order in orders if order.user_id == buyer.user_id}
+        assert len(mine) == 5
+        assert {o.order_id: o.status for o in await buyer.orders_of(buyer.user_id)} == mine
 
 
 async def test_carts_that_cross_each_other_are_filled_whole_or_not_at_all(

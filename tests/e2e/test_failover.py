@@ -15,12 +15,12 @@ from tests.e2e.support.failover_load import WRITERS, Load, Told, prepared_load
 from tests.e2e.support.twins import Twins, opened_twins
 from tests.replica_set import ELECTION_TIMEOUT_MS, ReplicaSet, running_replica_set
 
-KILLS = int(os.environ.get("FAILOVER_KILLS", "2"))
+KILLS = int(os.environ.get("FAILOVER_KILLS", "1"))
 ELECTION_MS = int(os.environ.get("FAILOVER_ELECTION_MS", str(ELECTION_TIMEOUT_MS)))
 WITHIN_S = 60.0  # a write is acknowledged again; beside other tests everything takes longer
 ANSWERED = 0.9  # of cached reads: all, unless the machine is too busy for Redis to answer
 USUAL_READ_WITHIN_S = 0.5  # one that waited for MongoDB would take longer
-UNDISTURBED_S = 1.5
+UNDISTURBED_S = 1.0
 ATTEMPTS = 3
 
 pytestmark = pytest.mark.timeout(240 + KILLS * (ELECTION_MS // 1000 + 60))

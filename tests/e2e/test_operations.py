@@ -4,7 +4,6 @@ import asyncio
 import json
 import re
 import signal
-import socket
 import sys
 from asyncio.subprocess import PIPE
 from collections.abc import Mapping
@@ -205,34 +204,24 @@ def _weak_key(folder: Path) -> str:
 @pytest.mark.parametrize(
     ("service", "variable", "value"),
     [
-        ("user", "SHOP_USER_SIGNING_KEY_FILE", ""),
-        ("user", "SHOP_USER_SIGNING_KEY_FILE", "/no/such/file"),
         ("order", "SHOP_ORDER_SIGNING_KEY_FILE", "{weak}"),
-        ("inventory", "SHOP_TRUSTED_KEYS_FILE", ""),
-        ("inventory", "SHOP_TRUSTED_KEYS_FILE", "{weak}"),
         ("inventory", "SHOP_MONGO_URI", ""),
         ("user", "SHOP_ADMIN_PASSWORD", "short"),
-        ("inventory", "SHOP_INVENTORY_PORT", "{taken}"),
-        ("order", "SHOP_LOG_LEVEL", "loud"),
     ],
 )
 async def test_a_service_with_a_missing_or_weak_setting_refuses_to_start(
     service: str, variable: str, value: str, shop: RunningShop, tmp_path: Path
 ) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        known = {"{weak}": _weak_key(tmp_path), "{taken}": str(taken.getsockname()[1])}
-        environment = shop.settings.environment(service)
-        environment[f"SHOP_{service.upper()}_METRICS_PORT"] = "0"  # the running shop has its own
-        environment[variable] = known.get(value, value)
+    known = {"{weak}": _weak_key(tmp_path)}
+    environment = shop.settings.environment(service)
+    environment[variable] = known.get(value, value)
 
-        code, complaint = await _start(service, environment)
+    code, complaint = await _start(service, environment)
 
     assert code == 2
     assert f"services.{service} cannot start:" in complaint
     assert "Traceback" not in complaint
-    named = known.get(value, value) if value.startswith(("{", "/")) else variable
+    named = known.get(value, value) if value in known else variable
     assert named in complaint
     if value == "short":
         assert "short" not in complaint.replace("be short", "")

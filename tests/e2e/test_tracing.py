@@ -53,6 +53,7 @@ shop-order server order.v1.OrderService/CreateOrder
 WAYS = [(Transport.GRPCIO, MongoDriver.MOTOR)]
 if NATIVE_INSTALLED:
     WAYS.append((Transport.NATIVE, MongoDriver.PYMONGO))
+ONE_WAY = WAYS[-1:]  # for what neither transport nor driver has a part in
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -100,6 +101,12 @@ async def traced(traced_processes: RunningShop) -> RunningShop:
 @pytest.fixture
 async def product_id(traced: RunningShop) -> str:
     return await (await traced.admin()).add_product()
+
+
+@pytest.fixture(scope="module")
+async def lasting_product_id(traced_processes: RunningShop) -> str:
+    """A product for tests that start Inventory themselves."""
+    return await (await traced_processes.admin()).add_product()
 
 
 @pytest.fixture
@@ -271,50 +278,53 @@ async def served_and_ended(shop: RunningShop, product_id: str) -> float:
     return time.monotonic() - began
 
 
+@pytest.mark.parametrize("traced_processes", ONE_WAY, indirect=True, ids="-".join)
 async def test_calls_go_on_where_there_is_no_collector_and_the_log_says_so_once(
-    traced: RunningShop, product_id: str
+    traced_processes: RunningShop, lasting_product_id: str
 ) -> None:
     with claimed_ports(1) as (port,):
-        await traced.restart(
+        await traced_processes.restart(
             "inventory",
             OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{port}",
             OTEL_EXPORTER_OTLP_TIMEOUT="1",
         )
 
         async def is_said() -> bool:
-            await read(traced, product_id)
-            return "traces are lost" in traced.log("inventory")
+            await read(traced_processes, lasting_product_id)
+            return "traces are lost" in traced_processes.log("inventory")
 
         await eventually(is_said, ARRIVES_WITHIN_S, "the log does not say that traces are lost")
-        took_s = await served_and_ended(traced, product_id)
-    said = traced.log("inventory")
+        took_s = await served_and_ended(traced_processes, lasting_product_id)
+    said = traced_processes.log("inventory")
     assert took_s < ENDS_WITHIN_S
     assert said.count("traces are lost") == 1
     assert "Failed to export" not in said
     assert "Transient error" not in said
 
 
+@pytest.mark.parametrize("traced_processes", ONE_WAY, indirect=True, ids="-".join)
 async def test_a_collector_that_never_answers_holds_up_no_end(
-    traced: RunningShop, product_id: str
+    traced_processes: RunningShop, lasting_product_id: str
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        await traced.restart(
+        await traced_processes.restart(
             "inventory",
             OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{silent.getsockname()[1]}",
             OTEL_EXPORTER_OTLP_TIMEOUT="120",
         )
-        took_s = await served_and_ended(traced, product_id)
+        took_s = await served_and_ended(traced_processes, lasting_product_id)
     assert took_s < ENDS_WITHIN_S
 
 
+@pytest.mark.parametrize("traced_processes", ONE_WAY, indirect=True, ids="-".join)
 async def test_a_service_that_is_not_traced_loads_nothing_that_traces(
-    traced: RunningShop, product_id: str
+    traced_processes: RunningShop, lasting_product_id: str
 ) -> None:
     async def imported(**variables: str) -> str:
         """Return what is imported by a service that is started and read from."""
-        await traced.restart("inventory", PYTHONPROFILEIMPORTTIME="1", **variables)
-        await read(traced, product_id)
-        said = traced.log("inventory")
+        await traced_processes.restart("inventory", PYTHONPROFILEIMPORTTIME="1", **variables)
+        await read(traced_processes, lasting_product_id)
+        said = traced_processes.log("inventory")
         assert "services.inventory.bootstrap" in said
         return said
 
@@ -330,7 +340,8 @@ async def test_a_service_that_is_not_traced_loads_nothing_that_traces(
 
 
 async def test_a_service_that_is_not_traced_serves_without_opentelemetry(
-    traced: RunningShop, product_id: str, no_opentelemetry: dict[str, str]
+    traced_processes: RunningShop, lasting_product_id: str, no_opentelemetry: dict[str, str]
 ) -> None:
-    await traced.restart("inventory", SHOP_TRACING="off", **no_opentelemetry)
-    assert (await read(traced, product_id)).product_id == product_id
+    await traced_processes.restart("inventory", SHOP_TRACING="off", **no_opentelemetry)
+    product = await read(traced_processes, lasting_product_id)
+    assert product.product_id == lasting_product_id

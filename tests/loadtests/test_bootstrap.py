@@ -26,16 +26,16 @@ def test_the_ratio_is_that_of_the_medians() -> None:
 
 def test_the_interval_holds_the_truth_nineteen_times_of_twenty() -> None:
     held = 0
-    for seed in range(40):
+    for seed in range(24):
         ratio = ratio_of_medians(blocks(3_000, seed), blocks(1_000, 1_000 + seed), seed, 200)
         assert ratio is not None
         held += ratio.low <= 3.0 <= ratio.high
-    assert held >= 34
+    assert held >= 21
 
 
 def test_more_calls_make_it_narrower() -> None:
-    few = ratio_of_medians(blocks(3_000, 1, count=8), blocks(1_000, 2, count=8), 1)
-    many = ratio_of_medians(blocks(3_000, 1, count=128), blocks(1_000, 2, count=128), 1)
+    few = ratio_of_medians(blocks(3_000, 1, count=8), blocks(1_000, 2, count=8), 1, 200)
+    many = ratio_of_medians(blocks(3_000, 1, count=128), blocks(1_000, 2, count=128), 1, 200)
     assert few is not None
     assert many is not None
     assert many.high - many.low < (few.high - few.low) / 2

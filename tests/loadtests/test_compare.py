@@ -14,7 +14,7 @@ from loadtests.report_file import write_report
 from loadtests.results import Process, Report
 from tests.loadtests.support.reports import RUN, made_up, report_with, sample_of
 
-PAIRS = 40
+PAIRS = 20
 Written = Callable[..., tuple[str, str]]
 
 
@@ -46,7 +46,7 @@ def with_cpu(us: float, cpu_s: float = 5.0, requests: int = 10_000, name: str = 
 def alike() -> list[tuple[Report, Report]]:
     """Pairs of runs that draw their latencies from the same distributions."""
     return [
-        (made_up(2 * pair, seconds=40), made_up(2 * pair + 1, seconds=40)) for pair in range(PAIRS)
+        (made_up(2 * pair, seconds=20), made_up(2 * pair + 1, seconds=20)) for pair in range(PAIRS)
     ]
 
 

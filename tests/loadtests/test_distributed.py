@@ -2,14 +2,16 @@
 
 import asyncio
 import signal
+from asyncio.subprocess import Process
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from loadtests.options import of_master
 from services.stack.ports import claimed_ports
-from tests.loadtests.support.runs import at, due, ended, started
+from tests.loadtests.support.runs import Finished, at, due, ended, started
 from tests.loadtests.support.slow_shop import slow_shop
 
 pytestmark = pytest.mark.timeout(400)
@@ -23,12 +25,29 @@ def where(target: str) -> dict[str, str]:
     return {f"SHOP_{service}_TARGET": target for service in ("USER", "INVENTORY", "ORDER")}
 
 
-async def test_workers_that_come_early_and_late_are_one_load_and_end_with_their_master(
-    tmp_path: Path,
-) -> None:
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """How two runs ended that were made at once, for both wait for long."""
+
+    shared: Finished
+    codes_of_workers: list[int]
+    bereft: Finished
+
+
+@pytest.fixture(scope="module")
+async def ends(tmp_path_factory: pytest.TempPathFactory) -> Ends:
+    (shared, codes), bereft = await asyncio.gather(
+        run_by_two_workers(tmp_path_factory.mktemp("shared")),
+        run_that_loses_its_worker(tmp_path_factory.mktemp("bereft")),
+    )
+    return Ends(shared, codes, bereft)
+
+
+async def run_by_two_workers(folder: Path) -> tuple[Finished, list[int]]:
+    """Share a load of 240 calls between a worker before its master and one after it."""
     with claimed_ports(1) as (port,):
         join = ("worker", "--master", f"127.0.0.1:{port}")
-        words = ("--port", str(port), "--workers", "2", "--duration", "4", "--out", str(tmp_path))
+        words = ("--port", str(port), "--workers", "2", "--duration", "4", "--out", str(folder))
         load = ("--rate", "60", "--users", "8")
         async with AsyncExitStack() as opened:
             shop = await opened.enter_async_context(slow_shop(0.001))
@@ -36,15 +55,41 @@ async def test_workers_that_come_early_and_late_are_one_load_and_end_with_their_
             master = await opened.enter_async_context(
                 started("master", *words, *BROWSE, *load, **where(shop.target))
             )
-            assert master.stderr is not None
-            async with asyncio.timeout(ENDS_WITHIN_S):
-                while b"waiting for 2 workers" not in await master.stderr.readline():
-                    pass
+            await said(master, b"waiting for 2 workers")
             late = await opened.enter_async_context(started(*join))
-            run = await ended(master, tmp_path)
+            run = await ended(master, folder)
             async with asyncio.timeout(ENDS_WITHIN_S):
                 codes = [await worker.wait() for worker in (early, late)]
-    assert (run.code, codes) == (0, [0, 0])
+    return run, codes
+
+
+async def run_that_loses_its_worker(folder: Path) -> Finished:
+    """End the only worker of a run while it measures."""
+    with claimed_ports(1) as (port,):
+        words = ("--port", str(port), "--workers", "1", "--duration", "600", "--out", str(folder))
+        async with (
+            slow_shop(0.01) as shop,
+            started("master", *words, *BROWSE, "--users", "2", *at(shop.target)) as master,
+            started("worker", "--master", f"127.0.0.1:{port}") as worker,
+        ):
+            await said(master, b"measuring")
+            worker.send_signal(signal.SIGTERM)
+            return await ended(master, folder)
+
+
+async def said(process: Process, words: bytes) -> None:
+    """Wait until a process has said this."""
+    assert process.stderr is not None
+    async with asyncio.timeout(ENDS_WITHIN_S):
+        while words not in (line := await process.stderr.readline()):
+            assert line, "it has ended"
+
+
+def test_workers_that_come_early_and_late_are_one_load_and_end_with_their_master(
+    ends: Ends,
+) -> None:
+    run = ends.shared
+    assert (run.code, ends.codes_of_workers) == (0, [0, 0])
     report = run.report
     assert report.schedule is not None
     # Twice as many would mean that each worker made the whole load, half that one was not heard.
@@ -53,23 +98,11 @@ async def test_workers_that_come_early_and_late_are_one_load_and_end_with_their_
     assert report.run.command.startswith("python -m loadtests master --port")
 
 
-async def test_a_run_that_loses_a_worker_is_no_measurement(tmp_path: Path) -> None:
-    with claimed_ports(1) as (port,):
-        words = ("--port", str(port), "--workers", "1", "--duration", "600", "--out", str(tmp_path))
-        async with (
-            slow_shop(0.001) as shop,
-            started("master", *words, *BROWSE, "--users", "2", *at(shop.target)) as master,
-            started("worker", "--master", f"127.0.0.1:{port}") as worker,
-        ):
-            assert master.stderr is not None
-            async with asyncio.timeout(ENDS_WITHIN_S):
-                while b"measuring" not in await master.stderr.readline():
-                    pass
-            worker.send_signal(signal.SIGTERM)
-            run = await ended(master, tmp_path)
+def test_a_run_that_loses_a_worker_is_no_measurement(ends: Ends) -> None:
+    run = ends.bereft
     assert run.code == 2
     assert "a process that generates the load has ended" in run.complained
-    assert not (tmp_path / "report.json").exists()
+    assert not (run.folder / "report.json").exists()
 
 
 async def test_a_worker_that_finds_no_master_ends_when_told_to() -> None:

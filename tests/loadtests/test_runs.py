@@ -10,15 +10,15 @@ import pytest
 
 from loadtests.arms import ARMS
 from loadtests.results import Report
-from services.demo.seed import seed
 from tests.e2e.support.running_shop import RunningShop, opened_shop
-from tests.loadtests.support.runs import due, ended, load, started
+from tests.loadtests.support.runs import Finished, due, ended, load, started
 
 pytestmark = pytest.mark.timeout(400)
 
 # A login is renewed a minute before it ends: here after two seconds.
 BRIEF_S = "62"
 SHORT = ("--duration", "3", "--warmup", "1", "--customers", "3")
+PRODUCTS = 40
 USERS = 6
 # A machine that is busy shall not look like a shop that is.
 UNHURRIED = {
@@ -29,8 +29,8 @@ UNHURRIED = {
 
 
 @dataclass(frozen=True, slots=True)
-class SeededShop:
-    """A shop with products and demonstration customers."""
+class StockedShop:
+    """A shop with products, ample stock of each."""
 
     shop: RunningShop
 
@@ -54,9 +54,9 @@ class SeededShop:
 
 
 @pytest.fixture(scope="module")
-async def seeded(
+async def stocked(
     mongo_uri: str, redis_url: str, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[SeededShop]:
+) -> AsyncIterator[StockedShop]:
     async with opened_shop(
         tmp_path_factory.mktemp("shop"),
         mongo_uri=mongo_uri,
@@ -64,8 +64,38 @@ async def seeded(
         ledger_uri=mongo_uri,
         SHOP_ACCESS_TOKEN_LIFETIME_S=BRIEF_S,
     ) as shop:
-        await seed(shop.settings.doors, lambda _: None)
-        yield SeededShop(shop)
+        admin = await shop.admin()
+        await asyncio.gather(*(admin.add_product(1_000_000) for _ in range(PRODUCTS)))
+        yield StockedShop(shop)
+
+
+@dataclass(frozen=True, slots=True)
+class Reads:
+    """Runs that only read, made at once."""
+
+    by_two_processes: Finished
+    of_orders: Finished
+    refused: Finished
+
+
+@pytest.fixture(scope="module")
+async def reads(stocked: StockedShop, tmp_path_factory: pytest.TempPathFactory) -> Reads:
+    path, options = tmp_path_factory.mktemp("reads"), stocked.options
+    return Reads(
+        *await asyncio.gather(
+            load(
+                path / "browse",
+                *(*SHORT, *options, "--scenario", "browse"),
+                *("--processes", "2", "--rate", "60", "--users", "8"),
+            ),
+            load(
+                path / "orders",
+                *(*SHORT, *options, "--scenario", "orders", "--users", "4", "--think", "0.02"),
+                *("--shape", "ramp", "--duration", "4", "--channels", "shared"),
+            ),
+            load(path / "ab", *SHORT, *options),
+        )
+    )
 
 
 def adds_up(report: Report) -> None:
@@ -131,14 +161,8 @@ async def test_the_ab_on_a_shop_of_its_own_compares_arms_that_are_what_they_clai
         assert str(tmp_path / name) in run.said
 
 
-async def test_two_processes_are_one_load_and_their_counts_add_up(
-    seeded: SeededShop, tmp_path: Path
-) -> None:
-    run = await load(
-        tmp_path,
-        *(*SHORT, *seeded.options, "--scenario", "browse"),
-        *("--processes", "2", "--rate", "60", "--users", "8"),
-    )
+async def test_two_processes_are_one_load_and_their_counts_add_up(reads: Reads) -> None:
+    run = reads.by_two_processes
     assert run.code == 0
     report = run.report
     adds_up(report)
@@ -153,8 +177,9 @@ async def test_two_processes_are_one_load_and_their_counts_add_up(
     assert inventory.requests > 0
 
 
-async def test_checkouts_leave_the_stock_right(seeded: SeededShop, tmp_path: Path) -> None:
-    run = await load(tmp_path, *SHORT, *seeded.options, "--scenario", "checkout", "--users", "3")
+async def test_checkouts_leave_the_stock_right(stocked: StockedShop, tmp_path: Path) -> None:
+    words = ("--scenario", "checkout", "--users", "3", "--think", "0.02")
+    run = await load(tmp_path, *SHORT, *stocked.options, *words)
     assert run.code == 0
     report = run.report
     adds_up(report)
@@ -167,11 +192,11 @@ async def test_checkouts_leave_the_stock_right(seeded: SeededShop, tmp_path: Pat
 
 
 async def test_a_run_that_is_interrupted_reports_what_it_has_measured(
-    seeded: SeededShop, tmp_path: Path
+    stocked: StockedShop, tmp_path: Path
 ) -> None:
-    words = [*SHORT[2:], "--duration", "600", *seeded.options, "--scenario", "mixed"]
+    words = [*SHORT[2:], "--duration", "600", *stocked.options, "--scenario", "mixed"]
     async with started(
-        "run", "--out", str(tmp_path), *words, "--users", "3", "--think", "0.01"
+        "run", "--out", str(tmp_path), *words, "--users", "3", "--think", "0.02"
     ) as process:
         assert process.stderr is not None
         async with asyncio.timeout(120):
@@ -191,14 +216,8 @@ async def test_a_run_that_is_interrupted_reports_what_it_has_measured(
     assert report.stock.wrong == []
 
 
-async def test_customers_look_at_their_orders_as_the_load_ramps_up(
-    seeded: SeededShop, tmp_path: Path
-) -> None:
-    run = await load(
-        tmp_path,
-        *(*SHORT, *seeded.options, "--scenario", "orders", "--users", "4"),
-        *("--shape", "ramp", "--duration", "4", "--channels", "shared"),
-    )
+async def test_customers_look_at_their_orders_as_the_load_ramps_up(reads: Reads) -> None:
+    run = reads.of_orders
     assert run.code == 0
     report = run.report
     adds_up(report)
@@ -207,10 +226,8 @@ async def test_customers_look_at_their_orders_as_the_load_ramps_up(
     assert users[0] < max(users) <= 4
 
 
-async def test_an_ab_that_the_shop_does_not_heed_is_refused(
-    seeded: SeededShop, tmp_path: Path
-) -> None:
-    run = await load(tmp_path, *SHORT, *seeded.options)
+async def test_an_ab_that_the_shop_does_not_heed_is_refused(reads: Reads) -> None:
+    run = reads.refused
     assert run.code == 2
     assert "SHOP_CACHE_CONTROL=any" in run.complained
-    assert not (tmp_path / "report.json").exists()
+    assert not (run.folder / "report.json").exists()

@@ -19,7 +19,7 @@ from tests.e2e.support.people import TIMEOUT_S, Admin, Caller, Customer, Stubs
 from tests.e2e.support.refusals import outcome
 from tests.e2e.support.running_shop import RunningShop
 
-_PAUSE_S = 0.05
+_PAUSE_S = 0.15
 _CHANNEL_OPTIONS = (("grpc.use_local_subchannel_pool", 1),)
 
 Outcomes = Counter[tuple[str, grpc.StatusCode]]
