@@ -15,8 +15,12 @@ from services.common.mongo import Mongo, MongoDriver, MongoOptions, open_mongo
 from services.common.redis import open_redis
 from services.common.redis.one import client_of
 from services.common.redis.servers import RedisOptions, RedisServers
+from tests.forks import Forks, forking
 
 PATIENT_MS = 10_000
+
+# For what does not hang on the driver: one of them, the services' own choice, is enough.
+ANY_DRIVER = pytest.mark.parametrize("driver", [MongoDriver.PYMONGO])
 
 
 class Wiring(StrEnum):
@@ -31,9 +35,10 @@ def driver(request: pytest.FixtureRequest) -> MongoDriver:
     return MongoDriver(request.param)
 
 
-@pytest.fixture(params=list(Wiring))
-def wiring(request: pytest.FixtureRequest) -> Wiring:
-    return Wiring(request.param)
+@pytest.fixture
+def wiring(driver: MongoDriver) -> Wiring:
+    """Each way once, and each driver once; the cached twins stand over both in ``cache``."""
+    return {MongoDriver.MOTOR: Wiring.PLAIN, MongoDriver.PYMONGO: Wiring.CACHED}[driver]
 
 
 def new_database() -> str:
@@ -46,6 +51,12 @@ async def emptied(mongo: Mongo, *collections: str) -> Mongo:
     for name in collections:
         await mongo.collection(name).delete_many({})
     return mongo
+
+
+@pytest.fixture(scope="session")
+async def forks() -> AsyncIterator[Forks]:
+    async with forking() as opened:
+        yield opened
 
 
 @pytest.fixture

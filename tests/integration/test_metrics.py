@@ -31,6 +31,7 @@ from tests.e2e.support.proxy import Proxy, opened_proxy
 from tests.e2e.support.tokens import Mint
 
 INVENTORY = "shop.inventory.v1.InventoryService"
+TRANSPORTS = ["native", "grpcio"] if NATIVE_INSTALLED else ["grpcio"]
 Figures = Counter[tuple[str, ...]]
 
 
@@ -77,7 +78,7 @@ def _read(url: str) -> str:
         return text
 
 
-@pytest.fixture(scope="module", params=["native", "grpcio"] if NATIVE_INSTALLED else ["grpcio"])
+@pytest.fixture(scope="module", params=TRANSPORTS)
 async def measured(
     request: pytest.FixtureRequest,
     mongo_uri: str,
@@ -262,6 +263,7 @@ async def test_the_order_service_counts_its_calls_to_the_others(measured: Measur
     assert (made[profile], made[reserved], made[refused]) == (2, 1, 1)
 
 
+@pytest.mark.parametrize("measured", TRANSPORTS[:1], indirect=True)
 async def test_port_0_gives_no_figures(
     measured: Measured, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

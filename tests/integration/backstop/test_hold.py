@@ -20,6 +20,7 @@ from tests.integration.backstop.conftest import (
     insert,
     watching,
 )
+from tests.integration.conftest import ANY_DRIVER
 
 EXPIRES_AFTER_S = 4.9  # 5 s of MongoDB's clock
 TAKEN_OVER_WITHIN_S = 25.0  # 6 s, and what a machine with other work adds
@@ -43,6 +44,7 @@ async def watch_of(mongo: Mongo) -> Document:
     return watch
 
 
+@ANY_DRIVER
 async def test_of_two_processes_one_delivers(
     prepared: Mongo, rival_mongo: Mongo, cache: NotedCache, rival_cache: NotedCache, lasting: None
 ) -> None:
@@ -57,6 +59,7 @@ async def test_of_two_processes_one_delivers(
     assert rival_cache.ids == []
 
 
+@ANY_DRIVER
 async def test_one_that_stops_is_replaced_without_waiting_for_its_hold_to_expire(
     prepared: Mongo, rival_mongo: Mongo, cache: NotedCache, rival_cache: NotedCache, lasting: None
 ) -> None:
@@ -69,6 +72,7 @@ async def test_one_that_stops_is_replaced_without_waiting_for_its_hold_to_expire
     assert await Hold(prepared).take() is not None
 
 
+@ANY_DRIVER
 async def test_one_that_dies_is_replaced_when_its_hold_has_expired(
     prepared: Mongo, rival_mongo: Mongo, cache: NotedCache
 ) -> None:
@@ -82,6 +86,7 @@ async def test_one_that_dies_is_replaced_when_its_hold_has_expired(
         assert not await dead.keep(Position(Timestamp(1, 1)))
 
 
+@ANY_DRIVER
 async def test_one_that_has_lost_its_hold_stops_delivering_and_saves_nothing(
     prepared: Mongo, cache: NotedCache
 ) -> None:
@@ -97,6 +102,7 @@ async def test_one_that_has_lost_its_hold_stops_delivering_and_saves_nothing(
         await cache.has("a")
 
 
+@ANY_DRIVER
 async def test_a_watch_that_was_deleted_begins_again_where_its_holder_was(
     prepared: Mongo, cache: NotedCache
 ) -> None:
@@ -111,6 +117,7 @@ async def test_a_watch_that_was_deleted_begins_again_where_its_holder_was(
 
 
 @pytest.mark.parametrize("asked", ["holder", "standby"])
+@ANY_DRIVER
 async def test_a_rewind_repeats_what_was_delivered_whoever_asks(
     prepared: Mongo, rival_mongo: Mongo, cache: NotedCache, asked: str
 ) -> None:
@@ -140,6 +147,7 @@ async def test_a_rewind_goes_back_and_never_forward(prepared: Mongo) -> None:
     assert await hold.take() == Position(Timestamp(900, 0))
 
 
+@ANY_DRIVER
 async def test_a_rewind_repeats_what_the_holder_had_delivered_and_not_saved(
     prepared: Mongo, cache: NotedCache
 ) -> None:
@@ -163,6 +171,7 @@ async def test_a_process_has_the_watch_once_more_when_it_takes_it_again(prepared
     assert await Hold(prepared).take() == later
 
 
+@ANY_DRIVER
 async def test_no_change_is_lost_while_processes_come_and_go_and_the_cache_refuses_now_and_then(
     prepared: Mongo, rival_mongo: Mongo, cache: NotedCache
 ) -> None:

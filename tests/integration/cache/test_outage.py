@@ -17,9 +17,12 @@ from services.stack.stores import Store
 from services.user.model import ProfileDraft, User
 from tests.integration.cache.conftest import TIMEOUT_MS, Shop
 from tests.integration.caches import until
+from tests.integration.conftest import ANY_DRIVER
 from tests.integration.inventory.conftest import LAMP, Counts, by_id, got, items
 from tests.integration.order.conftest import LINES, begun
 from tests.integration.user.conftest import ADA
+
+pytestmark = ANY_DRIVER
 
 # A read asks Redis twice, for the value and to keep the loaded one. Each time it may wait for
 # a connection and then for the answer.
