@@ -1,27 +1,101 @@
-"""The measurements run from end to end. What they find here says nothing: it is too little."""
+"""The measurements run from end to end. What they find here says nothing: it is too little.
+
+What is measured are processes, as ever. The one that measures is this, and the stores are shared.
+"""
 
 import asyncio
+import io
+import multiprocessing
+import os
 import re
+import runpy
+import subprocess
 import sys
-from asyncio.subprocess import PIPE
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, redirect_stdout
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import SimpleNamespace
+from typing import cast
 
+import pytest
+from pymongo import MongoClient
+from redis.asyncio import Redis
+
+from bench import cache, cache_arms, cache_keys, rpc, sizing, sizing_works, tracing
+from bench.__main__ import main
+from bench.cache_shop import INVENTORY_DATABASE, ORDER_DATABASE, USER_DATABASE, Stores
 from bench.rpc import variants
+from bench.servers import Server
+from services.stack.folder import DataFolder
+from services.stack.stores import running_mongod, running_redis
+
+ENDS_WITHIN_S = 30.0
+FORKING = multiprocessing.get_context("forkserver")
+
+
+@pytest.fixture(scope="module")
+async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stores]:
+    folder = DataFolder(tmp_path_factory.mktemp("bench"))
+    folder.prepare()
+    async with running_mongod(folder) as mongo, running_redis(folder) as redis:
+        yield Stores(folder, mongo, redis)
+
+
+@pytest.fixture(autouse=True)
+async def _set_up(shared: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have all that is measured find empty stores, and be forked, in place of started anew."""
+    with MongoClient[dict[str, object]](shared.mongo.uri) as client:
+        for database in (INVENTORY_DATABASE, ORDER_DATABASE, USER_DATABASE):
+            client.drop_database(database)
+    async with Redis.from_url(shared.redis.uri) as redis:
+        await redis.flushall()
+    for measurement in (cache, sizing, tracing):
+        monkeypatch.setattr(measurement, "running_stores", lambda: nullcontext(shared))
+    FORKING.set_forkserver_preload(["bench.empty_server", "services.inventory.bootstrap"])
+    for starting in (cache, cache_arms, rpc, tracing):
+        monkeypatch.setattr(starting, "started", forked)
+    monkeypatch.setattr(rpc, "running_mongod", lambda _: nullcontext(shared.mongo))
+    monkeypatch.setattr(rpc, "running_redis", lambda _: nullcontext(shared.redis))
 
 
 async def run(what: str, *arguments: str) -> str:
     """What a measurement prints."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "bench", what, *arguments), stdout=PIPE, stderr=PIPE
-    )
-    try:
-        async with asyncio.timeout(110):
-            output, complaints = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.terminate()
-            await process.wait()
-    assert process.returncode == 0, complaints.decode()
-    return output.decode()
+    with redirect_stdout(io.StringIO()) as output:
+        code = await asyncio.to_thread(main, [what, *arguments])
+    assert code == 0
+    return output.getvalue()
+
+
+def become(
+    module: str, arguments: Sequence[str], variables: Mapping[str, str], folder: Path
+) -> None:
+    """Run a module in this process, between two pipes."""
+    os.environ.clear()
+    os.environ.update(variables)
+    sys.stdin = (folder / "in").open()
+    os.dup2(os.open(folder / "out", os.O_WRONLY), sys.stdout.fileno())
+    sys.argv = [module, *arguments]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+@contextmanager
+def forked(
+    module: str, arguments: Sequence[str], variables: Mapping[str, str] | None = None, *_: str
+) -> Iterator[Server]:
+    """Run a server as ``bench.servers.started`` does, but with most of its imports made before."""
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        for pipe in ("in", "out"):
+            os.mkfifo(folder / pipe)
+        plan = (module, arguments, {**(variables or os.environ)}, folder)
+        process = FORKING.Process(target=become, args=plan)
+        process.start()
+        with (folder / "in").open("w"), (folder / "out").open() as output:
+            known = SimpleNamespace(pid=process.pid, stdout=output)
+            yield Server(cast("subprocess.Popen[str]", known))
+        process.join(ENDS_WITHIN_S)
+        assert process.exitcode == 0
 
 
 def figures(row: str, count: int) -> list[float]:
@@ -55,14 +129,21 @@ async def test_the_cost_of_a_cached_read_is_measured_in_every_arm() -> None:
     assert len(re.findall(r"^- (?:met|missed): GetProduct", said, re.MULTILINE)) == 6
 
 
-async def test_the_cost_of_a_cached_read_is_measured_by_the_number_of_keys() -> None:
+async def test_the_cost_of_a_cached_read_is_measured_by_the_number_of_keys(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cache_keys, "_WARMING_CALLS", 200)
     said = await run("cache", "--rounds", "1", "--calls", "100", "--keys", "30,60")
     rows = [line for line in said.splitlines() if re.search(r"\d us \(", line)]
     assert [row.split("|")[1].strip() for row in rows] == ["30", "60"]
     assert "filled with 60 products" in said
 
 
-async def test_the_cost_of_a_call_to_every_process_is_measured() -> None:
+async def test_the_cost_of_a_call_to_every_process_is_measured(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sizing, "_SETTLED_AFTER_S", 0.1)
+    monkeypatch.setattr(sizing_works, "_REGULARS", 4)
     said = await run("sizing", "--rounds", "1", "--calls", "200")
     rows = {line.split("|")[1].strip(): figures(line, 6) for line in said.splitlines()[4:]}
     user, inventory, order, mongod, redis, together = rows["`CreateOrder`, 3 products"]
@@ -71,7 +152,11 @@ async def test_the_cost_of_a_call_to_every_process_is_measured() -> None:
     assert len(rows) == 11
 
 
-async def test_the_cost_of_traces_is_measured_for_every_kind_of_call() -> None:
+async def test_the_cost_of_traces_is_measured_for_every_kind_of_call(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tracing, "_PRODUCTS", 200)
+    monkeypatch.setattr(tracing, "_USERS", 20)
     said = await run("tracing", "--rounds", "1", "--calls", "100", "--sampled", "1")
     rows = [line for line in said.splitlines() if re.search(r"\d us \|", line)]
     assert [[cell.strip() for cell in row.split("|")[1:3]] for row in rows] == [
