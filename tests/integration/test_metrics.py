@@ -26,13 +26,13 @@ from services.stack.credentials import open_credentials
 from services.stack.folder import DataFolder
 from services.stack.ports import claimed_ports
 from services.stack.services import SERVICES, ServicePorts, Shop, running_services
+from tests.e2e.support.figures import Figures, figures_at
 from tests.e2e.support.people import UNKNOWN_ID, Admin, Caller, Customer, Stubs, a_product
 from tests.e2e.support.proxy import Proxy, opened_proxy
 from tests.e2e.support.tokens import Mint
 
 INVENTORY = "shop.inventory.v1.InventoryService"
 TRANSPORTS = ["native", "grpcio"] if NATIVE_INSTALLED else ["grpcio"]
-Figures = Counter[tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +51,7 @@ class Measured:
 
     async def figures(self, service: str, name: str, *labels: str) -> Figures:
         """The samples with this name, by these labels."""
-        found: Figures = Counter()
-        for family in text_string_to_metric_families(await self.page(service)):
-            for sample in family.samples:
-                if sample.name == name:
-                    found[tuple(sample.labels[label] for label in labels)] = int(sample.value)
-        return found
+        return await figures_at(self.ports[service], name, *labels)
 
     async def handled(self, service: str) -> Figures:
         """How many calls ended, by method and code."""
