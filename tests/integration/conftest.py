@@ -19,15 +19,16 @@ from tests.forks import Forks, forking
 
 PATIENT_MS = 10_000
 
-# For what does not hang on the driver: one of them, the services' own choice, is enough.
-ANY_DRIVER = pytest.mark.parametrize("driver", [MongoDriver.PYMONGO])
-
 
 class Wiring(StrEnum):
     """Whether the repository stands alone or behind its cached twin."""
 
     PLAIN = "plain"
     CACHED = "cached"
+
+
+# For what does not hang on the driver: one of them, the services' own choice, is enough.
+ANY_DRIVER = pytest.mark.parametrize("driver", [MongoDriver.PYMONGO])
 
 
 @pytest.fixture(params=list(MongoDriver))
