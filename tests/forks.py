@@ -26,7 +26,7 @@ PRELOADED: Final = (
     "services.order.bootstrap",
     "services.user.bootstrap",
 )
-LIVES_FOR_AT_MOST_S: Final = 60
+LIVES_FOR_AT_MOST_S: Final = 120
 
 
 class Ended(NamedTuple):
@@ -48,7 +48,7 @@ class Forks:
     async def run(self, environment: Mapping[str, str], module: str, *words: str) -> Ended:
         """Run ``python -m module words`` to its end, in this environment and no other.
 
-        SIGALRM ends it after a minute.
+        SIGALRM ends it after two minutes.
         """
         async with self._turn:
             with tempfile.TemporaryDirectory() as name:

@@ -134,6 +134,8 @@ async def _node(folder: DataFolder, port: int, bus_port: int) -> AsyncIterator[C
         *("--cluster-enabled", "yes", "--cluster-port", str(bus_port)),
         *("--repl-diskless-sync-delay", "0"),
         *("--cluster-node-timeout", "2000", "--cluster-require-full-coverage", "no"),
+        # However long ago a replica lost its primary, it takes its place.
+        *("--cluster-replica-validity-factor", "0"),
     ]
     async with running("redis", command, folder.log("redis")) as child:
         yield ClusterNode(port, bus_port, child)

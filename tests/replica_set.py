@@ -24,6 +24,7 @@ _OPLOG_MB: Final = "64"
 _TRANSACTION_LIFETIME_S: Final = 5
 _READY_WITHIN_S: Final = 60.0
 _ATTEMPT_WITHIN_MS: Final = 2_000
+_ANSWERS_WITHIN_MS: Final = 30_000
 _POLL_S: Final = 0.05
 _PRIMARY: Final = 1
 _SECONDARY: Final = 2
@@ -46,13 +47,21 @@ class Member:
     @property
     def client(self) -> AsyncMongoClient[dict[str, Any]]:
         """A new client of this server alone."""
+        return self._client(_ANSWERS_WITHIN_MS)
+
+    def _client(self, found_within_ms: int) -> AsyncMongoClient[dict[str, Any]]:
         return AsyncMongoClient(
-            LOOPBACK, self.port, directConnection=True, serverSelectionTimeoutMS=_ATTEMPT_WITHIN_MS
+            LOOPBACK, self.port, directConnection=True, serverSelectionTimeoutMS=found_within_ms
         )
 
     async def command(self, words: dict[str, Any]) -> dict[str, Any]:
         """Give this server a command of an administrator."""
         async with self.client as client:
+            return await client.admin.command(words)
+
+    async def asked(self, words: dict[str, Any]) -> dict[str, Any]:
+        """Give it a command that is given again if it does not answer soon."""
+        async with self._client(_ATTEMPT_WITHIN_MS) as client:
             return await client.admin.command(words)
 
     async def start(self, *, alone: bool = False) -> None:
@@ -78,7 +87,7 @@ class Member:
         async with asyncio.timeout(_READY_WITHIN_S):
             while True:
                 with suppress(PyMongoError):
-                    await self.command({"ping": 1})
+                    await self.asked({"ping": 1})
                     return
                 await asyncio.sleep(_POLL_S)
 
@@ -116,7 +125,7 @@ class ReplicaSet:
             while True:
                 for member in self._alive():
                     with suppress(PyMongoError):
-                        if (await member.command({"hello": 1}))["isWritablePrimary"]:
+                        if (await member.asked({"hello": 1}))["isWritablePrimary"]:
                             return member
                 await asyncio.sleep(_POLL_S)
 
@@ -146,7 +155,7 @@ class ReplicaSet:
 
     async def _is_whole(self) -> bool:
         try:
-            status = await (await self.primary()).command({"replSetGetStatus": 1})
+            status = await (await self.primary()).asked({"replSetGetStatus": 1})
         except PyMongoError:
             return False
         states = sorted(member["state"] for member in status["members"])

@@ -6,6 +6,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
+import pytest
+
+from services.common.cache import read_through
+from services.common.cache import shared as leases
 from services.common.cache.adoption import Adoption
 from services.common.cache.backstop import BackstopFigures
 from services.common.cache.breaker import Breaker
@@ -22,8 +26,8 @@ from services.common.cache.wiring import CacheMode
 from services.common.call import Call, enter_call
 from services.common.freshness import Freshness, Source
 from services.common.redis.servers import RedisServers
+from tests.integration.patience import PATIENT_S, until
 
-PATIENT_S: Final = 10.0
 NEAR: Final = NearOptions(entries=10_000, bytes=64 * 1024 * 1024, lease_s=PATIENT_S)
 
 Value = TypeVar("Value")
@@ -94,6 +98,12 @@ async def opened_cache(
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
+def granting_leases_for(seconds: float, patch: pytest.MonkeyPatch) -> None:
+    """Let whoever loads a value have so long until another may load it too."""
+    for module in (leases, read_through):
+        patch.setattr(module, "LEASE_S", seconds)
+
+
 async def told(
     read: Callable[[], Awaitable[Value]], freshness: Freshness = Freshness.NEAR
 ) -> tuple[Value, Source | None]:
@@ -106,10 +116,3 @@ async def told(
         return await read()
 
     return await asyncio.create_task(served()), call.source
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    """Wait until something holds that other tasks, or processes, bring about."""
-    async with asyncio.timeout(30):
-        while not holds():  # noqa: ASYNC110 (others bring it about)
-            await asyncio.sleep(0.005)

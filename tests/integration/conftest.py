@@ -6,8 +6,10 @@ emptied before each. What tests put into Redis stands under ids that no other te
 
 from collections.abc import AsyncIterator
 from enum import StrEnum
+from typing import Any
 
 import pytest
+from pymongo import AsyncMongoClient
 from redis.asyncio import Redis
 
 from services.common.ids import new_id
@@ -15,9 +17,11 @@ from services.common.mongo import Mongo, MongoDriver, MongoOptions, open_mongo
 from services.common.redis import open_redis
 from services.common.redis.one import client_of
 from services.common.redis.servers import RedisOptions, RedisServers
+from services.stack.stores import TRANSACTION_LIFETIME_S
 from tests.forks import Forks, forking
 
-PATIENT_MS = 10_000
+PATIENT_MS = 30_000
+LASTING_S = 120
 
 
 class Wiring(StrEnum):
@@ -96,3 +100,19 @@ async def rival_servers(redis_url: str) -> AsyncIterator[RedisServers]:
     """Another client of the same Redis, as another process has."""
     async with open_redis(RedisOptions(redis_url, PATIENT_MS)) as opened:
         yield opened
+
+
+@pytest.fixture
+async def lasting_transactions(mongo_uri: str) -> AsyncIterator[None]:
+    """Let MongoDB end no transaction: whoever waits for one left open waits longer than it may."""
+
+    async def limit(seconds: int) -> None:
+        await client.admin.command({"setParameter": 1, "transactionLifetimeLimitSeconds": seconds})
+
+    client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(mongo_uri)
+    async with client:
+        await limit(LASTING_S)
+        try:
+            yield
+        finally:
+            await limit(TRANSACTION_LIFETIME_S)

@@ -1,7 +1,7 @@
 """Processes that cache names, the truth about which a test keeps."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -17,8 +17,8 @@ from services.common.mongo import Mongo, MongoDriver, MongoOptions, open_mongo
 from services.common.redis.servers import RedisOptions
 from services.common.snapshot import Snapshot
 from tests.integration.conftest import PATIENT_MS, new_database
+from tests.integration.patience import until
 
-WITHIN_S = 60.0
 NAME: Lookup[str] = Lookup(prefix="name", encode=str, decode=str)
 
 
@@ -70,12 +70,6 @@ class Process:
             for sample in family.samples
             if sample.name == "shop_cache_breaker_state" and sample.value
         }
-
-
-async def until(holds: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(WITHIN_S):
-        while not await holds():  # noqa: ASYNC110 (other tasks and processes)
-            await asyncio.sleep(0.02)
 
 
 @asynccontextmanager

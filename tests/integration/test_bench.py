@@ -11,27 +11,32 @@ import re
 import runpy
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, redirect_stdout
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, redirect_stdout
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import cast
 
 import pytest
-from pymongo import MongoClient
+from pymongo import AsyncMongoClient
 from redis.asyncio import Redis
 
 from bench import cache, cache_arms, cache_keys, rpc, sizing, sizing_works, tracing
 from bench.__main__ import main
-from bench.cache_shop import INVENTORY_DATABASE, ORDER_DATABASE, USER_DATABASE, Stores
+from bench.cache_shop import Stores
 from bench.rpc import variants
 from bench.servers import Server
 from services.stack.folder import DataFolder
-from services.stack.stores import running_mongod, running_redis
+from services.stack.stores import Store, running_mongod, running_redis
 
-ENDS_WITHIN_S = 30.0
+pytestmark = pytest.mark.timeout(900)
+
+TRIES = 3
+ENDS_WITHIN_S = 60.0
+CHECKOUT = "`CreateOrder`, 3 products"
 FORKING = multiprocessing.get_context("forkserver")
+MONGODBS_OWN = {"admin", "config", "local"}
 
 
 @pytest.fixture(scope="module")
@@ -42,29 +47,56 @@ async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stor
         yield Stores(folder, mongo, redis)
 
 
+@asynccontextmanager
+async def emptied_mongodb(store: Store) -> AsyncIterator[Store]:
+    client: AsyncMongoClient[dict[str, object]] = AsyncMongoClient(store.uri)
+    async with client:
+        for name in set(await client.list_database_names()) - MONGODBS_OWN:
+            await client.drop_database(name)
+    yield store
+
+
+@asynccontextmanager
+async def emptied_redis(store: Store) -> AsyncIterator[Store]:
+    async with Redis.from_url(store.uri) as client:
+        await client.flushall()
+    yield store
+
+
+@asynccontextmanager
+async def emptied(stores: Stores) -> AsyncIterator[Stores]:
+    async with emptied_mongodb(stores.mongo), emptied_redis(stores.redis):
+        yield stores
+
+
 @pytest.fixture(autouse=True)
-async def _set_up(shared: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have all that is measured find empty stores, and be forked, in place of started anew."""
-    with MongoClient[dict[str, object]](shared.mongo.uri) as client:
-        for database in (INVENTORY_DATABASE, ORDER_DATABASE, USER_DATABASE):
-            client.drop_database(database)
-    async with Redis.from_url(shared.redis.uri) as redis:
-        await redis.flushall()
+def _set_up(shared: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Empty the stores for each measurement, and fork servers, in place of starting them anew."""
     for measurement in (cache, sizing, tracing):
-        monkeypatch.setattr(measurement, "running_stores", lambda: nullcontext(shared))
+        monkeypatch.setattr(measurement, "running_stores", lambda: emptied(shared))
+    monkeypatch.setattr(rpc, "running_mongod", lambda _: emptied_mongodb(shared.mongo))
+    monkeypatch.setattr(rpc, "running_redis", lambda _: emptied_redis(shared.redis))
     FORKING.set_forkserver_preload(["bench.empty_server", "services.inventory.bootstrap"])
     for starting in (cache, cache_arms, rpc, tracing):
         monkeypatch.setattr(starting, "started", forked)
-    monkeypatch.setattr(rpc, "running_mongod", lambda _: nullcontext(shared.mongo))
-    monkeypatch.setattr(rpc, "running_redis", lambda _: nullcontext(shared.redis))
 
 
-async def run(what: str, *arguments: str) -> str:
-    """What a measurement prints."""
+async def ran(what: str, *arguments: str) -> tuple[int, str]:
+    """The exit code of a measurement, and what it prints."""
     with redirect_stdout(io.StringIO()) as output:
         code = await asyncio.to_thread(main, [what, *arguments])
-    assert code == 0
-    return output.getvalue()
+    return code, output.getvalue()
+
+
+async def run(
+    what: str, *arguments: str, believable: Callable[[str], bool] = lambda _: True
+) -> str:
+    """What a measurement prints, made again if the machine stood still in it."""
+    for _ in range(TRIES):
+        code, said = await ran(what, *arguments)
+        if code == 0 and believable(said):
+            return said
+    pytest.fail(f"{what} ended with {code} at each try: {said}")
 
 
 def become(
@@ -139,17 +171,37 @@ async def test_the_cost_of_a_cached_read_is_measured_by_the_number_of_keys(
     assert "filled with 60 products" in said
 
 
+def costs_of_processes(said: str) -> dict[str, list[float]]:
+    """What each kind of call costs each process, and all together."""
+    return {line.split("|")[1].strip(): figures(line, 6) for line in said.splitlines()[4:]}
+
+
+def all_took_part(said: str) -> bool:
+    """Say whether more was measured of each process in a checkout than it does at rest."""
+    user, inventory, order, mongod, *_ = costs_of_processes(said)[CHECKOUT]
+    return min(user, inventory, order, mongod) > 0
+
+
 async def test_the_cost_of_a_call_to_every_process_is_measured(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(sizing, "_SETTLED_AFTER_S", 0.1)
     monkeypatch.setattr(sizing_works, "_REGULARS", 4)
-    said = await run("sizing", "--rounds", "1", "--calls", "200")
-    rows = {line.split("|")[1].strip(): figures(line, 6) for line in said.splitlines()[4:]}
-    user, inventory, order, mongod, redis, together = rows["`CreateOrder`, 3 products"]
-    assert all(part > 0 for part in (user, inventory, order, mongod))
-    assert together >= max(user, inventory, order, mongod, redis)
+    said = await run("sizing", "--rounds", "1", "--calls", "200", believable=all_took_part)
+    rows = costs_of_processes(said)
+    *parts, together = rows[CHECKOUT]
+    assert together >= max(parts)
     assert len(rows) == 11
+
+
+def traced_rows(said: str) -> list[str]:
+    """The rows of a table of what traces cost."""
+    return [line for line in said.splitlines() if re.search(r"\d us \|", line)]
+
+
+def spans_came(said: str) -> bool:
+    """Say whether spans came of every traced arm before it was left."""
+    return all(figures(row, 1) != [0.0] for row in traced_rows(said)[1::2])
 
 
 async def test_the_cost_of_traces_is_measured_for_every_kind_of_call(
@@ -157,11 +209,12 @@ async def test_the_cost_of_traces_is_measured_for_every_kind_of_call(
 ) -> None:
     monkeypatch.setattr(tracing, "_PRODUCTS", 200)
     monkeypatch.setattr(tracing, "_USERS", 20)
-    said = await run("tracing", "--rounds", "1", "--calls", "100", "--sampled", "1")
-    rows = [line for line in said.splitlines() if re.search(r"\d us \|", line)]
+    said = await run(
+        *("tracing", "--rounds", "1", "--calls", "100", "--sampled", "1"), believable=spans_came
+    )
+    rows = traced_rows(said)
     assert [[cell.strip() for cell in row.split("|")[1:3]] for row in rows] == [
         [call, way] for call in ("empty", "GetProduct near", "CreateOrder") for way in ("off", "1")
     ]
-    for untraced, traced in zip(rows[::2], rows[1::2], strict=True):
+    for untraced in rows[::2]:
         assert figures(untraced, 2) == [1.0, 0.0]
-        assert figures(traced, 1) != [0.0]

@@ -17,6 +17,9 @@ from bench.gate.limits import FILE
 from bench.gate.mutants import MUTANTS, NEAR_US, REDIS_US, overlay
 from bench.gate.trees import Tree
 
+pytestmark = pytest.mark.timeout(900)
+
+WITHIN_S = 840.0
 LITTLE = ("--calls", "32", "--callers", "8", "--products", "40", "--users", "8")
 FEW = ("--least", "2", "--most", "2", "--every", "1")
 
@@ -33,7 +36,13 @@ async def as_command(*arguments: str) -> tuple[int | None, str]:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "bench", *arguments), stdout=PIPE, stderr=STDOUT
     )
-    output, _ = await process.communicate()
+    try:
+        async with asyncio.timeout(WITHIN_S):
+            output, _ = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.terminate()
+            await process.wait()
     return process.returncode, output.decode()
 
 

@@ -8,7 +8,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import orjson
+import pytest
 
+pytestmark = pytest.mark.timeout(900)
+
+WITHIN_S = 400.0
 SLEEPING = """
 import asyncio
 from contextlib import asynccontextmanager
@@ -53,7 +57,7 @@ async def run(*arguments: str) -> Said:
         sys.executable, "-m", *arguments, stdout=PIPE, stderr=PIPE, env=environment
     )
     try:
-        async with asyncio.timeout(100):
+        async with asyncio.timeout(WITHIN_S):
             output, complaints = await process.communicate()
     finally:
         if process.returncode is None:
@@ -127,7 +131,7 @@ async def test_a_false_claim_fails_the_run_and_figures_are_those_of_one_operatio
     # How late a sleeper wakes up is the machine's affair; how many sleeps there were is not.
     for member, seconds in (("5 ms", 0.005), ("20 ms", 0.02)):
         one = found[member]
-        assert 0.8 * seconds < one["stats"]["min"] <= one["stats"]["median"] < seconds + 1
+        assert 0.5 * seconds < one["stats"]["min"] <= one["stats"]["median"] < seconds + 1
         assert one["extra_info"]["operations_per_round"] >= 1
         assert 0 < one["extra_info"]["cpu_us"] < 1e6
     assert "lying" not in said.output

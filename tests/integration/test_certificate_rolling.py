@@ -14,8 +14,7 @@ from services.common.tls import TlsFiles
 from tests.e2e.support.refusals import outcome
 from tests.integration.certificates import Authority, Pair
 
-WITHIN_S = 10.0
-REFUSED_WITHIN_S = 3.0
+WITHIN_S = 30.0
 
 
 @asynccontextmanager
@@ -31,13 +30,13 @@ async def serving(files: TlsFiles) -> AsyncIterator[str]:
         await server.stop(None)
 
 
-async def reaches(files: TlsFiles, target: str, within_s: float) -> bool:
+async def reaches(files: TlsFiles, target: str) -> bool:
     """Whether a service with these files reaches the server."""
     options = (("grpc.use_local_subchannel_pool", 1),)
     async with aio.secure_channel(target, files.channel_credentials(), options=options) as channel:
         check = health_pb2_grpc.HealthStub(channel).Check  # type: ignore[attr-defined]
         request = health_pb2.HealthCheckRequest()
-        return await outcome(check(request, timeout=within_s)) is grpc.StatusCode.OK
+        return await outcome(check(request, timeout=WITHIN_S)) is grpc.StatusCode.OK
 
 
 def joined(folder: Path, name: str, *parts: Path) -> Path:
@@ -89,6 +88,6 @@ async def test_services_reach_each_other_in_every_step_and_not_without_the_steps
     for neighbours in pairwise(stages):
         for server, client in product(neighbours, repeat=2):
             async with serving(server) as target:
-                assert await reaches(client, target, WITHIN_S)
+                assert await reaches(client, target)
     async with serving(stages[-1]) as target:
-        assert not await reaches(stages[0], target, REFUSED_WITHIN_S)
+        assert not await reaches(stages[0], target)

@@ -15,17 +15,18 @@ from services.common.freshness import Freshness, Source
 from services.common.mongo import Mongo
 from services.common.redis import open_redis
 from services.common.redis.servers import RedisOptions, RedisServers
+from tests.integration.caches import granting_leases_for
+from tests.integration.conftest import PATIENT_MS
+from tests.integration.patience import PATIENT_S, until
 from tests.integration.processes import (
     NAME,
     Process,
     database_of_names,
     new_names,
     process,
-    until,
 )
 from tests.redis_cluster import ClusterNode, RunningCluster, running_cluster
 
-PATIENT_MS = 10_000
 TIMEOUT_MS = 1_000
 MANY = [f"{number}" for number in range(100)]
 
@@ -54,8 +55,12 @@ def truth() -> dict[str, str]:
 
 @pytest.fixture
 async def processes(
-    truth: dict[str, str], database: Mongo, cluster: RunningCluster
+    truth: dict[str, str],
+    database: Mongo,
+    cluster: RunningCluster,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncIterator[tuple[Process, Process]]:
+    granting_leases_for(PATIENT_S / 2, monkeypatch)
     async with (
         process(truth, database, options(cluster)) as one,
         process(truth, database, options(cluster)) as two,

@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
+from bson import Int64
 from pymongo import AsyncMongoClient
 from pymongo.errors import PyMongoError
 
@@ -26,8 +27,9 @@ from services.common.transaction import Session
 from services.order.model import Checkout, OrderNotFound
 from services.order.repository import MongoOrders, prepare_schema
 from tests.integration.backstop.conftest import NotedCache, watching
-from tests.integration.conftest import new_database
+from tests.integration.conftest import PATIENT_MS, new_database
 from tests.integration.order.conftest import begun
+from tests.integration.patience import until
 from tests.replica_set import Member, ReplicaSet, running_replica_set
 
 # PyMongo's AsyncMongoClient leaves the socket open on which it was connecting when it was closed.
@@ -37,9 +39,9 @@ pytestmark = [
 ]
 
 ELECTED_WITHIN_S = 60.0
+FETCHES_NOTHING = "stopReplProducer"
 SHORT_MS = 300
 HASTY_MS = 2_000
-HOLDS_BACK_S = 2.0  # until a server that is told to fetch no more has given up what it waits for
 PASSING_CODES = {
     6: "HostUnreachable",
     7: "HostNotFound",
@@ -90,20 +92,42 @@ def databases() -> Databases:
 async def mongos(replica_set: ReplicaSet, databases: Databases) -> AsyncIterator[list[Mongo]]:
     """A database for either driver."""
     await replica_set.whole()
-    async with opened(replica_set.uri, databases, 10_000) as both:
+    async with opened(replica_set.uri, databases, PATIENT_MS) as both:
         yield both
 
 
 @asynccontextmanager
-async def failing(member: Member, point: str, **data: object) -> AsyncIterator[None]:
-    """Have a server fail as it may, on purpose, until the end of the block."""
+async def failing(member: Member, point: str, **data: object) -> AsyncIterator[int]:
+    """Have a server fail as it may, on purpose, until the end of the block.
+
+    Yields how often it has failed so before.
+    """
     words = {"configureFailPoint": point, "mode": "alwaysOn", "data": data}
-    await member.command(words)
+    answer = await member.command(words)
     try:
-        yield
+        yield int(answer["count"])
     finally:
         if member.child is not None:
             await member.command({"configureFailPoint": point, "mode": "off"})
+
+
+@asynccontextmanager
+async def kept_behind(*followers: Member) -> AsyncIterator[None]:
+    """Have servers fetch nothing until the end of the block, when they have noticed that."""
+    async with AsyncExitStack() as stack:
+        told = [
+            (one, await stack.enter_async_context(failing(one, FETCHES_NOTHING)))
+            for one in followers
+        ]
+        for one, times in told:
+            await one.command(
+                {
+                    "waitForFailPoint": FETCHES_NOTHING,
+                    "timesEntered": Int64(times + 1),
+                    "maxTimeMS": int(ELECTED_WITHIN_S * 1000),
+                }
+            )
+        yield
 
 
 async def increment(mongo: Mongo, session: Session | None = None) -> None:
@@ -131,8 +155,7 @@ async def test_what_is_read_for_the_cache_is_as_new_as_acknowledged_right_after_
     primary = await replica_set.primary()
     _, behind = await replica_set.secondaries()
 
-    async with failing(behind, "stopReplProducer"):
-        await asyncio.sleep(HOLDS_BACK_S)
+    async with kept_behind(behind):
         # The follower that is to be elected gets the write, and not the news that it has come to
         # a majority.
         async with failing(
@@ -172,16 +195,19 @@ async def test_the_backstop_goes_on_at_the_primary_that_was_elected(
         await primary.kill()
         for collection, cache in zip(things, caches, strict=True):
             await collection.insert_one({"_id": "after"})
-            await cache.has("before", "after")
+            await until(lambda cache=cache: cache.ids[-1] == "after")  # type: ignore[misc]
+            assert list(dict.fromkeys(cache.ids)) == ["before", "after"]
             assert cache.all_forgotten == 0
     await primary.start()
 
 
-async def confirm_unanswered(primary: Member, mongo: Mongo, checkout: Checkout) -> None:
+async def confirm_unanswered(
+    primary: Member, mongo: Mongo, hasty: Mongo, checkout: Checkout
+) -> None:
     """Confirm that an order which cannot come to a majority is neither opened nor found."""
     orders = MongoOrders(mongo)
     with pytest.raises(PyMongoError) as failed:
-        await orders.open(checkout)
+        await MongoOrders(hasty).open(checkout)
     assert isinstance(as_domain_error(failed.value), StoreUnavailable)
     # As a primary says that finds the order while it steps down (a duplicate key, by its
     # other code: for the usual one the server wants to know more).
@@ -200,13 +226,11 @@ async def test_an_order_that_only_one_server_has_is_no_answer_to_who_asks_for_it
         await prepare_schema(mongo)
     primary = await replica_set.primary()
     one, other = await replica_set.secondaries()
-    async with opened(replica_set.uri, databases, HASTY_MS) as hasty:
-        for alone in hasty:
-            await alone.ping()
-        async with failing(one, "stopReplProducer"), failing(other, "stopReplProducer"):
-            await asyncio.sleep(HOLDS_BACK_S)
-            for alone in hasty:
-                await confirm_unanswered(primary, alone, checkout)
+    for mongo in mongos:
+        await mongo.ping()  # it knows of the election, and waits no more for a majority
+    async with opened(replica_set.uri, databases, HASTY_MS) as hasty, kept_behind(one, other):
+        for mongo, alone in zip(mongos, hasty, strict=True):
+            await confirm_unanswered(primary, mongo, alone, checkout)
     async with asyncio.timeout(ELECTED_WITHIN_S):
         for mongo in mongos:
             assert await MongoOrders(mongo).open(checkout) == checkout

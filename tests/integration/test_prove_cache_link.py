@@ -23,7 +23,7 @@ async def link(redis_url: str) -> AsyncIterator[RunningLink]:
 
 @pytest.fixture
 async def redis(link: RunningLink) -> AsyncIterator[Redis]:
-    client = Redis.from_url(link.uri, socket_timeout=5, retry=Retry(NoBackoff(), retries=0))
+    client = Redis.from_url(link.uri, socket_timeout=30, retry=Retry(NoBackoff(), retries=0))
     async with client:
         await client.set(KEY, VALUE)
         yield client

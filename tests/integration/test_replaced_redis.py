@@ -18,13 +18,14 @@ from services.common.redis.servers import RedisOptions
 from services.stack.folder import DataFolder
 from services.stack.ports import claimed_ports
 from services.stack.stores import Store, running_redis
+from tests.integration.conftest import PATIENT_MS
+from tests.integration.patience import until
 from tests.integration.processes import (
     NAME,
     Process,
     database_of_names,
     new_names,
     process,
-    until,
 )
 from tests.redis_cluster import (
     ClusterNode,
@@ -34,6 +35,9 @@ from tests.redis_cluster import (
     stop_replication,
 )
 from tests.redis_sentinel import SENTINEL_PASSWORD, WATCHED, Server, Watched, watched_servers
+
+# A sentinel that stood still for two seconds replaces nobody for half a minute.
+pytestmark = pytest.mark.timeout(300)
 
 TIMEOUT_MS = 1_000
 DOWN_AFTER_MS = 2_000
@@ -50,7 +54,8 @@ async def database(mongo_uri: str) -> AsyncIterator[Mongo]:
 
 @pytest.fixture
 def truth() -> dict[str, str]:
-    return new_names(20)
+    """So many names that each server of a cluster has some, but for one time in 10^10."""
+    return new_names(60)
 
 
 @pytest.fixture
@@ -269,7 +274,7 @@ async def test_what_a_snapshot_brings_back_while_no_process_runs_is_never_read(
 async def test_what_redis_holds_stays_there_when_processes_come_and_go(
     truth: dict[str, str], database: Mongo, redis_url: str
 ) -> None:
-    redis = RedisOptions(redis_url, TIMEOUT_MS)
+    redis = RedisOptions(redis_url, PATIENT_MS)
     async with process(truth, database, redis) as one:
         await one.answers_from(Source.REDIS, *truth)
     async with process(truth, database, redis) as one:
@@ -284,7 +289,7 @@ async def ids_in(node: ClusterNode, truth: dict[str, str]) -> list[str]:
 
 
 def patient(store: Store) -> RedisOptions:
-    return RedisOptions(store.uri, TIMEOUT_MS)
+    return RedisOptions(store.uri, PATIENT_MS)
 
 
 async def saved(store: Store) -> None:

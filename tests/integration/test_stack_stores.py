@@ -16,6 +16,7 @@ from services.stack.errors import PortTakenError, StackError
 from services.stack.folder import DataFolder
 from services.stack.ports import claimed_ports, require_free
 from services.stack.stores import running_mongod, running_redis
+from tests.integration.conftest import PATIENT_MS
 
 
 @pytest.fixture
@@ -37,23 +38,21 @@ async def keep(mongo: Mongo, name: str) -> None:
 
 
 async def test_mongodb_keeps_its_data_over_a_restart_on_another_port(folder: DataFolder) -> None:
-    ports = []
-    for start in range(2):
-        async with running_mongod(folder) as store:
-            ports.append(store.port)
-            options = MongoOptions(store.uri, MongoDriver.PYMONGO, 5_000)
-            async with open_mongo(options, "shop") as mongo:
-                await keep(mongo, str(start))
-                kept = await mongo.collection("things").find({}).to_list(None)
-        assert {document["_id"] for document in kept} == {str(n) for n in range(start + 1)}
-        assert store.child.process.returncode == 0
-    assert len(set(ports)) > 1
+    with claimed_ports(2) as ports:
+        for start, port in enumerate(ports):
+            async with running_mongod(folder, port) as store:
+                options = MongoOptions(store.uri, MongoDriver.PYMONGO, PATIENT_MS)
+                async with open_mongo(options, "shop") as mongo:
+                    await keep(mongo, str(start))
+                    kept = await mongo.collection("things").find({}).to_list(None)
+            assert {document["_id"] for document in kept} == {str(n) for n in range(start + 1)}
+            assert store.child.process.returncode == 0
 
 
 async def test_mongodb_keeps_what_it_acknowledged_when_it_is_killed(folder: DataFolder) -> None:
     for start in range(2):
         async with running_mongod(folder) as store:
-            options = MongoOptions(store.uri, MongoDriver.PYMONGO, 5_000)
+            options = MongoOptions(store.uri, MongoDriver.PYMONGO, PATIENT_MS)
             async with open_mongo(options, "shop") as mongo:
                 kept = await mongo.collection("things").find({}).to_list(None)
                 await keep(mongo, str(start))
@@ -77,10 +76,11 @@ async def test_redis_is_a_cache_that_begins_empty_and_forgets_the_least_used(
 async def test_a_port_in_use_is_named_with_the_variable_that_chooses_another(
     folder: DataFolder,
 ) -> None:
-    async with running_redis(folder) as store:
-        with pytest.raises(PortTakenError, match=f"{store.port}.*SHOP_STACK_REDIS_PORT"):
-            require_free(store.port, "SHOP_STACK_REDIS_PORT")
-    assert require_free(store.port, "SHOP_STACK_REDIS_PORT") == store.port
+    with claimed_ports(1) as (port,):
+        async with running_redis(folder, port):
+            with pytest.raises(PortTakenError, match=f"{port}.*SHOP_STACK_REDIS_PORT"):
+                require_free(port, "SHOP_STACK_REDIS_PORT")
+        assert require_free(port, "SHOP_STACK_REDIS_PORT") == port
 
 
 def test_two_claims_never_name_one_port() -> None:

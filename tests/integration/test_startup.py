@@ -27,7 +27,10 @@ from tests.no_opentelemetry import hiding_opentelemetry
 NOWHERE = "mongodb://127.0.0.1:1/?replicaSet=rs0"
 NO_REDIS = "redis://127.0.0.1:1/0"
 SIGNERS = ("user", "order")
+WITHIN_S = 200.0  # some of them are started at once
 Refused = Callable[[str, Mapping[str, str]], Awaitable[str]]
+
+pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture
@@ -48,7 +51,7 @@ async def refusal(service: str, environment: Mapping[str, str]) -> str:
         sys.executable, "-m", f"services.{service}", stderr=PIPE, stdout=PIPE, env=environment
     )
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(WITHIN_S):
             output, error = await process.communicate()
     finally:
         if process.returncode is None:

@@ -1,8 +1,7 @@
 """A backstop over collections of its own, and a cache that notes what it is told to forget."""
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -12,9 +11,9 @@ from services.common.cache.backstop import Backstop
 from services.common.cache.hold import prepare_backstop
 from services.common.cache.watched import Watched
 from services.common.mongo import Document, Mongo
-from services.common.transaction import settled
+from tests.integration.patience import until
 
-PATIENCE_S = 30.0
+RENEWS_S = 0.1
 SHOWN = frozenset({"name", "price", "tags"})
 
 
@@ -38,16 +37,8 @@ class NotedCache:
 
     async def has(self, *ids: str) -> None:
         """Wait until exactly these ids are forgotten, in this order."""
-        await eventually(lambda: len(self.ids) >= len(ids))
+        await until(lambda: len(self.ids) >= len(ids))
         assert self.ids == list(ids)
-
-
-async def eventually(condition: Callable[[], bool | Awaitable[bool]]) -> None:
-    """Wait until the condition holds."""
-    end = time.monotonic() + PATIENCE_S
-    while not await settled(condition()):
-        assert time.monotonic() < end, "it never came to that"
-        await asyncio.sleep(0.02)
 
 
 def backstop_on(mongo: Mongo, cache: NotedCache) -> Backstop:
@@ -75,8 +66,26 @@ async def watching(mongo: Mongo, cache: NotedCache) -> AsyncIterator[Backstop]:
     """Run a backstop that has got the watch."""
     backstop = backstop_on(mongo, cache)
     async with at_work(backstop):
-        await eventually(lambda: backstop.figures.holding)
+        await until(lambda: backstop.figures.holding)
         yield backstop
+
+
+async def watch_of(mongo: Mongo) -> Document:
+    """Return what is noted of who watches, and how far it has come."""
+    watch = await mongo.collection("cache_backstop").find_one({})
+    assert watch is not None
+    return watch
+
+
+async def renewed(mongo: Mongo) -> None:
+    """Wait until whoever watches has saved its position once more than it was about to."""
+    for _ in range(2):
+        before = (await watch_of(mongo))["expire_time"]
+
+        async def is_so(before: object = before) -> bool:
+            return bool((await watch_of(mongo))["expire_time"] != before)
+
+        await until(is_so)
 
 
 async def insert(mongo: Mongo, key: str, collection: str = "things", **fields: object) -> None:
@@ -92,6 +101,12 @@ async def change(
 ) -> None:
     result = await mongo._database[collection].update_one({"_id": key}, operators)
     assert result.modified_count == 1
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let who watches save its position ten times a second, and who stands by look as often."""
+    monkeypatch.setattr("services.common.cache.backstop._RENEW_S", RENEWS_S)
 
 
 @pytest.fixture

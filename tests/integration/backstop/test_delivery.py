@@ -1,6 +1,7 @@
 """Every change reaches the cache, at least once, whatever stops in between."""
 
 import asyncio
+import time
 
 import pytest
 from structlog.testing import capture_logs
@@ -13,15 +14,17 @@ from services.common.transaction import Session
 from tests.integration.backstop.conftest import (
     NotedCache,
     change,
-    eventually,
     insert,
+    renewed,
     update,
+    watch_of,
     watching,
 )
 from tests.integration.conftest import ANY_DRIVER
+from tests.integration.patience import until
 
-LONGER_THAN_A_RENEWAL_S = 1.5
-SIX_ANSWERS_WITHIN_S = 10.0  # 3 s; as long as an operation may take, each, they would take 12 s
+OPERATION_S = 3.0
+SEVEN_ANSWERS_WITHIN_S = 18.0  # 3.5 s; as long as an operation may take, each, it would be 21 s
 
 
 async def test_inserts_updates_and_deletes_are_delivered(
@@ -34,7 +37,7 @@ async def test_inserts_updates_and_deletes_are_delivered(
         await cache.has("a", "a")
         await prepared.collection("things").delete_one({"_id": "a"})
         await cache.has("a", "a", "a")
-        await eventually(lambda: backstop.figures.keys == 3)
+        await until(lambda: backstop.figures.keys == 3)
     assert backstop.figures.changes == 3
     assert backstop.figures.failures == backstop.figures.forgotten == 0
     assert 0 <= backstop.figures.lag_s < 30
@@ -86,7 +89,7 @@ async def test_changes_made_while_nobody_watched_are_delivered_afterwards_and_no
     await insert(prepared, "b")
     async with watching(prepared, cache):
         await insert(prepared, "c")
-        await eventually(lambda: "c" in cache.ids)
+        await until(lambda: "c" in cache.ids)
     assert cache.ids == ["a", "b", "c"]
 
 
@@ -98,7 +101,7 @@ async def test_nothing_is_skipped_while_the_cache_refuses(
         async with watching(prepared, cache) as backstop:
             cache.refusing = True
             await insert(prepared, "a")
-            await eventually(lambda: backstop.figures.failures >= 3)
+            await until(lambda: backstop.figures.failures >= 3)
             await insert(prepared, "b")
             cache.refusing = False
             await cache.has("a", "b")
@@ -107,13 +110,13 @@ async def test_nothing_is_skipped_while_the_cache_refuses(
 
 @ANY_DRIVER
 async def test_what_could_not_be_delivered_before_the_end_is_delivered_by_the_next(
-    prepared: Mongo, cache: NotedCache, rival_cache: NotedCache
+    prepared: Mongo, cache: NotedCache, rival_cache: NotedCache, quick: None
 ) -> None:
     cache.refusing = True
     async with watching(prepared, cache) as backstop:
         await insert(prepared, "a")
-        await eventually(lambda: backstop.figures.failures >= 1)
-        await asyncio.sleep(LONGER_THAN_A_RENEWAL_S)
+        await until(lambda: backstop.figures.failures >= 1)
+        await renewed(prepared)
     async with watching(prepared, rival_cache):
         await rival_cache.has("a")
 
@@ -132,7 +135,7 @@ async def test_a_cache_that_never_answers_is_asked_again(
     monkeypatch.setattr(cache, "invalidate", invalidate)
     async with watching(prepared, cache) as backstop:
         await insert(prepared, "a")
-        await eventually(lambda: backstop.figures.failures >= 2)
+        await until(lambda: backstop.figures.failures >= 2)
         answers.set()
         await cache.has("a")
 
@@ -147,7 +150,7 @@ async def test_many_changes_arrive_in_batches_each_id_once(
         await update(prepared, documents[0], n=n)
     await prepared._database["things"].insert_many([{"_id": name} for name in documents[2:]])
     async with watching(prepared, cache) as backstop:
-        await eventually(lambda: len(cache.ids) >= len(documents))
+        await until(lambda: len(cache.ids) >= len(documents))
     assert cache.ids == documents
     assert backstop.figures.changes == len(documents) + 20
 
@@ -209,7 +212,7 @@ async def test_when_a_document_is_gone_whose_owner_is_unknown_all_values_are_for
     async with watching(prepared, cache):
         await cache.has("ada")
         await prepared.collection("orders").delete_one({"_id": "1"})
-        await eventually(lambda: cache.all_forgotten == 1)
+        await until(lambda: cache.all_forgotten == 1)
         await insert(prepared, "2", "orders", user_id="bob")
         await cache.has("ada", "bob")
 
@@ -236,30 +239,31 @@ async def test_of_a_document_only_its_owner_travels(prepared: Mongo, cache: Note
 async def test_an_idle_stream_answers_often_and_outlives_the_time_that_an_operation_may_take(
     mongo_uri: str, driver: MongoDriver, database: str
 ) -> None:
-    async with open_mongo(MongoOptions(mongo_uri, driver, 2_000), database) as mongo:
+    options = MongoOptions(mongo_uri, driver, int(OPERATION_S * 1000))
+    async with open_mongo(options, database) as mongo:
         begin = Position(await mongo.operation_time())
         stages = stages_for({"things": Watched(NotedCache().invalidate)})
-        async with mongo.changes(stages, begin) as stream, asyncio.timeout(SIX_ANSWERS_WITHIN_S):
-            for _ in range(6):
+        async with mongo.changes(stages, begin) as stream:
+            begun = time.monotonic()
+            for _ in range(7):
                 assert (await stream.next()).changes == []
+            took_s = time.monotonic() - begun
             await insert(mongo, "a")
             (inserted,) = (await stream.next()).changes
+    assert OPERATION_S < took_s < SEVEN_ANSWERS_WITHIN_S
     assert inserted["documentKey"] == {"_id": "a"}
 
 
 async def test_the_position_moves_on_while_nothing_that_matters_changes(
-    prepared: Mongo, cache: NotedCache
+    prepared: Mongo, cache: NotedCache, quick: None
 ) -> None:
-    async def saved_token() -> object:
-        watch = await prepared.collection("cache_backstop").find_one({})
-        assert watch is not None
-        return watch["position"]["token"]
+    async def is_saved_beyond(token: object) -> bool:
+        return bool((await watch_of(prepared))["position"]["token"] != token)
 
     async with watching(prepared, cache):
-        await asyncio.sleep(LONGER_THAN_A_RENEWAL_S)
-    first = await saved_token()
+        await until(lambda: is_saved_beyond(None))
+    first = (await watch_of(prepared))["position"]["token"]
     await insert(prepared, "a", "others")
     async with watching(prepared, cache):
-        await asyncio.sleep(LONGER_THAN_A_RENEWAL_S)
-    assert await saved_token() != first
+        await until(lambda: is_saved_beyond(first))
     assert cache.ids == []

@@ -10,21 +10,22 @@ from bson import Timestamp
 from services.common.cache.hold import Hold
 from services.common.changes import Position
 from services.common.ids import new_id
-from services.common.mongo import Document, Mongo
+from services.common.mongo import Mongo
 from tests.integration.backstop.conftest import (
-    PATIENCE_S,
+    RENEWS_S,
     NotedCache,
     at_work,
     backstop_on,
-    eventually,
     insert,
+    watch_of,
     watching,
 )
 from tests.integration.conftest import ANY_DRIVER
+from tests.integration.patience import PATIENT_S, until
 
-EXPIRES_AFTER_S = 4.9  # 5 s of MongoDB's clock
-TAKEN_OVER_WITHIN_S = 25.0  # 6 s, and what a machine with other work adds
-LONGER_THAN_A_RENEWAL_S = 1.5
+EXPIRES_S = 1.0
+TAKEN_OVER_WITHIN_S = 25.0  # 1.1 s, and what a machine with other work adds
+SOME_RENEWALS_S = 5 * RENEWS_S
 
 
 @pytest.fixture
@@ -38,21 +39,20 @@ async def set_watch(mongo: Mongo, **fields: object) -> None:
     assert await watches.find_one_and_update({}, [{"$set": fields}]) is not None
 
 
-async def watch_of(mongo: Mongo) -> Document:
-    watch = await mongo.collection("cache_backstop").find_one({})
-    assert watch is not None
-    return watch
-
-
 @ANY_DRIVER
 async def test_of_two_processes_one_delivers(
-    prepared: Mongo, rival_mongo: Mongo, cache: NotedCache, rival_cache: NotedCache, lasting: None
+    prepared: Mongo,
+    rival_mongo: Mongo,
+    cache: NotedCache,
+    rival_cache: NotedCache,
+    lasting: None,
+    quick: None,
 ) -> None:
     rival = backstop_on(rival_mongo, rival_cache)
     async with watching(prepared, cache) as backstop, at_work(rival):
         for n in range(3):
             await insert(prepared, f"{n}")
-            await asyncio.sleep(LONGER_THAN_A_RENEWAL_S / 2)
+            await asyncio.sleep(SOME_RENEWALS_S / 2)
         await cache.has("0", "1", "2")
         assert backstop.figures.holding
         assert not rival.figures.holding
@@ -74,28 +74,33 @@ async def test_one_that_stops_is_replaced_without_waiting_for_its_hold_to_expire
 
 @ANY_DRIVER
 async def test_one_that_dies_is_replaced_when_its_hold_has_expired(
-    prepared: Mongo, rival_mongo: Mongo, cache: NotedCache
+    prepared: Mongo,
+    rival_mongo: Mongo,
+    cache: NotedCache,
+    quick: None,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("services.common.cache.hold._EXPIRES_MS", int(EXPIRES_S * 1000))
     begun = time.monotonic()
     dead = Hold(rival_mongo)
     assert await dead.take() is not None
     await insert(prepared, "a")
     async with watching(prepared, cache):
-        assert EXPIRES_AFTER_S < time.monotonic() - begun < TAKEN_OVER_WITHIN_S
+        assert 0.9 * EXPIRES_S < time.monotonic() - begun < TAKEN_OVER_WITHIN_S
         await cache.has("a")
         assert not await dead.keep(Position(Timestamp(1, 1)))
 
 
 @ANY_DRIVER
 async def test_one_that_has_lost_its_hold_stops_delivering_and_saves_nothing(
-    prepared: Mongo, cache: NotedCache
+    prepared: Mongo, cache: NotedCache, quick: None
 ) -> None:
     async with watching(prepared, cache) as backstop:
         await set_watch(prepared, holder=new_id(), expire_time={"$add": ["$$NOW", 3_600_000]})
         position = (await watch_of(prepared))["position"]
-        await eventually(lambda: not backstop.figures.holding)
+        await until(lambda: not backstop.figures.holding)
         await insert(prepared, "a")
-        await asyncio.sleep(LONGER_THAN_A_RENEWAL_S)
+        await asyncio.sleep(SOME_RENEWALS_S)
         assert cache.ids == []
         assert (await watch_of(prepared))["position"] == position
         await set_watch(prepared, expire_time="$$NOW")
@@ -109,9 +114,9 @@ async def test_a_watch_that_was_deleted_begins_again_where_its_holder_was(
     async with watching(prepared, cache) as backstop:
         cache.refusing = True
         await insert(prepared, "a")
-        await eventually(lambda: backstop.figures.failures >= 1)
+        await until(lambda: backstop.figures.failures >= 1)
         await prepared.collection("cache_backstop").delete_many({})
-        await eventually(Hold(prepared).is_begun)
+        await until(Hold(prepared).is_begun)
         cache.refusing = False
         await cache.has("a")
 
@@ -127,11 +132,11 @@ async def test_a_rewind_repeats_what_was_delivered_whoever_asks(
         await insert(prepared, "b")
         await cache.has("a", "b")
         (holder if asked == "holder" else standby).request_rewind()
-        await eventually(lambda: len(cache.ids) >= 4)
+        await until(lambda: len(cache.ids) >= 4)
         assert cache.ids[2:4] == ["a", "b"]
         await insert(prepared, "c")
-        await eventually(lambda: cache.ids[-1] == "c")
-        await eventually(lambda: holder.figures.rewinds + standby.figures.rewinds == 1)
+        await until(lambda: cache.ids[-1] == "c")
+        await until(lambda: holder.figures.rewinds + standby.figures.rewinds == 1)
         assert holder.figures.forgotten == 0
 
 
@@ -157,7 +162,7 @@ async def test_a_rewind_repeats_what_the_holder_had_delivered_and_not_saved(
         await insert(prepared, "a")
         await cache.has("a")
         await Hold(prepared).rewind(Timestamp(2, 1))
-        await eventually(lambda: cache.ids == ["a", "a"])
+        await until(lambda: cache.ids == ["a", "a"])
 
 
 async def test_a_process_has_the_watch_once_more_when_it_takes_it_again(prepared: Mongo) -> None:
@@ -173,7 +178,7 @@ async def test_a_process_has_the_watch_once_more_when_it_takes_it_again(prepared
 
 @ANY_DRIVER
 async def test_no_change_is_lost_while_processes_come_and_go_and_the_cache_refuses_now_and_then(
-    prepared: Mongo, rival_mongo: Mongo, cache: NotedCache
+    prepared: Mongo, rival_mongo: Mongo, cache: NotedCache, quick: None
 ) -> None:
     written, over = list[str](), asyncio.Event()
 
@@ -189,33 +194,36 @@ async def test_no_change_is_lost_while_processes_come_and_go_and_the_cache_refus
                 cache.refusing = not cache.refusing
 
     writing = asyncio.create_task(write())
-    await asyncio.gather(come_and_go(prepared, 0.7), come_and_go(rival_mongo, 0.9))
+    await asyncio.gather(come_and_go(prepared, 0.35), come_and_go(rival_mongo, 0.45))
     over.set()
     await writing
     cache.refusing = False
     async with watching(prepared, cache):
-        await eventually(lambda: set(cache.ids) >= set(written))
+        await until(lambda: set(cache.ids) >= set(written))
 
 
 async def test_a_watch_that_has_ended_leaves_nothing_open_in_mongodb(
     prepared: Mongo, cache: NotedCache
 ) -> None:
-    async def open_cursors() -> int:
-        status = await prepared._client.admin.command("serverStatus")
-        return int(status["metrics"]["cursor"]["open"]["total"])
+    async def cursors_are_open(wanted: bool) -> bool:  # noqa: FBT001
+        ours = {"cursor": {"$exists": True}, "ns": {"$regex": f"^{prepared._database.name}[.]"}}
+        stages = [{"$currentOp": {"idleCursors": True}}, {"$match": ours}]
+        found = await prepared._client.admin.command(
+            {"aggregate": 1, "pipeline": stages, "cursor": {}}
+        )
+        return bool(found["cursor"]["firstBatch"]) is wanted
 
-    before = await open_cursors()
     async with watching(prepared, cache):
         await insert(prepared, "a")
         await cache.has("a")
-        assert await open_cursors() > before
-    assert await open_cursors() <= before
+        await until(lambda: cursors_are_open(wanted=True))
+    await until(lambda: cursors_are_open(wanted=False))
 
 
 async def test_it_stops_when_told_to_whatever_it_is_doing(
     prepared: Mongo, cache: NotedCache
 ) -> None:
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(PATIENT_S):
         for n in range(20):
             async with at_work(backstop_on(prepared, cache)):
                 await asyncio.sleep(n / 700)

@@ -1,6 +1,5 @@
 """MongoDB down, restarted, forgetful or no replica set: what the backstop makes of it."""
 
-import signal
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -23,17 +22,19 @@ from tests.integration.backstop.conftest import (
     NotedCache,
     at_work,
     backstop_on,
-    eventually,
     insert,
     watching,
 )
 from tests.integration.conftest import ANY_DRIVER, PATIENT_MS
+from tests.integration.hanging import hung
+from tests.integration.patience import until
 
 # PyMongo's AsyncMongoClient leaves the socket open on which it was connecting when it was closed.
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
 
 TIMEOUT_MS = 2_000
-STOPS_WITHIN_S = 9.0  # 3.5 s, and what a machine with other work adds
+HASTY_MS = 500
+STOPS_WITHIN_S = 9.0  # 2 s, and what a machine with other work adds; unbounded, 10 s or more
 LONG_AGO = "60000000"  # seconds in hexadecimal
 
 
@@ -60,36 +61,35 @@ async def test_with_mongodb_killed_and_started_again_it_goes_on_where_it_was(
                 await cache.has("a")
                 cache.refusing = True
                 await insert(writer, "b")
-                await eventually(lambda: backstop.figures.failures >= 1)
+                await until(lambda: backstop.figures.failures >= 1)
                 store.child.process.kill()
                 await store.child.process.wait()
-                await eventually(lambda: not backstop.figures.holding)
+                await until(lambda: not backstop.figures.holding)
                 cache.refusing = False
                 await stack.enter_async_context(running_mongod(folder, store.port))
-                await eventually(lambda: cache.ids[-1] == "b")
+                await until(lambda: cache.ids[-1] == "b")
                 await insert(writer, "c")
-                await eventually(lambda: cache.ids[-1] == "c")
+                await until(lambda: cache.ids[-1] == "c")
     assert backstop.figures.forgotten == 0
     assert [line["log_level"] for line in logs].count("error") == 0
     assert any("cannot watch" in line["event"] for line in logs)
 
 
 async def test_with_mongodb_hung_it_stops_within_a_bound_and_goes_on_afterwards(
-    folder: DataFolder, driver: MongoDriver, cache: NotedCache
+    folder: DataFolder, driver: MongoDriver, cache: NotedCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("services.common.cache.hold._EXPIRES_MS", 1_000)  # it cannot give it up
     async with (
         running_mongod(folder) as store,
-        open_mongo(MongoOptions(store.uri, driver, TIMEOUT_MS), "shop") as mongo,
+        open_mongo(MongoOptions(store.uri, driver, HASTY_MS), "shop") as mongo,
         open_mongo(MongoOptions(store.uri, driver, PATIENT_MS), "shop") as writer,
     ):
         await prepare_backstop(writer)
-        try:
+        async with AsyncExitStack() as answering_again:
             async with watching(mongo, cache):
-                store.child.process.send_signal(signal.SIGSTOP)
+                await answering_again.enter_async_context(hung(store))
                 stopping = time.monotonic()
             assert time.monotonic() - stopping < STOPS_WITHIN_S
-        finally:
-            store.child.process.send_signal(signal.SIGCONT)
         async with watching(mongo, cache):
             await insert(writer, "a")
             await cache.has("a")
@@ -104,9 +104,13 @@ async def test_with_mongodb_down_at_the_start_it_watches_once_it_answers(
         async with open_mongo(MongoOptions(uri, driver, TIMEOUT_MS), "shop") as mongo:
             backstop = backstop_on(mongo, cache)
             backstop.request_rewind()
-            async with at_work(backstop), running_mongod(folder, port):
-                await eventually(lambda: backstop.figures.holding)
-                await insert(mongo, "a")
+            async with (
+                at_work(backstop),
+                running_mongod(folder, port),
+                open_mongo(MongoOptions(uri, driver, PATIENT_MS), "shop") as writer,
+            ):
+                await until(lambda: backstop.figures.holding)
+                await insert(writer, "a")
                 await cache.has("a")
                 assert backstop.figures.rewinds == 1
 
@@ -163,7 +167,7 @@ async def test_forgetting_all_values_is_tried_until_it_succeeds(
     cache.refusing = True
     await save(prepared, await position_of_another_history(prepared))
     async with watching(prepared, cache) as backstop:
-        await eventually(lambda: backstop.figures.failures >= 2)
+        await until(lambda: backstop.figures.failures >= 2)
         await insert(prepared, "a")
         cache.refusing = False
         await cache.has("a")
@@ -177,9 +181,9 @@ async def test_all_values_that_had_to_be_forgotten_are_when_the_process_ended_be
     cache.refusing = True
     await save(prepared, await position_of_another_history(prepared))
     async with watching(prepared, cache) as backstop:
-        await eventually(lambda: backstop.figures.failures >= 1)
+        await until(lambda: backstop.figures.failures >= 1)
     async with watching(prepared, rival_cache):
-        await eventually(lambda: rival_cache.all_forgotten == 1)
+        await until(lambda: rival_cache.all_forgotten == 1)
 
 
 @pytest.mark.parametrize("what", ["collection", "database"])
@@ -191,7 +195,7 @@ async def test_when_a_collection_is_dropped_all_values_are_forgotten(
     async with watching(prepared, cache):
         await cache.has("a")
         await prepared._database.command({"drop": "things"} if what == "collection" else DROP)
-        await eventually(lambda: cache.all_forgotten >= 1)
+        await until(lambda: cache.all_forgotten >= 1)
         await insert(prepared, "b")
         await cache.has("a", "b")
     assert cache.all_forgotten <= 3  # the collections' ends, the database's and the stream's
@@ -220,7 +224,7 @@ async def test_a_mongodb_that_is_no_replica_set_is_an_error_said_once(
     monkeypatch.setattr("services.common.cache.backstop._REFUSED_PAUSE_S", 0.1)
     async with (
         lone_mongod(folder) as uri,
-        open_mongo(MongoOptions(uri, driver, 10_000), "shop") as mongo,
+        open_mongo(MongoOptions(uri, driver, PATIENT_MS), "shop") as mongo,
     ):
         await mongo.ping()
         await prepare_backstop(mongo)
@@ -230,7 +234,7 @@ async def test_a_mongodb_that_is_no_replica_set_is_an_error_said_once(
         backstop = backstop_on(mongo, cache)
         with capture_logs() as logs:
             async with at_work(backstop):
-                await eventually(lambda: bool(logs))
+                await until(lambda: bool(logs))
                 await insert(mongo, "a")
         assert [(line["log_level"], line["event"]) for line in logs] == [
             ("error", "cache backstop cannot watch")

@@ -1,6 +1,5 @@
 """The three cached kinds of values, on stores of which each can be looked into."""
 
-import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -33,10 +32,12 @@ from services.user import repository as user_repository
 from services.user.cached import USER_PROFILE, CachedUsers
 from services.user.model import User
 from services.user.repository import MongoUsers
-from tests.integration.caches import PATIENT_S, Opened, opened_cache
-from tests.integration.conftest import emptied, new_database
+from tests.integration.caches import Opened, granting_leases_for, opened_cache
+from tests.integration.conftest import PATIENT_MS, emptied, new_database
+from tests.integration.hanging import go_on
 from tests.integration.inventory.conftest import Inventory
 from tests.integration.order.conftest import Shelf
+from tests.integration.patience import PATIENT_S
 from tests.integration.user.conftest import People
 
 TIMEOUT_MS = 100
@@ -115,7 +116,15 @@ async def prepared(mongo: Mongo) -> Mongo:
 
 
 @pytest.fixture
-async def shop(prepared: Mongo, servers: RedisServers, redis: Redis) -> AsyncIterator[Shop]:
+def lasting_leases(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let nobody load what another is loading, however slowly."""
+    granting_leases_for(PATIENT_S, monkeypatch)
+
+
+@pytest.fixture
+async def shop(
+    prepared: Mongo, servers: RedisServers, redis: Redis, lasting_leases: None
+) -> AsyncIterator[Shop]:
     async with shop_on(prepared, servers, redis) as opened:
         yield opened
 
@@ -129,17 +138,22 @@ async def own_store(tmp_path: Path) -> AsyncIterator[Store]:
         try:
             yield store
         finally:
-            if store.child.process.returncode is None:
-                store.child.process.send_signal(signal.SIGCONT)
+            go_on(store)
 
 
 @pytest.fixture
-async def fragile_shop(prepared: Mongo, own_store: Store) -> AsyncIterator[Shop]:
+def timeout_ms() -> int:
+    """How long a shop whose Redis the test may stop waits for that."""
+    return TIMEOUT_MS
+
+
+@pytest.fixture
+async def fragile_shop(prepared: Mongo, own_store: Store, timeout_ms: int) -> AsyncIterator[Shop]:
     """A shop whose Redis the test may stop."""
-    options = RedisOptions(own_store.uri, TIMEOUT_MS)
+    options = RedisOptions(own_store.uri, timeout_ms)
     async with (
         open_redis(options) as servers,
-        client_of(options) as redis,
+        client_of(RedisOptions(own_store.uri, PATIENT_MS)) as redis,
         shop_on(prepared, servers, redis, options.timeout_s) as opened,
     ):
         yield opened

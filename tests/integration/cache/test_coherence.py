@@ -1,7 +1,6 @@
 """Two caches, each with its own connections, as two processes have."""
 
 import asyncio
-import signal
 import time
 from collections.abc import AsyncIterator, Collection, Mapping
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ from redis.asyncio import Redis
 from services.common.cache.breaker import BreakerState
 from services.common.cache.lookup import Lookup
 from services.common.cache.near import NearOptions
-from services.common.cache.shared import Fill, Lease, channel
+from services.common.cache.shared import LEASE_S, Fill, Lease, channel
 from services.common.cache.wiring import CacheMode
 from services.common.freshness import Freshness, Source
 from services.common.ids import new_id
@@ -21,9 +20,13 @@ from services.common.redis.servers import RedisOptions, RedisServers
 from services.common.snapshot import Snapshot
 from services.stack.stores import Store
 from tests.integration.cache.conftest import TIMEOUT_MS
-from tests.integration.caches import Opened, opened_cache, told, until
+from tests.integration.caches import Opened, granting_leases_for, opened_cache, told
+from tests.integration.hanging import go_on, hang
+from tests.integration.patience import until
 
 NAME: Lookup[str] = Lookup("name", encode=str, decode=str)
+
+pytestmark = pytest.mark.usefixtures("lasting_leases")
 
 
 @dataclass
@@ -146,7 +149,7 @@ async def test_that_there_is_nothing_ends_everywhere_when_there_is_something(
     for cache in (twins.one, twins.two, twins.one, twins.two):
         assert (await twins.read(cache))[0] is None
     assert twins.names.asked == [[twins.ada]]
-    assert 25 < await redis.ttl(NAME.key(twins.ada)) <= 30
+    assert 15 < await redis.ttl(NAME.key(twins.ada)) <= 30
     await twins.rename(twins.one, "Ada")
     assert (await twins.read(twins.one))[0] == "Ada"
     await until(lambda: len(twins.two.near) == 0)
@@ -192,7 +195,8 @@ async def test_many_readers_of_a_cold_value_through_two_caches_load_it_once(twin
         for cache in (twins.one, twins.two)
     ]
     await until(lambda: bool(twins.names.asked))
-    await asyncio.sleep(0.05)
+    figures = (twins.one.figures, twins.two.figures)
+    await until(lambda: sum(of_one.redis_waited for of_one in figures) >= 100)
     twins.names.gate.set()
     found = await asyncio.gather(*readers)
     assert {snapshot.value for snapshot in found if snapshot is not None} == {"Ada"}
@@ -240,12 +244,13 @@ async def test_a_lease_that_is_given_back_is_free(twins: Twins) -> None:
 
 
 async def test_a_reader_that_died_with_its_lease_holds_others_up_for_a_second(
-    twins: Twins,
+    twins: Twins, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await twins.two.shared.look([twins.ada], "of one who died")
+    granting_leases_for(LEASE_S, monkeypatch)
     begun = time.monotonic()
+    await twins.two.shared.look([twins.ada], "of one who died")
     assert await twins.read(twins.one) == ("Ada", Source.MONGO)
-    assert 0.8 < time.monotonic() - begun < 10
+    assert 0.9 * LEASE_S < time.monotonic() - begun < 10 * LEASE_S
 
 
 async def test_an_unreadable_value_is_replaced_for_all_and_counted(
@@ -276,7 +281,7 @@ async def test_when_the_link_is_cut_nothing_near_is_left_and_later_all_is_near_a
         await cache.values.drain()
         assert (await told(lambda: cache.values.get("ada")))[1] is Source.NEAR
         assert await admin.execute_command("CLIENT", "KILL", "TYPE", "pubsub") == 1  # type: ignore[no-untyped-call]
-        await until(lambda: cache.figures.dropped == 1)
+        await until(lambda: cache.figures.dropped >= 1)
         assert len(cache.near) == 0
         await cache.until_near()
         await cache.values.get("ada")
@@ -284,7 +289,10 @@ async def test_when_the_link_is_cut_nothing_near_is_left_and_later_all_is_near_a
         assert names.asked == [["ada"]]
 
 
-async def test_what_is_not_heard_of_for_a_lease_is_not_served_from_near(own_store: Store) -> None:
+async def test_what_is_not_heard_of_for_a_lease_is_not_served_from_near(
+    own_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    granting_leases_for(LEASE_S, monkeypatch)
     names = Names({"ada": "Ada"})
     options = RedisOptions(own_store.uri, TIMEOUT_MS)
     near = NearOptions(entries=10, bytes=10_000, lease_s=0.5)
@@ -293,16 +301,18 @@ async def test_what_is_not_heard_of_for_a_lease_is_not_served_from_near(own_stor
         opened_cache(servers, NAME, names.load, near_options=near, timeout_s=0.1) as cache,
     ):
         await cache.until_near()
-        own_store.child.process.send_signal(signal.SIGSTOP)
+        await hang(own_store)
         await until(lambda: cache.breaker.state is BreakerState.OPEN)
         await until(lambda: cache.near.closed)
         assert (await told(lambda: cache.values.get("ada")))[1] is Source.MONGO
-        own_store.child.process.send_signal(signal.SIGCONT)
-        await until(lambda: cache.breaker.closed and cache.near.valid_until > 0)
-        await until(lambda: not cache.near.closed)
-        await cache.values.get("ada")
-        await cache.values.drain()
-        await until(lambda: cache.near.get("ada") is not None)
+        go_on(own_store)
+
+        async def is_near() -> bool:
+            answered = (await told(lambda: cache.values.get("ada")))[1]
+            await cache.values.drain()
+            return answered is Source.NEAR
+
+        await until(is_near)
 
 
 @pytest.mark.parametrize("message", [b"nonsense", b"", b"\xff", b"now\nname:ada"])
@@ -317,7 +327,7 @@ async def test_a_message_that_nobody_understands_empties_near_and_no_more(
     ):
         await cache.until_near()
         await admin.publish(channel(NAME.prefix), message)
-        await until(lambda: cache.figures.dropped == 1)
+        await until(lambda: cache.figures.dropped >= 1)
         await cache.until_near()
 
 

@@ -53,6 +53,8 @@ from services.inventory.repository import (
     prepare_schema,
 )
 
+pytestmark = pytest.mark.timeout(600)
+
 PATIENT_MS: Final = 10_000
 HEARD_WITHIN_S: Final = 20.0
 STOCK: Final = 1_000

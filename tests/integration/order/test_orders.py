@@ -151,7 +151,7 @@ async def test_nobody_sees_the_orders_of_others(shelf: Shelf) -> None:
 async def test_unsettled_checkouts_are_listed_longest_untouched_first(shelf: Shelf) -> None:
     a, b, c, done = [await shelf.orders.open(begun(shelf.user_id)) for _ in range(4)]
     await shelf.orders.save(done.followed())
-    await asyncio.sleep(0.002)
+    await asyncio.sleep(0.01)
     touched = a.given_up()
     await shelf.orders.save(touched)
     later = utc_now() + timedelta(seconds=1)

@@ -1,9 +1,11 @@
 """Logins and login attempts on a real MongoDB, through both drivers."""
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 
+from services.common.clock import utc_now
 from services.common.mongo import Mongo
 from services.user.model import (
     Account,
@@ -102,17 +104,17 @@ async def test_a_login_that_was_ended_does_not_go_on(
 
 
 async def test_a_login_is_over_after_its_lifetime_however_often_it_went_on(
-    prepared: Mongo, account: Account
+    prepared: Mongo, sessions: MongoSessions, token: RefreshToken
 ) -> None:
-    sessions = MongoSessions(prepared, 0.5)
-    token = RefreshToken.new()
-    await sessions.open(account, token)
-    await asyncio.sleep(0.3)
-    successor = token.successor()
-    await sessions.rotate(token, successor)
-    await asyncio.sleep(0.3)
+    for _ in range(2):
+        successor = token.successor()
+        await sessions.rotate(token, successor)
+        token = successor
+    (login,) = await prepared.collection("sessions").find({}).to_list(None)
+    assert login["expire_time"] - login["create_time"] == timedelta(seconds=LIFETIME_S)
+    await prepared.collection("sessions").update_one({}, {"$set": {"expire_time": utc_now()}})
     with pytest.raises(RefreshTokenInvalid):
-        await sessions.rotate(successor, successor.successor())
+        await sessions.rotate(token, token.successor())
 
 
 async def test_no_token_can_be_read_from_the_store(prepared: Mongo, token: RefreshToken) -> None:
@@ -147,18 +149,19 @@ async def test_attempts_at_once_are_all_counted(
 
 
 async def test_more_attempts_than_allowed_are_refused_until_the_window_ends(
-    prepared: Mongo,
+    prepared: Mongo, throttle: MongoThrottle
 ) -> None:
-    throttle = MongoThrottle(prepared, 0.6)
     (await throttle.count("a")).confirm_at_most(1)
-    await asyncio.sleep(0.2)
+    attempts = prepared.collection("login_attempts")
+    ends = utc_now() + timedelta(seconds=WINDOW_S / 2)
+    await attempts.update_one({}, {"$set": {"expire_time": ends}})
     with pytest.raises(LoginThrottled) as refused:
         (await throttle.count("a")).confirm_at_most(1)
-    assert 0 < refused.value.retry_delay_s <= 0.4
-    await asyncio.sleep(refused.value.retry_delay_s + 0.01)
+    assert WINDOW_S / 4 < refused.value.retry_delay_s <= WINDOW_S / 2
+    await attempts.update_one({}, {"$set": {"expire_time": utc_now()}})
     attempt = await throttle.count("a")
     assert attempt.count == 1
-    assert attempt.window_ends_in_s == pytest.approx(0.6)
+    assert attempt.window_ends_in_s == pytest.approx(WINDOW_S)
 
 
 async def test_an_attempt_not_made_is_taken_back(throttle: MongoThrottle) -> None:
