@@ -121,7 +121,7 @@ def forked(
         for pipe in ("in", "out"):
             os.mkfifo(folder / pipe)
         plan = (module, arguments, {**(variables or os.environ)}, folder)
-        process = FORKING.Process(target=become, args=plan)
+        process = FORKING.Process(target=become, args=plan, daemon=True)
         process.start()
         with (folder / "in").open("w"), (folder / "out").open() as output:
             known = SimpleNamespace(pid=process.pid, stdout=output)
