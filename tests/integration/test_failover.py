@@ -38,6 +38,7 @@ pytestmark = [
     pytest.mark.timeout(300),
 ]
 
+ELECTION_TIMEOUT_MS = 4_000  # a primary that stands still for a moment goes on
 ELECTED_WITHIN_S = 60.0
 FETCHES_NOTHING = "stopReplProducer"
 SHORT_MS = 300
@@ -69,7 +70,7 @@ Databases = list[tuple[str, MongoDriver]]
 async def replica_set(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ReplicaSet]:
     # Each follows the primary itself, so that a test can keep one of them behind.
     path = tmp_path_factory.mktemp("set")
-    async with running_replica_set(path, chainingAllowed=False) as running:
+    async with running_replica_set(path, ELECTION_TIMEOUT_MS, chainingAllowed=False) as running:
         yield running
 
 
