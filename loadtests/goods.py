@@ -5,6 +5,7 @@ import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, TypeVar
 
 import grpc
@@ -17,6 +18,7 @@ from shop.user.v1 import user_pb2
 from shop.user.v1.user_pb2_grpc import UserServiceStub
 
 from loadtests.arms import MONGO, REDIS, Metadata, source_of
+from loadtests.patience import persistently
 from loadtests.plan import Plan, Targets
 from loadtests.shops import ADMIN_PASSWORD_VARIABLE, UnusableShopError
 from loadtests.zipf import Zipf
@@ -119,7 +121,7 @@ def all_products(stubs: Stubs) -> Iterator[inventory_pb2.Product]:
     """Return the whole catalogue, oldest product first."""
     request = inventory_pb2.ListProductsRequest(page_size=_PAGE_SIZE)
     while True:
-        page = stubs.inventory.ListProducts(request, timeout=TIMEOUT_S)
+        page = persistently(lambda: stubs.inventory.ListProducts(request, timeout=TIMEOUT_S))
         yield from page.products
         if not page.next_page_token:
             return
@@ -154,7 +156,7 @@ def _log_in(
 ) -> user_pb2.AuthenticateUserResponse:
     request = user_pb2.AuthenticateUserRequest(username=username, password=password)
     try:
-        return users.AuthenticateUser(request, timeout=TIMEOUT_S)
+        return persistently(lambda: users.AuthenticateUser(request, timeout=TIMEOUT_S))
     except grpc.RpcError as error:
         if status_of(error) is not grpc.StatusCode.UNAUTHENTICATED:
             raise
@@ -181,8 +183,13 @@ def _heeded(stubs: Stubs, product_id: str, proof: Metadata) -> bool:
     """Whether the arms that ask for something get it, and there is a cache at all."""
     request = inventory_pb2.GetProductRequest(product_id=product_id)
     for arm in (MONGO, REDIS):
-        _, call = stubs.inventory.GetProduct.with_call(
-            request, timeout=TIMEOUT_S, metadata=(*proof, *arm.metadata)
+        _, call = persistently(
+            partial(
+                stubs.inventory.GetProduct.with_call,
+                request,
+                timeout=TIMEOUT_S,
+                metadata=(*proof, *arm.metadata),
+            )
         )
         said = {key: str(value) for key, value in call.trailing_metadata() or ()}
         if source_of(said.get("x-cache", "")) not in arm.sources:

@@ -18,6 +18,7 @@ from loadtests.goods import (
     for_each,
     status_of,
 )
+from loadtests.patience import persistently
 from loadtests.shops import UnusableShopError
 
 ORDERS_PER_CUSTOMER: Final = 20
@@ -30,7 +31,8 @@ _STRIDES: Final = (53, 17, 211)  # without a common divisor: orders spread over 
 def prepare(stubs: Stubs, customers: int) -> None:
     """Create what is missing of so many customers with 20 orders of 3 lines each.
 
-    All of it may be repeated: what is there already is left alone.
+    All of it may be repeated: what is there already is left alone. What the shop refuses for the
+    moment is tried again.
     """
     products = [product.product_id for product in all_products(stubs)]
     if len(products) < LINES_PER_ORDER:
@@ -47,7 +49,11 @@ def restock(stubs: Stubs, admin_password: str) -> None:
     def refill(product: inventory_pb2.Product) -> None:
         wanted = inventory_pb2.Product(product_id=product.product_id, stock=AMPLE_STOCK)
         request = inventory_pb2.UpdateProductRequest(product=wanted, update_mask=only_stock)
-        stubs.inventory.UpdateProduct(request, timeout=TIMEOUT_S, metadata=admin.metadata())
+        persistently(
+            lambda: stubs.inventory.UpdateProduct(
+                request, timeout=TIMEOUT_S, metadata=admin.metadata()
+            )
+        )
 
     for_each(list(all_products(stubs)), refill, _AT_ONCE)
 
@@ -55,10 +61,13 @@ def restock(stubs: Stubs, admin_password: str) -> None:
 def _prepare_customer(stubs: Stubs, products: list[str], number: int, name: str) -> None:
     _register(stubs, name)
     customer = Login(stubs.users, name, customer_password())
-    present = stubs.orders.ListUserOrders(
-        order_pb2.ListUserOrdersRequest(user_id=customer.user_id, page_size=ORDERS_PER_CUSTOMER),
-        timeout=TIMEOUT_S,
-        metadata=customer.metadata(),
+    request = order_pb2.ListUserOrdersRequest(
+        user_id=customer.user_id, page_size=ORDERS_PER_CUSTOMER
+    )
+    present = persistently(
+        lambda: stubs.orders.ListUserOrders(
+            request, timeout=TIMEOUT_S, metadata=customer.metadata()
+        )
     )
     for order in range(len(present.orders), ORDERS_PER_CUSTOMER):
         _place_order(stubs, customer, products, number, order)
@@ -72,7 +81,7 @@ def _register(stubs: Stubs, name: str) -> None:
         password=customer_password(),
     )
     try:
-        stubs.users.RegisterUser(request, timeout=TIMEOUT_S)
+        persistently(lambda: stubs.users.RegisterUser(request, timeout=TIMEOUT_S))
     except grpc.RpcError as error:
         if status_of(error) is not grpc.StatusCode.ALREADY_EXISTS:
             raise
@@ -86,11 +95,10 @@ def _place_order(
     chosen = {
         products[(first + by_line * line) % len(products)]: None for line in range(LINES_PER_ORDER)
     }
-    stubs.orders.CreateOrder(
-        order_pb2.CreateOrderRequest(
-            request_id=f"load-{order:02}",
-            items=[order_pb2.OrderItem(product_id=each, quantity=1) for each in chosen],
-        ),
-        timeout=TIMEOUT_S,
-        metadata=customer.metadata(),
+    request = order_pb2.CreateOrderRequest(
+        request_id=f"load-{order:02}",
+        items=[order_pb2.OrderItem(product_id=each, quantity=1) for each in chosen],
+    )
+    persistently(
+        lambda: stubs.orders.CreateOrder(request, timeout=TIMEOUT_S, metadata=customer.metadata())
     )

@@ -9,9 +9,19 @@ from collections.abc import AsyncIterator, Callable, Mapping
 
 import pytest
 import uvloop
+from hypothesis import HealthCheck, settings
 
 from services.stack.folder import DataFolder
 from services.stack.stores import running_mongod, running_redis
+
+# The same examples in every run, and nothing that depends on how fast the machine is.
+settings.register_profile(
+    "steady",
+    derandomize=True,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("steady")
 
 
 def pytest_asyncio_loop_factories(

@@ -81,6 +81,11 @@ class Watched:
         answers = await asyncio.gather(*(one.command(*asked) for one in running_ones))
         return Counter(int(port) for _, port in answers)
 
+    async def replaced_after(self, down_after_ms: int) -> None:
+        """Have a primary replaced that does not answer for so long."""
+        words = ("SENTINEL", "SET", WATCHED, "down-after-milliseconds", down_after_ms)
+        await asyncio.gather(*(one.command(*words) for one in self.sentinels))
+
     async def becomes_primary(self, server: Server) -> None:
         """Wait until all sentinels that run name this server."""
         async with asyncio.timeout(_READY_WITHIN_S):

@@ -26,6 +26,7 @@ from pymongo.errors import (
 from pymongo.monitoring import CommandListener
 from pymongo.read_concern import ReadConcern
 from pymongo.results import BulkWriteResult, DeleteResult, InsertOneResult, UpdateResult
+from pymongo.uri_parser import parse_uri
 from pymongo.write_concern import WriteConcern
 
 from services.common.call import current_call, remaining_s
@@ -42,6 +43,8 @@ Sort = Sequence[tuple[str, int]]
 Result = TypeVar("Result")
 
 _NAMESPACE_EXISTS: Final = 48
+_ROUTER: Final = "isdbgrid"
+_TOLD_BY_DNS: Final = "mongodb+srv://"
 _ANSWER_MARGIN_S: Final = 0.01
 _POOL_SIZE: Final = 64
 _SILENCE_MS: Final = 10_000  # of a socket, for the few commands without a bound of their own
@@ -90,6 +93,10 @@ class MongoOptions:
     uri: str
     driver: MongoDriver
     timeout_ms: int
+
+
+class NoTransactionsError(Exception):
+    """MongoDB is a single server, which has no transactions."""
 
 
 class Cursor(Protocol):
@@ -301,6 +308,15 @@ class Mongo:
         """Raise the driver's error unless MongoDB answers as a primary does."""
         await self._elections.confirm()
 
+    async def confirm_transactions(self) -> None:
+        """Raise ``NoTransactionsError`` unless MongoDB is a replica set, or a router of shards."""
+        told = await self._command({"hello": 1})
+        if "setName" not in told and told.get("msg") != _ROUTER:
+            raise NoTransactionsError(
+                "MongoDB must be a replica set, of one node at least: SHOP_MONGO_URI names a "
+                "server that is not"
+            )
+
     async def _command(self, command: Document) -> Document:
         with pymongo.timeout(remaining_s(self._timeout_s, _ANSWER_MARGIN_S)):
             return cast("Document", await abandonable(self._database.command(command)))
@@ -391,6 +407,17 @@ async def open_mongo(
         yield mongo
     finally:
         await mongo.close()
+
+
+def is_mongo_uri(uri: str) -> bool:
+    """Whether a driver can make something of it; what DNS must tell is believed."""
+    if uri.startswith(_TOLD_BY_DNS):
+        return True
+    try:
+        parse_uri(uri, warn=True)
+    except (PyMongoError, ValueError):
+        return False
+    return True
 
 
 def as_domain_error(error: Exception) -> DomainError | None:

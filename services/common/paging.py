@@ -5,7 +5,7 @@ import binascii
 import hashlib
 import hmac
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final, Generic, TypeVar
 
 import orjson
@@ -82,9 +82,12 @@ def decode_time_token(token: str, scope: tuple[str, ...]) -> tuple[datetime, str
     """
     moment, item_id = decode_page_token(token, scope, parts=2)
     try:
-        return datetime.fromisoformat(moment), item_id
+        time = datetime.fromisoformat(moment)
     except ValueError:
         raise _foreign() from None
+    if time.tzinfo is not UTC:  # at another offset it may be beyond what MongoDB is told
+        raise _foreign()
+    return time, item_id
 
 
 def _position(payload: bytes, parts: int) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Self, TypeVar
 
-from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError
 
@@ -16,7 +16,8 @@ from services.common.auth.reload import KEYS_REFRESH_S
 from services.common.cache.near import NearOptions
 from services.common.cache.wiring import CacheMode, CacheOptions
 from services.common.logs import LogFormat, LogLevel
-from services.common.mongo import MongoDriver, MongoOptions
+from services.common.mongo import MongoDriver, MongoOptions, is_mongo_uri
+from services.common.redis.one import is_redis_url
 from services.common.redis.sentinel_urls import SentinelUrl, UnusableUrlError, names_several
 from services.common.redis.servers import RedisOptions
 from services.common.rpc.chain import ChainOptions, LimitKind
@@ -88,6 +89,13 @@ class ServiceSettings(BaseSettings, ABC):
     log_level: LogLevel = LogLevel.INFO
     log_format: LogFormat = LogFormat.AUTO
 
+    @field_validator("mongo_uri")
+    @classmethod
+    def _mongo_can_be_found(cls, uri: SecretStr) -> SecretStr:
+        if not is_mongo_uri(uri.get_secret_value()):
+            raise ValueError("must be like mongodb://user:password@host:27017/?replicaSet=rs0")
+        return uri
+
     @model_validator(mode="after")
     def _tls_is_whole(self) -> Self:
         if (self.tls_cert is None) != (self.tls_key is None):
@@ -104,6 +112,8 @@ class ServiceSettings(BaseSettings, ABC):
                 raise ValueError("SHOP_REDIS_SENTINEL_PASSWORD: needs SHOP_REDIS_SENTINEL")
             if names_several(url):
                 raise ValueError("SHOP_REDIS_URL: several hosts need SHOP_REDIS_SENTINEL")
+            if not is_redis_url(url):
+                raise ValueError("SHOP_REDIS_URL: must be like redis://:password@host:6379/0")
             return self
         if self.redis_cluster:
             raise ValueError("SHOP_REDIS_SENTINEL and SHOP_REDIS_CLUSTER: set one of them")

@@ -81,7 +81,11 @@ _RESERVATION_SCHEMA: Final[Document] = {
 
 
 async def prepare_schema(mongo: Mongo) -> None:
-    """Create the collections, validators and indexes, or bring them up to date."""
+    """Create the collections, validators and indexes, or bring them up to date.
+
+    Raises ``NoTransactionsError`` where stock cannot be moved.
+    """
+    await mongo.confirm_transactions()
     await mongo.prepare(
         _PRODUCTS,
         schema=_PRODUCT_SCHEMA,

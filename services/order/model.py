@@ -1,6 +1,6 @@
 """Orders, the checkouts that make them, and their rules."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -26,13 +26,18 @@ class OrderStatus(StrEnum):
     DELIVERED = "DELIVERED"
 
 
-_EDGES: Final = {
+Edges = Collection[tuple[OrderStatus, OrderStatus]]
+
+_ON_ITS_WAY: Final[Edges] = {
+    (OrderStatus.CONFIRMED, OrderStatus.SHIPPED),
+    (OrderStatus.SHIPPED, OrderStatus.DELIVERED),
+}
+_EDGES: Final[Edges] = {
     (OrderStatus.PENDING, OrderStatus.CONFIRMED),
     (OrderStatus.PENDING, OrderStatus.REJECTED),
     (OrderStatus.PENDING, OrderStatus.CANCELLED),
     (OrderStatus.CONFIRMED, OrderStatus.CANCELLED),
-    (OrderStatus.CONFIRMED, OrderStatus.SHIPPED),
-    (OrderStatus.SHIPPED, OrderStatus.DELIVERED),
+    *_ON_ITS_WAY,
 }
 _UNSOLD: Final = {OrderStatus.REJECTED, OrderStatus.CANCELLED}
 
@@ -128,9 +133,9 @@ class Order:
     create_time: datetime
     update_time: datetime
 
-    def moved(self, status: OrderStatus, now: datetime) -> "Order":
+    def moved(self, status: OrderStatus, now: datetime, along: Edges = _EDGES) -> "Order":
         """Return the order with another status. Raises ``ForbiddenMove``."""
-        if (self.status, status) not in _EDGES:
+        if (self.status, status) not in along:
             raise ForbiddenMove(
                 f"order {self.order_id} is {self.status} and cannot become {status}",
                 {"order_id": self.order_id, "status": self.status.value},
@@ -227,8 +232,9 @@ class Checkout:
         return self._decided(self.order.moved(OrderStatus.CANCELLED, now))
 
     def advanced(self, status: OrderStatus, now: datetime) -> "Checkout":
-        """Return the checkout with its order further on the way. Raises ``ForbiddenMove``."""
-        return replace(self, order=self.order.moved(status, now), version=self.version + 1)
+        """Return the checkout with its order shipped or delivered. Raises ``ForbiddenMove``."""
+        order = self.order.moved(status, now, along=_ON_ITS_WAY)
+        return replace(self, order=order, version=self.version + 1)
 
     def given_up(self) -> "Checkout":
         """Return the checkout ready for its next attempt."""

@@ -20,6 +20,9 @@ def main(argv: Sequence[str]) -> int:
     except ProvisionError as error:
         sys.stderr.write(f"{error}\n")
         return 1
+    except OSError as error:
+        sys.stderr.write(f"{error.filename}: {error.strerror}\n")
+        return 1
     return 0
 
 

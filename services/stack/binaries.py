@@ -15,7 +15,7 @@ from services.stack.errors import StackError
 Version = tuple[int, int]
 
 _MONGODB_AT_LEAST: Final[Version] = (6, 0)
-_REDIS_AT_LEAST: Final[Version] = (6, 2)
+_REDIS_AT_LEAST: Final[Version] = (7, 0)  # older ones take one section of INFO
 _VERSION: Final = re.compile(r"\bv=?(\d+)\.(\d+)")
 _ANSWER_WITHIN_S: Final = 20.0
 

@@ -35,8 +35,12 @@ class Child:
         """Wait until the process ends by itself and return what there is to say about it."""
         code = await self.process.wait()
         how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
-        last_words = await asyncio.to_thread(_last_lines, self.log)
-        return ChildEndedError(f"{self.name} {how}. The end of {self.log}:\n{last_words}")
+        return ChildEndedError(f"{self.name} {how}. {await self.last_words()}")
+
+    async def last_words(self) -> str:
+        """Return the end of its log, and where the rest is."""
+        lines = await asyncio.to_thread(_last_lines, self.log)
+        return f"The end of {self.log}:\n{lines}"
 
     async def stop(self, within_s: float = STOP_WITHIN_S) -> None:
         """Ask the process to end, and after ``within_s`` seconds make it."""

@@ -173,7 +173,7 @@ async def _serving(child: Child, service: str, target: str) -> None:
             await asyncio.sleep(_POLL_S)
     raise StackError(
         f"{child.name} at {target} does not serve after {_SERVING_WITHIN_S:.0f} s ({state}): "
-        f"does it reach MongoDB? See {child.log}"
+        f"does it reach MongoDB? {await child.last_words()}"
     )
 
 

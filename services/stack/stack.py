@@ -16,7 +16,7 @@ from services.stack.ports import is_free, require_free, reserved_port
 from services.stack.processes import Child, attended, first_end
 from services.stack.services import ServicePorts, Shop, running_services
 from services.stack.settings import StackSettings
-from services.stack.stores import running_mongod, running_redis
+from services.stack.stores import require_transactions, running_mongod, running_redis
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,9 @@ async def _reserve(opened: AsyncExitStack, port: int, variable: str) -> int:
 @asynccontextmanager
 async def _mongodb(settings: StackSettings, folder: DataFolder) -> AsyncIterator[_Backend]:
     if settings.mongo_uri is not None:
-        yield _outside(settings.mongo_uri)
+        outside = _outside(settings.mongo_uri)
+        await require_transactions(outside.uri)
+        yield outside
         return
     _tell("starting MongoDB")
     port = _port(settings.stack_mongo_port, "SHOP_STACK_MONGO_PORT", usual=27017)

@@ -16,6 +16,7 @@ from pymongo.errors import OperationFailure, PyMongoError
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from services.common.mongo import MongoDriver, MongoOptions, NoTransactionsError, open_mongo
 from services.stack.binaries import find_mongod, find_redis_server
 from services.stack.errors import ChildEndedError, PortTakenError, StackError
 from services.stack.folder import DataFolder
@@ -52,6 +53,21 @@ def running_mongod(
     It is writable when the block is entered, and what it acknowledged is kept in the folder.
     """
     return _started(lambda port: _mongod(folder, port), port)
+
+
+async def require_transactions(uri: str) -> None:
+    """Raise ``StackError`` if the MongoDB that answers there cannot carry checkouts.
+
+    What does not answer, or not to this user, is left to the services.
+    """
+    options = MongoOptions(uri, MongoDriver.PYMONGO, _ATTEMPT_WITHIN_MS)
+    try:
+        async with open_mongo(options, "admin") as mongo:
+            await mongo.confirm_transactions()
+    except NoTransactionsError as error:
+        raise StackError(str(error)) from None
+    except (PyMongoError, ValueError):
+        return
 
 
 def running_redis(

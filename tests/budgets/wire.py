@@ -6,15 +6,17 @@ process passes here.
 
 import asyncio
 import time
+from asyncio import StreamReader, StreamWriter
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 import bson
 from hiredis import Reader
 
-_CHUNK: Final = 65_536
+from bench.relay import CHUNK, Line, Relay
+
 _HEADER: Final = 16
 _OP_MSG: Final = 2013
 _BODY: Final = _HEADER + 5  # after the flags, and the byte that says that a body follows
@@ -135,12 +137,15 @@ class Wire:
     """A way to a store on which everything is heard, and answers to calls can be held up."""
 
     def __init__(self, host: str, port: int, ear: Callable[[], Ear]) -> None:
-        self._upstream = (host, port)
+        self._relay = Relay((host, port), self._line)
         self._ear = ear
-        self._links: set[asyncio.Task[None]] = set()
         self._flowing = asyncio.Event()
         self._flowing.set()
-        self.port = 0
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return self._relay.port
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -154,43 +159,15 @@ class Wire:
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[None]:
         """Accept connections, on a free port, until the end of the block."""
-        server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        self.port = server.sockets[0].getsockname()[1]
-        try:
+        async with self._relay.opened():
             yield
-        finally:
-            server.close()
-            for link in list(self._links):
-                link.cancel()
-            await asyncio.gather(*self._links, return_exceptions=True)
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        link = asyncio.create_task(self._link(reader, writer))
-        self._links.add(link)
-        link.add_done_callback(self._links.discard)
-
-    async def _link(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            up_reader, up_writer = await asyncio.open_connection(*self._upstream)
-        except OSError:
-            writer.transport.abort()
-            return
-        line = _Line(self._ear(), self._flowing)
-        ways = [
-            asyncio.create_task(line.there(reader, up_writer)),
-            asyncio.create_task(line.back(up_reader, writer)),
-        ]
-        try:
-            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for way in ways:
-                way.cancel()
-            await asyncio.gather(*ways, return_exceptions=True)
-            up_writer.transport.abort()
-            writer.transport.abort()
+    def _line(self) -> Line:
+        heard = _HeardLine(self._ear(), self._flowing)
+        return Line(heard.there, heard.back)
 
 
-class _Line:
+class _HeardLine:
     """One connection."""
 
     def __init__(self, ear: Ear, flowing: asyncio.Event) -> None:
@@ -198,18 +175,16 @@ class _Line:
         self._flowing = flowing
         self._of_call = False
 
-    async def there(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError):
-            while data := await reader.read(_CHUNK):
-                self._of_call = self._ear.said(data)
-                writer.write(data)
-                await writer.drain()
+    async def there(self, reader: StreamReader, writer: StreamWriter) -> None:
+        while data := await reader.read(CHUNK):
+            self._of_call = self._ear.said(data)
+            writer.write(data)
+            await writer.drain()
 
-    async def back(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError):
-            while data := await reader.read(_CHUNK):
-                self._ear.answered()
-                if self._of_call:
-                    await self._flowing.wait()
-                writer.write(data)
-                await writer.drain()
+    async def back(self, reader: StreamReader, writer: StreamWriter) -> None:
+        while data := await reader.read(CHUNK):
+            self._ear.answered()
+            if self._of_call:
+                await self._flowing.wait()
+            writer.write(data)
+            await writer.drain()

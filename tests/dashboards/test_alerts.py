@@ -1,5 +1,6 @@
 """The alerts' files, their tests and their runbook."""
 
+import json
 import re
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from tests.dashboards.support.alerts import (
 )
 from tests.dashboards.support.prometheus import promtool
 
+PODS_FILE = ROOT / "deploy/kubernetes/prometheus.yml"
 RUNBOOK = (ROOT / "docs/runbook.md").read_text()
 EACH_ALERT = pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert.name)
 
@@ -30,6 +32,15 @@ EACH_ALERT = pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert.na
 )
 async def test_prometheus_can_read_its_files(kind: str, file: Path) -> None:
     code, said = await promtool("check", kind, file)
+    assert code == 0, said
+
+
+async def test_prometheus_can_read_what_it_makes_of_the_pods_of_a_cluster(tmp_path: Path) -> None:
+    (job,) = content(PODS_FILE)
+    del job["kubernetes_sd_configs"]  # which Debian's Prometheus is built without
+    file = tmp_path / "prometheus.yml"
+    file.write_text(json.dumps({"scrape_configs": [job]}))  # which is YAML
+    code, said = await promtool("check", "config", file)
     assert code == 0, said
 
 

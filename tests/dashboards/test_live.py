@@ -18,7 +18,8 @@ from tests.dashboards.support.prometheus import Prometheus, Series, running_prom
 from tests.dashboards.support.promql import Matcher, Selector, selectors
 from tests.e2e.support.running_shop import RunningShop, opened_shop
 
-PATIENCE_S = 45.0
+pytestmark = pytest.mark.timeout(300)
+PATIENCE_S = 120.0
 POLL_S = 0.25
 VARIABLES = {"$__rate_interval": "10s", "$job": ".+", "$method": ".+", "$cache": ".+"}
 
@@ -82,6 +83,7 @@ async def watched(
         mongo_uri=mongo_uri,
         redis_url=redis_url,
         ledger_uri=mongo_uri,
+        SHOP_CONCURRENCY_LIMIT="adaptive",  # there is a panel for it
         SHOP_RECONCILE_INTERVAL_S="0.5",
         SHOP_CACHE_CONTROL="any",
     ) as shop:

@@ -18,9 +18,8 @@ from tests.e2e.support.proxy import Proxy, opened_proxy
 from tests.e2e.support.running_shop import RunningShop, opened_shop
 from tests.e2e.support.shop_front import ShopFront
 
-# Longer than a checkout may take, so that the reconciler finds only what is left behind.
-RECONCILE_AGE_S = 2.0
-
+# Longer than a checkout takes where all is slow: the reconciler finds only what is left behind.
+RECONCILE_AGE_S = "30"
 
 # What clients see must not depend on the transport. The other tests take what the shop takes.
 ON_BOTH_TRANSPORTS = {"test_journeys", "test_permissions", "test_refusals"}
@@ -59,7 +58,7 @@ async def own_shop(
         mongo_uri=mongo_uri,
         redis_url=redis_url,
         ledger_uri=mongo_uri,
-        SHOP_RECONCILE_AGE_S=str(RECONCILE_AGE_S),
+        SHOP_RECONCILE_AGE_S=RECONCILE_AGE_S,
         SHOP_RECONCILE_INTERVAL_S="0.5",
         SHOP_LOG_LEVEL="debug",
         SHOP_TRANSPORT=transport,
@@ -145,10 +144,8 @@ async def fragile_processes(
         mongo_uri=f"mongodb://127.0.0.1:{mongo_proxy.port}/?directConnection=true",
         redis_url=f"redis://127.0.0.1:{redis_proxy.port}{urlsplit(redis_url).path}",
         ledger_uri=mongo_uri,
-        SHOP_MONGO_TIMEOUT_MS="1000",
-        SHOP_MONGO_GRACE_S="0",
-        SHOP_RECONCILE_AGE_S="1",
-        SHOP_RECONCILE_INTERVAL_S="0.5",
+        SHOP_RECONCILE_AGE_S=RECONCILE_AGE_S,
+        SHOP_RECONCILE_INTERVAL_S="0.25",
     ) as running:
         yield running
 
@@ -177,12 +174,22 @@ async def probe(fragile_processes: RunningShop) -> Probe:
 
 
 @pytest.fixture
+def fragile_variables() -> dict[str, str]:
+    """What the fragile shop is started with besides; a module may say something else."""
+    return {}
+
+
+@pytest.fixture
 async def fragile_shop(
-    fragile_processes: RunningShop, probe: Probe, mongo_proxy: Proxy, redis_proxy: Proxy
+    fragile_processes: RunningShop,
+    fragile_variables: dict[str, str],
+    probe: Probe,
+    mongo_proxy: Proxy,
+    redis_proxy: Proxy,
 ) -> AsyncIterator[RunningShop]:
     """A shop whose processes and stores a test may take away; whole again for the next one."""
-    await fragile_processes.start_all()
-    await eventually(probe.is_sold, 20.0, "the fragile shop does not sell")
+    await fragile_processes.start_all(**fragile_variables)
+    await eventually(probe.is_sold, 60.0, "the fragile shop does not sell")
     yield fragile_processes
     for proxy in (mongo_proxy, redis_proxy):
         proxy.release()

@@ -1,4 +1,4 @@
-"""The acceptance test of the shop: a client made only from ``proto/``, and the three keys."""
+"""The acceptance test of the shop: clients made only from ``proto/``, and the three keys."""
 
 import asyncio
 import json
@@ -11,11 +11,14 @@ from typing import Any
 
 import pytest
 from redis.asyncio import Redis
+from shop.order.v1 import order_pb2
 
+from services.stack.services import SERVICES, ServicePorts
 from services.stack.settings import PROJECT
+from tests import readme
 from tests.e2e.support import plain_client
 from tests.e2e.support.in_redis import in_redis
-from tests.e2e.support.people import unique
+from tests.e2e.support.people import Admin, unique
 from tests.e2e.support.running_shop import RunningShop
 
 TTL_S = 300
@@ -74,3 +77,22 @@ async def test_a_plain_client_buys_and_the_three_keys_are_in_redis(
     assert "password" not in json.dumps(cached["user_profile"])
     assert cached["product"]["stock"] == 8
     assert [order["order_id"] for order in cached["user_orders"]["items"]] == seen["listed"]
+
+
+async def test_the_client_of_the_readme_buys_a_lamp_and_lists_its_order(
+    shop: RunningShop, admin: Admin
+) -> None:
+    lamp = await admin.add_product(name="Desk Lamp")
+    program = readme.client()
+    for service in SERVICES:
+        usual = f"127.0.0.1:{getattr(ServicePorts(), service)}"
+        assert program.count(usual) == 1
+        program = program.replace(usual, shop.settings.target(service))
+    said: list[Any] = []
+
+    await asyncio.to_thread(exec, program, {"print": said.append})
+
+    bought, (listed,) = said
+    assert bought == listed
+    assert bought.status == order_pb2.ORDER_STATUS_CONFIRMED
+    assert [line.product_id for line in bought.lines] == [lamp]

@@ -29,6 +29,8 @@ WITHIN_S = 60.0
 DATABASE = unique("e2e-passwords")
 ADMIN_ID = "a" * 24
 
+pytestmark = pytest.mark.timeout(240)
+
 
 @dataclass(frozen=True, slots=True)
 class Instance:
@@ -147,6 +149,8 @@ async def started(
         environment = shop.environment("inventory") | {
             "SHOP_SECRETS_DIR": str(stores.write_secrets(tmp_path / unique(name), name)),
             "SHOP_INVENTORY_DATABASE": DATABASE,
+            "SHOP_CONCURRENCY_LIMIT": "off",  # it would notice how busy the machine is
+            "SHOP_MONGO_TIMEOUT_MS": "5000",
         }
         for variable in ("SHOP_MONGO_URI", "SHOP_REDIS_URL"):
             del environment[variable]

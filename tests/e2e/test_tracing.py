@@ -20,8 +20,8 @@ from tests.e2e.support.people import TIMEOUT_S, Customer, unique
 from tests.e2e.support.running_shop import RunningShop, opened_shop
 from tests.no_opentelemetry import hiding_opentelemetry
 
-ARRIVES_WITHIN_S = 30.0
-ENDS_WITHIN_S = 20.0
+ARRIVES_WITHIN_S = 60.0
+ENDS_WITHIN_S = 60.0  # half of what a service would wait that waits for its collector
 CHECKOUT = """\
 shop-order server order.v1.OrderService/CreateOrder
   shop-order client insert orders
@@ -54,6 +54,8 @@ WAYS = [(Transport.GRPCIO, MongoDriver.MOTOR)]
 if NATIVE_INSTALLED:
     WAYS.append((Transport.NATIVE, MongoDriver.PYMONGO))
 
+pytestmark = pytest.mark.timeout(240)
+
 
 @pytest.fixture(scope="module")
 async def collector() -> AsyncIterator[Collector]:
@@ -79,6 +81,7 @@ async def traced_processes(
         SHOP_TRANSPORT=transport,
         SHOP_MONGO_DRIVER=driver,
         SHOP_LOG_LEVEL="debug",
+        SHOP_REDIS_TIMEOUT_MS="5000",  # where Redis is given up, spans are missing
         SHOP_TRACING="otlp",
         SHOP_TRACING_SAMPLE_RATIO="1",
         OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint,
@@ -162,14 +165,20 @@ async def test_a_checkout_is_one_trace_through_all_services_and_their_stores(
     call_id = unique("trace.me")
     await customer.buy({product_id: 1}, call_id=call_id)
 
-    spans = await arrived(collector, await trace_of(collector, call_id))
+    trace_id = await trace_of(collector, call_id)
+    await arrived(collector, trace_id)
 
-    known = {span.span.span_id for span in spans}
-    roots = [span for span in spans if span.span.parent_span_id not in known]
-    assert [span.name for span in roots] == ["order.v1.OrderService/CreateOrder"]
-    assert not roots[0].span.parent_span_id
+    async def has_one_root() -> bool:  # what a span belongs to may still be on its way
+        spans = collector.spans(trace_id)
+        known = {span.span.span_id for span in spans}
+        roots = [span for span in spans if span.span.parent_span_id not in known]
+        return [(span.name, span.span.parent_span_id) for span in roots] == [
+            ("order.v1.OrderService/CreateOrder", b"")
+        ]
+
+    await eventually(has_one_root, ARRIVES_WITHIN_S, "a span belongs to nothing")
     lines = traced.log("order").splitlines()
-    assert any(call_id in line and roots[0].trace_id in line for line in lines)
+    assert any(call_id in line and trace_id in line for line in lines)
 
 
 async def test_a_trace_that_the_caller_has_begun_is_continued(

@@ -17,10 +17,15 @@ from services.common.mongo import Mongo, MongoDriver, MongoOptions, open_mongo
 from services.common.redis import open_redis
 from services.common.redis.one import client_of
 from services.common.redis.servers import RedisOptions, RedisServers
+from services.stack.binaries import find_mongod
+from services.stack.folder import DataFolder
+from services.stack.ports import claimed_ports
+from services.stack.processes import running
 from services.stack.stores import TRANSACTION_LIFETIME_S
 from tests.forks import Forks, forking
 
 PATIENT_MS = 30_000
+STARTED_WITHIN_MS = 60_000
 LASTING_S = 120
 
 
@@ -62,6 +67,25 @@ async def emptied(mongo: Mongo, *collections: str) -> Mongo:
 async def forks() -> AsyncIterator[Forks]:
     async with forking() as opened:
         yield opened
+
+
+@pytest.fixture(scope="session")
+async def lone_mongo_uri(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
+    """A MongoDB that is no replica set."""
+    folder = DataFolder(tmp_path_factory.mktemp("lone"))
+    folder.prepare()
+    with claimed_ports(1) as (port,):
+        command = [
+            str(await find_mongod()),
+            *("--bind_ip", "127.0.0.1", "--port", str(port), "--nounixsocket"),
+            *("--dbpath", str(folder.mongodb), "--wiredTigerCacheSizeGB", "0.25"),
+        ]
+        uri = f"mongodb://127.0.0.1:{port}"
+        options = MongoOptions(uri, MongoDriver.PYMONGO, STARTED_WITHIN_MS)
+        async with running("mongod", command, folder.log("mongod")):
+            async with open_mongo(options, "admin") as mongo:
+                await mongo.ping()
+            yield uri
 
 
 @pytest.fixture

@@ -15,6 +15,8 @@ from services.common.freshness import Freshness, Source
 from services.common.mongo import Mongo
 from services.common.redis import open_redis
 from services.common.redis.servers import RedisOptions, RedisServers
+from services.provision.logins import Login
+from services.provision.redis_users import HEALTH, OPERATOR, users_file
 from tests.integration.caches import granting_leases_for
 from tests.integration.conftest import PATIENT_MS
 from tests.integration.patience import PATIENT_S, until
@@ -130,6 +132,32 @@ async def test_what_one_process_writes_leaves_the_memory_of_the_other(
 
     await until(told)
     assert (await two.read(*truth))[0] == truth
+
+
+@pytest.fixture
+async def few_rights(cluster: RunningCluster) -> AsyncIterator[RedisOptions]:
+    """The rights of a service in compose.yml, and those that docs/scaling.md adds for a cluster."""
+    login = Login("test", "", NAME.prefix)
+    passwords = dict.fromkeys((HEALTH, OPERATOR, login.name), "secret")
+    _, *rules = users_file([login], passwords).splitlines()[-1].split()
+    for node in cluster.nodes:
+        await node.command("ACL", "SETUSER", *rules, "+command", "+cluster|slots")
+        await node.command("ACL", "LOG", "RESET")
+    url = cluster.url.replace("redis://", f"redis://{login.name}:secret@")
+    yield RedisOptions(url, PATIENT_MS, cluster=True)
+    for node in cluster.nodes:
+        await node.command("ACL", "DELUSER", login.name)
+
+
+async def test_a_process_asks_a_cluster_for_nothing_that_a_service_may_not(
+    few_rights: RedisOptions, truth: dict[str, str], database: Mongo, cluster: RunningCluster
+) -> None:
+    async with process(truth, database, few_rights) as one:
+        await one.answers_from(Source.REDIS, *truth)
+        await one.answers_from(Source.NEAR, *truth, freshness=Freshness.NEAR)
+        await one.write(next(iter(truth)), "new")
+        await one.answers_from(Source.REDIS, *truth)
+    assert [await node.command("ACL", "LOG") for node in cluster.nodes] == [[], [], []]
 
 
 async def test_a_message_that_nobody_understands_does_not_end_the_listening(

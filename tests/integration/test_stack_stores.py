@@ -11,11 +11,12 @@ from services.common.auth.principal import Principal, Role
 from services.common.auth.tokens import TokenSigner, TokenVerifier
 from services.common.mongo import Mongo, MongoDriver, MongoOptions, open_mongo
 from services.keyring.ring import Ring
+from services.stack import stores
 from services.stack.credentials import open_credentials
 from services.stack.errors import PortTakenError, StackError
 from services.stack.folder import DataFolder
 from services.stack.ports import claimed_ports, require_free
-from services.stack.stores import running_mongod, running_redis
+from services.stack.stores import require_transactions, running_mongod, running_redis
 from tests.integration.conftest import PATIENT_MS
 
 
@@ -81,6 +82,25 @@ async def test_a_port_in_use_is_named_with_the_variable_that_chooses_another(
             with pytest.raises(PortTakenError, match=f"{port}.*SHOP_STACK_REDIS_PORT"):
                 require_free(port, "SHOP_STACK_REDIS_PORT")
         assert require_free(port, "SHOP_STACK_REDIS_PORT") == port
+
+
+async def test_a_mongodb_that_is_no_replica_set_is_refused_and_the_variable_named(
+    lone_mongo_uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stores, "_ATTEMPT_WITHIN_MS", 30_000)
+    with pytest.raises(StackError, match=r"must be a replica set.*SHOP_MONGO_URI"):
+        await require_transactions(lone_mongo_uri)
+
+
+async def test_a_mongodb_that_is_a_replica_set_is_taken(mongo_uri: str) -> None:
+    await require_transactions(mongo_uri)
+
+
+async def test_a_mongodb_that_is_not_there_yet_is_left_to_the_services(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(stores, "_ATTEMPT_WITHIN_MS", 100)
+    await require_transactions("mongodb://127.0.0.1:1/")
 
 
 def test_two_claims_never_name_one_port() -> None:

@@ -22,7 +22,7 @@ from services.stack.services import ServicePorts, Shop, running_service
 from tests.e2e.support.ledger import eventually
 from tests.e2e.support.shop_front import ask_health
 from tests.load.conftest import Ports
-from tests.load.support.instance import SERVICE, Stores, inventory
+from tests.load.support.instance import SERVICE, UNHURRIED, Stores, inventory
 from tests.unit.common.names import names_of
 
 OLD, NEW = ("127.0.0.1", "127.0.0.2"), ("127.0.0.3", "127.0.0.4")
@@ -37,7 +37,7 @@ async def test_who_has_given_notice_serves_on_for_as_long_as_it_says(
     where = ports.rpc, ports.metrics
     async with (
         inventory(
-            folder, stores, where, transport, SHOP_DRAIN_NOTICE_S=str(LONG_NOTICE_S)
+            folder, stores, where, transport, **UNHURRIED, SHOP_DRAIN_NOTICE_S=str(LONG_NOTICE_S)
         ) as service,
         aio.insecure_channel(service.address) as channel,
     ):
@@ -70,6 +70,7 @@ async def instance(
         variables={
             **inherited,
             "SHOP_BIND_HOST": address,
+            **UNHURRIED,
             "SHOP_TRANSPORT": transport,
             "SHOP_INVENTORY_DATABASE": stores.database,
             "SHOP_DRAIN_NOTICE_S": str(NOTICE_S),

@@ -11,22 +11,33 @@ import pytest
 from loadtests import PROJECT
 from tests.loadtests.support.slow_shop import SlowShop, slow_shop
 
-pytestmark = pytest.mark.timeout(90)
+pytestmark = pytest.mark.timeout(200)
+
+PATIENT_S = 60.0
+USERS = 2
 
 
-async def heard(shop: SlowShop) -> tuple[int, list[dict[str, Any]], str]:
-    """Run two users for two seconds; return Locust's exit code, what they heard, and its table."""
+async def heard(
+    shop: SlowShop, each: int, timeout_s: float = PATIENT_S
+) -> tuple[int, list[dict[str, Any]], str]:
+    """Run two users for so many calls each; return the exit code, what they heard, and all text."""
     process = await asyncio.create_subprocess_exec(
         *(str(PROJECT / ".venv-load/bin/locust"), "-f", "tests/loadtests/support/own_users.py"),
-        *("--headless", "--users", "2", "--spawn-rate", "2", "--run-time", "2s"),
-        *("--stop-timeout", "5"),
+        *("--headless", "--users", str(USERS), "--spawn-rate", str(USERS)),
+        *("--run-time", "120s", "--stop-timeout", "5"),
         cwd=PROJECT,
-        env={**os.environ, "PYTHONPATH": f"{PROJECT}:{PROJECT}/proto", "OWN_TARGET": shop.target},
+        env={
+            **os.environ,
+            "PYTHONPATH": f"{PROJECT}:{PROJECT}/proto",
+            "OWN_TARGET": shop.target,
+            "OWN_CALLS": str(each),
+            "OWN_TIMEOUT_S": str(timeout_s),
+        },
         stdout=PIPE,
         stderr=PIPE,
     )
     try:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(180):
             said, complained = await process.communicate()
     finally:
         if process.returncode is None:
@@ -40,22 +51,22 @@ async def heard(shop: SlowShop) -> tuple[int, list[dict[str, Any]], str]:
 
 async def test_calls_are_timed_in_microseconds_and_know_their_source() -> None:
     async with slow_shop(0.002) as shop:
-        code, calls, told = await heard(shop)
+        code, calls, told = await heard(shop, each=20)
     assert code == 0
-    assert len(calls) > 10
+    assert len(calls) >= 20 * USERS
     assert {(call["method"], call["error"], call["source"]) for call in calls} == {
         ("GetProduct", "", "redis")
     }
     assert all(call["elapsed_us"] >= 2_000 for call in calls)
     assert len({call["elapsed_us"] % 1_000 for call in calls}) > 5
     assert all(call["response_bytes"] > 0 for call in calls)
-    assert len(shop.peers) == 2
+    assert len(shop.peers) == USERS
     assert "GetProduct" in told
 
 
 async def test_what_fails_is_an_error_of_its_status_to_locust_too() -> None:
     async with slow_shop(0.002, refuse_every=2) as shop:
-        code, calls, told = await heard(shop)
+        code, calls, told = await heard(shop, each=10)
     assert code == 1
     assert {call["error"] for call in calls} == {"", "RESOURCE_EXHAUSTED"}
     assert all(call["source"] == "" for call in calls if call["error"])
@@ -64,7 +75,7 @@ async def test_what_fails_is_an_error_of_its_status_to_locust_too() -> None:
 
 async def test_a_call_that_is_not_answered_ends_with_the_users_timeout() -> None:
     async with slow_shop(30.0) as shop:
-        _, calls, _ = await heard(shop)
+        _, calls, _ = await heard(shop, each=1, timeout_s=0.5)
     assert {call["error"] for call in calls} == {"DEADLINE_EXCEEDED"}
     assert all(call["elapsed_us"] > 450_000 for call in calls)
     assert min(call["elapsed_us"] for call in calls) < 5_000_000

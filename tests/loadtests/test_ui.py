@@ -13,7 +13,7 @@ from services.stack.ports import claimed_ports
 from tests.loadtests.support.runs import at, started
 from tests.loadtests.support.slow_shop import slow_shop
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(300)
 
 
 async def fetched(url: str, form: dict[str, str] | None = None) -> str:
@@ -26,7 +26,7 @@ async def fetched(url: str, form: dict[str, str] | None = None) -> str:
 
 
 async def front_page(address: str) -> str:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(120):
         while True:
             try:
                 return await fetched(f"{address}/")
@@ -40,10 +40,10 @@ async def shares(address: str) -> dict[str, Any]:
 
 
 async def eventually_recent(address: str) -> dict[str, Any]:
-    async with asyncio.timeout(40):
+    async with asyncio.timeout(120):
         while True:
             found = await shares(address)
-            if found["recent"]:
+            if found["recent"] and "GetProduct" in found["methods"]:
                 return found
             await asyncio.sleep(0.3)
 

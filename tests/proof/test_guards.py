@@ -14,6 +14,8 @@ from tests.proof.memory import Guards
 from tests.proof.protocol import NONE, OLD_IN_REDIS, OLD_NEAR, STALE, STALE_TO_ITSELF, UNLEASED
 from tests.proof.rehearsal import Actor, Scene, rehearse
 
+pytestmark = pytest.mark.timeout(900)  # it computes, perhaps with a small part of a core
+
 A, B = 0, 1
 READER_AND_WRITER = [Actor.reader(A), Actor.writer(B)]
 TWO_READERS = [Actor.reader(A), Actor.reader(B), Actor.writer(B)]

@@ -17,6 +17,8 @@ from tests.proof.protocol import (
     protocol,
 )
 
+pytestmark = pytest.mark.timeout(900)  # it computes, perhaps with a small part of a core
+
 ALL = Protections()
 
 

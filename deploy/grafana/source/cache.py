@@ -143,6 +143,20 @@ _TRUTH = Section(
             [Query(_per_cache("shop_cache_backstop_holding"), "{{cache}}")],
         ),
         Panel(
+            "Watchers behind MongoDB",
+            "How old the last change was when its watcher heard of it: what a killed writer left"
+            " undone is out of date for as long. Good: below 2 s, for changes bear whole seconds.",
+            Unit.SECONDS,
+            [
+                Query(
+                    f"max by (cache) (shop_cache_backstop_lag_seconds{_OF}"
+                    f" * shop_cache_backstop_holding{_OF})",
+                    "{{cache}}",
+                )
+            ],
+            warn=6,
+        ),
+        Panel(
             "All forgotten, dropped or repeated",
             "Near caches emptied, changes of the last minutes repeated, everything forgotten."
             " Good: 0, but for starts and failovers.",

@@ -14,7 +14,7 @@ _PER_CALL = Section(
         Panel(
             "CPU time per call",
             "Of the service's processes, over all its methods. Reads from the near cache cost"
-            " tens of microseconds, logins 20 ms: it moves with what is asked. At rest it says"
+            " tens of microseconds, logins 30 ms: it moves with what is asked. At rest it says"
             " nothing, for there are few calls to share what runs beside them.",
             Unit.SECONDS,
             [Query(f"{_CPU} / {_CALLS}", "{{job}}")],

@@ -15,6 +15,8 @@ from deploy.grafana.source.model import (
 )
 
 _OF = '{job=~"$job"}'
+_LOOKUPS = 'shop_cache_batch_keys_count{job=~"$job", store="redis"}'
+_UNANSWERED = 'shop_cache_requests_total{job=~"$job", layer="redis", result="error"}'
 
 
 def _worst(gauge: str) -> str:
@@ -83,6 +85,22 @@ _STORES = Section(
             [Query(f"sum by (job) ({rate('shop_mongo_unanswered_total' + _OF)})", "{{job}}")],
             warn=0.1,
         ),
+        Panel(
+            "Redis: lookups",
+            "Round trips that ask for values, each for all calls of a process that wait for some."
+            " Far fewer than calls is good. What is filled and forgotten comes on top.",
+            Unit.OPERATIONS_PER_S,
+            [Query(f"sum by (job) ({rate(_LOOKUPS)})", "{{job}}")],
+            stacked=True,
+        ),
+        Panel(
+            "Redis: unanswered",
+            "Values that Redis was asked for in vain: it was away, or took longer than it may. They"
+            " came from MongoDB. Good: 0.",
+            Unit.PER_S,
+            [Query(f"sum by (job) ({rate(_UNANSWERED)})", "{{job}}")],
+            warn=0.1,
+        ),
     ),
 )
 
@@ -131,7 +149,7 @@ _SATURATION = Section(
         ),
         Panel(
             "Passwords: hashes",
-            "Made and refused. Each takes about 20 ms of a core.",
+            "Made and refused. Each takes about 30 ms of a core.",
             Unit.PER_S,
             [
                 Query(f"sum({rate('shop_hash_done_total')})", "made"),

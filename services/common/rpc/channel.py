@@ -22,7 +22,7 @@ _OPTIONS: Final = (
     ("grpc.keepalive_time_ms", 60_000),  # servers allow pings every 10 s
     ("grpc.keepalive_timeout_ms", 5_000),
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 1_000),  # also what a busy peer has to take a connection
     ("grpc.max_reconnect_backoff_ms", 2_000),
     # When all addresses that a name had are gone, the next ones are wanted at once, not in 30 s.
     ("grpc.dns_min_time_between_resolutions_ms", 2_000),

@@ -8,12 +8,15 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 from grpc import aio
 
+from services.common.rpc.unreadable import reader
+
 
 def register(servicer: object, descriptor: ServiceDescriptor, server: aio.Server) -> None:
     """Let a server serve all methods of the contract by those of the servicer.
 
-    A method answers with a message, or with the bytes of one that was serialized before. Raises
-    ``TypeError`` if the servicer lacks a method, or if one is a stream.
+    A method answers with a message, or with the bytes of one that was serialized before. It gets
+    ``UNREADABLE`` for a request that is no message. Raises ``TypeError`` if the servicer lacks a
+    method, or if one is a stream.
     """
     handlers = {method.name: _handler(servicer, method) for method in descriptor.methods}
     generic = grpc.method_handlers_generic_handler(descriptor.full_name, handlers)
@@ -29,7 +32,7 @@ def _handler(servicer: object, method: MethodDescriptor) -> "grpc.RpcMethodHandl
         raise TypeError(f"{type(servicer).__name__} has no method {method.name}")
     return grpc.unary_unary_rpc_method_handler(
         serve,
-        request_deserializer=GetMessageClass(method.input_type).FromString,
+        request_deserializer=reader(GetMessageClass(method.input_type).FromString),
         response_serializer=_serialized,
     )
 

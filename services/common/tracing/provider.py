@@ -26,6 +26,7 @@ from services.common.settings import UnusableSettingsError
 _SEND_THE_REST_S: Final = 1.0  # a supervisor's patience is 5 s, of which background work has 3
 _GIVE_UP_S: Final = 0.5
 _PROTOCOLS: Final = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
+_EXPORTERS_LOG: Final = logging.getLogger("opentelemetry.exporter.otlp")
 
 log = structlog.get_logger()
 
@@ -37,8 +38,9 @@ class Traces:
     """
 
     def __init__(self, service: str, exporter: SpanExporter | None = None) -> None:
+        """Raise ``UnusableSettingsError`` for ``OTEL_*`` variables that cannot be used."""
         self._exporter = _TellingExporter(exporter or _otlp_exporter())
-        self._processor = BatchSpanProcessor(self._exporter)
+        self._processor = _queue_before(self._exporter)
         provider = TracerProvider(
             sampler=DEFAULT_ON,  # whatever belongs to a trace; which are begun, Roots decides
             resource=_resource(service),
@@ -85,12 +87,22 @@ def _otlp_exporter() -> SpanExporter:
     for name in _PROTOCOLS:
         if os.environ.get(name, "grpc") != "grpc":
             raise UnusableSettingsError(f"{name}: only grpc is spoken")
-    # It would write several lines for every batch that the collector does not take.
-    logging.getLogger("opentelemetry.exporter.otlp").setLevel(logging.CRITICAL + 1)
     try:
-        return OTLPSpanExporter()
+        exporter = OTLPSpanExporter()
     except Exception as error:  # noqa: BLE001 (the library raises what it pleases)
         raise UnusableSettingsError(f"OTEL_EXPORTER_OTLP_*: {error}") from None
+    # It would write several lines for every batch that the collector does not take. What it says
+    # before, as of a certificate that is not there, is heard.
+    _EXPORTERS_LOG.setLevel(logging.CRITICAL + 1)
+    return exporter
+
+
+def _queue_before(exporter: SpanExporter) -> BatchSpanProcessor:
+    """Return what sends spans in batches as the ``OTEL_BSP_*`` variables describe it."""
+    try:
+        return BatchSpanProcessor(exporter)
+    except ValueError as error:
+        raise UnusableSettingsError(f"OTEL_BSP_*: {error}") from None
 
 
 def _resource(service: str) -> Resource:

@@ -66,7 +66,7 @@ async def buy(admin: Admin, customer: Customer, product: str) -> None:
 async def change(shop: RunningShop, admin: Admin, product: str) -> None:
     """Change what others have near."""
     changed = await admin.product(product)
-    changed.name = "Better kettle"
+    changed.name, changed.version = "Better kettle", 0  # whatever has become of it meanwhile
     request = inventory_pb2.UpdateProductRequest(product=changed)
     request.update_mask.paths.append("name")
     await admin.call(shop.inventory.UpdateProduct, request)

@@ -213,6 +213,7 @@ def _environment(handout: Handout, service: str, ports: Mapping[str, int]) -> di
     }
     here = {
         "SHOP_BIND_HOST": LOOPBACK,
+        "SHOP_CONCURRENCY_LIMIT": "off",  # it would notice how busy the machine is
         **{f"SHOP_{name.upper()}_PORT": str(port) for name, port in ports.items()},
         **{f"SHOP_{name.upper()}_METRICS_PORT": "0" for name in ports},
         "SHOP_USER_TARGET": f"{LOOPBACK}:{ports['user']}",

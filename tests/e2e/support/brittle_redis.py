@@ -67,12 +67,13 @@ class BrittleRedis:
 
     @asynccontextmanager
     async def slow(self) -> AsyncIterator[None]:
-        """Each answer comes 200 ms later."""
-        self.proxy.delay_s = 0.2
+        """Each answer comes seconds later, even to a process that pauses."""
+        self.proxy.delay_s = 3.0
         try:
             yield
         finally:
             self.proxy.delay_s = 0.0
+            await self.proxy.lead_to(LOOPBACK, self.port)  # nobody waits for what is late
 
     @asynccontextmanager
     async def cut_off(self) -> AsyncIterator[None]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 async def in_redis(

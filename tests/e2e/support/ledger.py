@@ -9,7 +9,8 @@ from typing import Any
 from pymongo import AsyncMongoClient
 
 _POLL_S = 0.05
-_AT_REST_WITHIN_S = 20.0
+_LONG_TRANSACTION_S = 600
+_AT_REST_WITHIN_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +80,28 @@ class Ledger:
 
     @asynccontextmanager
     async def open_transaction(self, product_id: str) -> AsyncIterator[None]:
-        """Hold a product as a process does that was killed while it reserved some."""
-        async with self._client.start_session() as session:
+        """Hold a product as a process does that was killed while it reserved some.
+
+        MongoDB ends no transaction meanwhile. Fails if this one is over before the block is.
+        """
+        async with self._long_transactions(), self._client.start_session() as session:
             await session.start_transaction()
             change = {"$inc": {"stock": -1, "reserved": 1}}
-            await self._inventory.products.update_one({"_id": product_id}, change, session=session)
+            products = self._inventory.products
+            await products.update_one({"_id": product_id}, change, session=session)
             yield
+            assert await products.find_one({"_id": product_id}, session=session)
             await session.abort_transaction()
+
+    @asynccontextmanager
+    async def _long_transactions(self) -> AsyncIterator[None]:
+        name, admin = "transactionLifetimeLimitSeconds", self._client.admin
+        before = (await admin.command({"getParameter": 1, name: 1}))[name]
+        await admin.command({"setParameter": 1, name: _LONG_TRANSACTION_S})
+        try:
+            yield
+        finally:
+            await admin.command({"setParameter": 1, name: before})
 
 
 async def eventually(

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pymongo import AsyncMongoClient
 
@@ -22,12 +22,20 @@ from tests.e2e.support.ledger import Databases, Ledger
 from tests.e2e.support.shop_front import ShopFront, opened_channels, stubs_over
 from tests.e2e.support.tokens import Mint
 
+# A machine that is busy shall not look like a shop that is: services refuse calls when their event
+# loop is late, and give up on stores and on each other before their own calls are over.
+_PATIENT: Final = {
+    "SHOP_CONCURRENCY_LIMIT": "off",
+    "SHOP_MONGO_TIMEOUT_MS": "5000",
+    "SHOP_PEER_TIMEOUT_MS": "5000",
+}
+
 
 @dataclass(slots=True)
 class _Running:
     child: Child
     life: AsyncExitStack
-    usual: bool
+    variables: Mapping[str, str]
 
 
 @dataclass(slots=True)
@@ -51,12 +59,12 @@ class RunningShop(ShopFront):
             variables={**self.settings.variables, **variables},
         )
         child = await life.enter_async_context(running_service(self.folder, shop, service))
-        self._running[service] = _Running(child, life, usual=not variables)
+        self._running[service] = _Running(child, life, variables)
         return child
 
-    async def start_all(self) -> None:
-        """Make all services run, with the shop's variables."""
-        await asyncio.gather(*(self._ensure(service) for service in SERVICES))
+    async def start_all(self, **variables: str) -> None:
+        """Make all services run, with the shop's variables and these."""
+        await asyncio.gather(*(self._ensure(service, variables) for service in SERVICES))
 
     async def stop(self, service: str) -> None:
         """Stop a service as the stack does."""
@@ -81,11 +89,12 @@ class RunningShop(ShopFront):
         await self.stop(service)
         await self.start(service, **variables)
 
-    async def _ensure(self, service: str) -> None:
+    async def _ensure(self, service: str, variables: Mapping[str, str]) -> None:
         running = self._running.get(service)
-        if running is None or not running.usual or running.child.process.returncode is not None:
+        runs = running is not None and running.child.process.returncode is None
+        if running is None or not runs or running.variables != variables:
             await self.stop(service)
-            await self.start(service)
+            await self.start(service, **variables)
 
     async def stop_all(self) -> None:
         """Stop what runs."""
@@ -111,6 +120,7 @@ async def opened_shop(
 ) -> AsyncIterator[RunningShop]:
     """Run a shop in databases of its own, or in those of another, until the end of the block.
 
+    It limits no calls and is patient with what it depends on, unless its variables say otherwise.
     ``ledger_uri`` is where the tests reach MongoDB, whatever way the services take.
     """
     folder = DataFolder(path)
@@ -153,6 +163,7 @@ def _environment(names: Databases, variables: Mapping[str, str]) -> dict[str, st
     inherited = {name: v for name, v in os.environ.items() if not name.startswith(PREFIX)}
     return {
         **inherited,
+        **_PATIENT,
         "SHOP_USER_DATABASE": names.user,
         "SHOP_INVENTORY_DATABASE": names.inventory,
         "SHOP_ORDER_DATABASE": names.order,

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _CHANNEL_OPTIONS = (
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.initial_reconnect_backoff_ms", 50),
-    ("grpc.min_reconnect_backoff_ms", 50),
+    ("grpc.min_reconnect_backoff_ms", 5_000),  # as long may an attempt to connect take
     ("grpc.max_reconnect_backoff_ms", 200),
 )
 

@@ -89,10 +89,9 @@ class Shoppers:
 
     async def _buy(self, login: Login) -> None:
         while True:
-            caller = await login.caller()
-            await self._note("profile", caller.profile(login.user_id))
-            await self._note("orders", caller.orders_of(login.user_id))
-            await self._note("buy", caller.buy({self.product_id: 1}))
+            await self._note("profile", (await login.caller()).profile(login.user_id))
+            await self._note("orders", (await login.caller()).orders_of(login.user_id))
+            await self._note("buy", (await login.caller()).buy({self.product_id: 1}))
             await asyncio.sleep(_PAUSE_S)
 
     async def _manage(self, login: Login) -> None:

@@ -1,8 +1,7 @@
 """MongoDB down, restarted, forgetful or no replica set: what the backstop makes of it."""
 
 import time
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -13,10 +12,8 @@ from services.common.cache.hold import prepare_backstop
 from services.common.cache.watched import Watched, stages_for
 from services.common.changes import ChangesRefused, HistoryLost, Position
 from services.common.mongo import Document, Mongo, MongoDriver, MongoOptions, open_mongo
-from services.stack.binaries import find_mongod
 from services.stack.folder import DataFolder
 from services.stack.ports import claimed_ports
-from services.stack.processes import running
 from services.stack.stores import running_mongod
 from tests.integration.backstop.conftest import (
     NotedCache,
@@ -204,28 +201,16 @@ async def test_when_a_collection_is_dropped_all_values_are_forgotten(
 DROP: Document = {"dropDatabase": 1}
 
 
-@asynccontextmanager
-async def lone_mongod(folder: DataFolder) -> AsyncIterator[str]:
-    """Run a MongoDB that is no replica set."""
-    with claimed_ports(1) as (port,):
-        command = [
-            str(await find_mongod()),
-            *("--bind_ip", "127.0.0.1", "--port", str(port), "--nounixsocket"),
-            *("--dbpath", str(folder.mongodb), "--wiredTigerCacheSizeGB", "0.25"),
-        ]
-        async with running("mongod", command, folder.log("mongod")):
-            yield f"mongodb://127.0.0.1:{port}"
-
-
 @ANY_DRIVER
 async def test_a_mongodb_that_is_no_replica_set_is_an_error_said_once(
-    folder: DataFolder, driver: MongoDriver, cache: NotedCache, monkeypatch: pytest.MonkeyPatch
+    lone_mongo_uri: str,
+    database: str,
+    driver: MongoDriver,
+    cache: NotedCache,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("services.common.cache.backstop._REFUSED_PAUSE_S", 0.1)
-    async with (
-        lone_mongod(folder) as uri,
-        open_mongo(MongoOptions(uri, driver, PATIENT_MS), "shop") as mongo,
-    ):
+    async with open_mongo(MongoOptions(lone_mongo_uri, driver, PATIENT_MS), database) as mongo:
         await mongo.ping()
         await prepare_backstop(mongo)
         with pytest.raises(ChangesRefused):

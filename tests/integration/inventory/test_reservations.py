@@ -15,6 +15,7 @@ from services.common.clock import utc_now
 from services.common.errors import DomainError, InvalidArgument
 from services.common.ids import new_id
 from services.common.money import Money
+from services.common.mongo import MongoDriver, MongoOptions, NoTransactionsError, open_mongo
 from services.common.transaction import Session
 from services.inventory.model import (
     InsufficientStock,
@@ -29,7 +30,8 @@ from services.inventory.model import (
     ReservedLine,
 )
 from services.inventory.ports import Reservations
-from services.inventory.repository import MongoReservations
+from services.inventory.repository import MongoReservations, prepare_schema
+from tests.integration.conftest import PATIENT_MS
 from tests.integration.inventory.conftest import LAMP, Counts, Inventory, items
 
 Step = Callable[[], Awaitable[object]]
@@ -425,3 +427,11 @@ async def test_a_reservation_given_up_halfway_leaves_no_trace(
     assert await inventory.counts(lamp) == Counts(10, 0, 0)
     await rival.reservations.reserve(new_id(), items((lamp, 10)))
     gc.collect()
+
+
+async def test_where_transactions_cannot_be_nothing_is_prepared(
+    lone_mongo_uri: str, database: str, driver: MongoDriver
+) -> None:
+    async with open_mongo(MongoOptions(lone_mongo_uri, driver, PATIENT_MS), database) as mongo:
+        with pytest.raises(NoTransactionsError, match="SHOP_MONGO_URI"):
+            await prepare_schema(mongo)

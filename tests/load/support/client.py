@@ -183,7 +183,6 @@ def _channel(plan: Plan) -> aio.Channel:
     options = (
         ("grpc.use_local_subchannel_pool", 1),
         ("grpc.initial_reconnect_backoff_ms", 50),
-        ("grpc.min_reconnect_backoff_ms", 50),
         ("grpc.max_reconnect_backoff_ms", 200),
         ("grpc.service_config", service_config(service, retried)),
     )

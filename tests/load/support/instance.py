@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 from urllib.request import urlopen
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -26,6 +27,13 @@ from tests.load.support.client import Plan
 SERVICE = "shop.inventory.v1.InventoryService"
 GET = f"/{SERVICE}/GetProduct"
 LIST = f"/{SERVICE}/ListProducts"
+
+UNHURRIED: Final = {
+    "SHOP_CONCURRENCY_LIMIT": "off",
+    "SHOP_MONGO_TIMEOUT_MS": "5000",
+    "SHOP_REDIS_TIMEOUT_MS": "5000",
+}
+"""How a service runs where a busy machine shall not look like a busy service."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +85,11 @@ class Instance:
         """Return its figures."""
         return await asyncio.to_thread(scrape, self.metrics_port)
 
+    async def has_served(self, calls: int) -> bool:
+        """Whether it has answered so many reads of the product."""
+        answered = await self.figure("grpc_server_handled_total", grpc_method="GetProduct")
+        return answered >= calls
+
     async def figure(self, name: str, **labels: str) -> float:
         """Return the sum of the samples with this name and these labels."""
         return sum(
@@ -88,7 +101,7 @@ class Instance:
 
 def scrape(port: int) -> list[Sample]:
     """Return the figures that a process gives at a port."""
-    with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as page:
+    with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=20) as page:
         text = page.read().decode()
     return [s for family in text_string_to_metric_families(text) for s in family.samples]
 

@@ -2,12 +2,15 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
+from google.protobuf.duration_pb2 import Duration
+from google.rpc import error_details_pb2, status_pb2
 from grpc import aio
 from shop.inventory.v1 import inventory_pb2
 from shop.inventory.v1.inventory_pb2_grpc import (
@@ -21,6 +24,7 @@ from shop.user.v1.user_pb2_grpc import UserServiceServicer, add_UserServiceServi
 
 PRODUCTS = 20
 _LIFETIME_S = 900
+_RETRY_MS = 100
 
 
 @dataclass(slots=True)
@@ -77,10 +81,37 @@ class _Orders(OrderServiceServicer):
         return order_pb2.ListUserOrdersResponse(orders=[order_pb2.Order()] * 20)
 
 
+class _NoRoom(aio.ServerInterceptor):
+    """Refuses the first calls of each method, and says when to come back."""
+
+    def __init__(self, calls: int) -> None:
+        self._calls = calls
+        self._asked: Counter[str] = Counter()
+
+    async def intercept_service(self, continuation: Any, details: Any) -> Any:
+        self._asked[details.method] += 1
+        if self._asked[details.method] > self._calls:
+            return await continuation(details)
+        return grpc.unary_unary_rpc_method_handler(self._refuse)
+
+    async def _refuse(self, request: Any, context: Any) -> Any:
+        delay = Duration()
+        delay.FromMilliseconds(_RETRY_MS)
+        status = status_pb2.Status(code=grpc.StatusCode.RESOURCE_EXHAUSTED.value[0])
+        status.details.add().Pack(error_details_pb2.RetryInfo(retry_delay=delay))
+        details = (("grpc-status-details-bin", status.SerializeToString()),)
+        await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "no room", details)
+
+
 @asynccontextmanager
-async def slow_shop(pause_s: float, refuse_every: int = 0) -> AsyncIterator[SlowShop]:
-    """Serve all three services at one address; every so many product reads are refused."""
-    server = aio.server()
+async def slow_shop(
+    pause_s: float, refuse_every: int = 0, refuse_first: int = 0
+) -> AsyncIterator[SlowShop]:
+    """Serve all three services at one address.
+
+    Every so many product reads are refused, and so many first calls of each method.
+    """
+    server = aio.server(interceptors=[_NoRoom(refuse_first)])
     shop = SlowShop()
     products = _Products(shop, pause_s, refuse_every)  # type: ignore[abstract]
     add_InventoryServiceServicer_to_server(products, server)

@@ -93,8 +93,8 @@ async def instance(
 
 
 async def check(stub: Any) -> None:
-    """Call whatever instance is next."""
-    await stub.Check(health_pb2.HealthCheckRequest(), timeout=10)
+    """Call whatever instance is next, once one is connected."""
+    await stub.Check(health_pb2.HealthCheckRequest(), timeout=10, wait_for_ready=True)
 
 
 def stub_on(channel: aio.Channel) -> Any:

@@ -1,10 +1,13 @@
 import asyncio
 
+import pytest
 from structlog.testing import capture_logs
 
+from services.common import background
 from services.common.auth.principal import ANONYMOUS
 from services.common.background import BackgroundTasks, repeating
 from services.common.call import Call, current_call, enter_call
+from tests.patience import PATIENCE_S
 
 
 async def test_work_runs_beside_and_drain_waits_for_it() -> None:
@@ -16,7 +19,7 @@ async def test_work_runs_beside_and_drain_waits_for_it() -> None:
 
     assert tasks.start("work", work())
     assert not done.is_set()
-    await tasks.drain(timeout_s=5)
+    await tasks.drain(timeout_s=PATIENCE_S)
     assert done.is_set()
 
 
@@ -31,9 +34,9 @@ async def test_work_beyond_the_bound_is_refused_until_a_place_is_free() -> None:
     assert not tasks.start("third", work())
     assert (tasks.size, tasks.refused) == (2, 1)
     hold.set()
-    await tasks.drain(timeout_s=5)
+    await tasks.drain(timeout_s=PATIENCE_S)
     assert tasks.start("fourth", work())
-    await tasks.drain(timeout_s=5)
+    await tasks.drain(timeout_s=PATIENCE_S)
     await asyncio.sleep(0)
     assert (tasks.size, tasks.refused) == (0, 1)
 
@@ -65,7 +68,7 @@ async def test_a_failure_is_logged_and_raised_nowhere() -> None:
 
     with capture_logs() as logs:
         tasks.start("failing", work())
-        await tasks.drain(timeout_s=5)
+        await tasks.drain(timeout_s=PATIENCE_S)
     assert [(line["log_level"], line["work"]) for line in logs] == [("warning", "failing")]
     assert "oh no" in logs[0]["error"]
 
@@ -81,7 +84,7 @@ async def test_work_keeps_the_request_id_of_its_call_but_neither_deadline_nor_ca
         tasks.start("work", work())
 
     await asyncio.create_task(call())
-    await tasks.drain(timeout_s=5)
+    await tasks.drain(timeout_s=PATIENCE_S)
     (call_of_work,) = seen
     assert call_of_work.request_id == "request-7"
     assert call_of_work.deadline is None
@@ -101,17 +104,22 @@ async def test_repeated_work_goes_on_after_a_failure_and_stops_at_the_end() -> N
 
     with capture_logs() as logs:
         async with repeating("work", work, interval_s=0.001):
-            await asyncio.wait_for(thrice.wait(), 5)
+            await asyncio.wait_for(thrice.wait(), PATIENCE_S)
     stopped_at = runs
     await asyncio.sleep(0.01)
     assert runs == stopped_at
     assert len(logs) == runs
 
 
-async def test_repeated_work_that_forgets_a_cancellation_ends_all_the_same() -> None:
+async def test_repeated_work_that_forgets_a_cancellation_ends_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(background, "_CANCEL_AGAIN_S", 0.01)
     forgotten: list[str] = []
+    begun = asyncio.Event()
 
     async def forget_once() -> None:
+        begun.set()
         try:
             await asyncio.sleep(3600)
         except asyncio.CancelledError:
@@ -120,5 +128,5 @@ async def test_repeated_work_that_forgets_a_cancellation_ends_all_the_same() -> 
             forgotten.append("once")
 
     async with asyncio.timeout(30), repeating("stubborn", forget_once, interval_s=0):
-        await asyncio.sleep(0.01)
+        await begun.wait()
     assert forgotten == ["once"]

@@ -10,6 +10,7 @@ import pytest
 from redis.exceptions import OutOfMemoryError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from services.common.cache import upkeep as upkeep_module
 from services.common.cache.adoption import Adoption
 from services.common.cache.breaker import Breaker, BreakerState
 from services.common.cache.figures import CacheFigures
@@ -21,10 +22,11 @@ from services.common.cache.shared import Fill, Lease
 from services.common.cache.upkeep import Upkeep
 from services.common.redis.servers import RedisServers
 from services.common.snapshot import Snapshot
+from tests.patience import PATIENCE_S
 
-TIMEOUT_S = 0.2
-# 250 askers of 100 ids make at least 50 batches.
-IN_TURN_S = 50 * TIMEOUT_S
+SOON_S, TIMEOUT_S = 0.1, 60.0
+IN_TURN = 50
+"""How many batches 250 askers of 100 ids make at least."""
 NAME: Lookup[str] = Lookup(prefix="name", encode=str, decode=str)
 
 
@@ -89,14 +91,14 @@ class Parts:
     cache: ReadThroughCache[str]
 
 
-def a_cache(values: BrokenValues) -> Parts:
+def a_cache(values: BrokenValues, timeout_s: float = TIMEOUT_S) -> Parts:
     async def load(value_ids: Collection[str]) -> dict[str, Snapshot[str]]:
         return {value_id: Snapshot(f"name of {value_id}") for value_id in value_ids}
 
     breaker, figures = Breaker(), CacheFigures()
-    invalidations = Invalidations(values, breaker, figures, TIMEOUT_S)
+    invalidations = Invalidations(values, breaker, figures, timeout_s)
     near: Near[str] = Near(NearOptions(entries=10, bytes=10_000, lease_s=1.0))
-    cache = ReadThroughCache(NAME, load, values, near, breaker, invalidations, figures, TIMEOUT_S)
+    cache = ReadThroughCache(NAME, load, values, near, breaker, invalidations, figures, timeout_s)
     return Parts(values, breaker, invalidations, cache)
 
 
@@ -108,25 +110,27 @@ async def test_a_lease_that_was_granted_in_an_answer_that_never_came_is_given_ba
 
 
 async def test_readers_who_wait_behind_one_who_got_no_answer_do_not_ask_in_turn() -> None:
-    parts = a_cache(BrokenValues(hangs=True))
+    parts = a_cache(BrokenValues(hangs=True), SOON_S)
     readers = [
         parts.cache.get_many([f"{reader}-{number}" for number in range(100)])
         for reader in range(250)
     ]
-    async with asyncio.timeout(IN_TURN_S / 3):
+    async with asyncio.timeout(PATIENCE_S):
         found = await asyncio.gather(*readers)
+    assert parts.values.round_trips < IN_TURN / 3
     assert [len(names) for names in found] == [100] * 250
     assert parts.breaker.state is BreakerState.OPEN
 
 
 async def test_writers_who_wait_behind_one_who_got_no_answer_do_not_ask_in_turn() -> None:
-    parts = a_cache(BrokenValues(hangs=True))
+    parts = a_cache(BrokenValues(hangs=True), SOON_S)
     writers = [
         parts.cache.invalidate([f"{writer}-{number}" for number in range(100)])
         for writer in range(250)
     ]
-    async with asyncio.timeout(IN_TURN_S / 3):
+    async with asyncio.timeout(PATIENCE_S):
         await asyncio.gather(*writers)
+    assert parts.values.round_trips < IN_TURN / 3
     assert all(parts.invalidations.owes([f"{writer}-0"]) for writer in range(250))
 
 
@@ -178,8 +182,9 @@ class OneServerGone:
 
 @pytest.mark.parametrize("error", [ConnectionError("one is gone"), KeyError("run_id")], ids=repr)
 async def test_probes_that_fail_in_whatever_way_open_the_breaker_though_reads_succeed(
-    error: Exception,
+    monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
+    monkeypatch.setattr(upkeep_module, "INTERVAL_S", 0.05)
     parts = a_cache(BrokenValues())
     servers = cast("RedisServers", OneServerGone(error))
     adoption = Adoption(servers, NAME)
@@ -187,12 +192,12 @@ async def test_probes_that_fail_in_whatever_way_open_the_breaker_though_reads_su
         servers, parts.values, parts.breaker, parts.invalidations, adoption, TIMEOUT_S, list
     )
     work = asyncio.create_task(upkeep.run())
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         for number in itertools.count():
             if not parts.breaker.closed:
                 break
             await parts.cache.get_many([f"{number}"])
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.005)
     work.cancel()
     await asyncio.gather(work, return_exceptions=True)
     await parts.cache.drain()

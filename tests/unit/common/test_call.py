@@ -35,7 +35,7 @@ async def test_a_distant_deadline_does_not_lengthen_what_is_allowed() -> None:
 
 
 async def test_a_close_deadline_shortens_what_remains() -> None:
-    assert 0.5 < await remaining_within(1.0, 2.0) <= 1.0
+    assert 0 < await remaining_within(60.0, 3600.0) <= 60.0
 
 
 async def test_after_the_deadline_nothing_is_begun() -> None:
@@ -44,7 +44,7 @@ async def test_after_the_deadline_nothing_is_begun() -> None:
 
 
 async def test_a_call_belongs_to_its_task_alone() -> None:
-    await remaining_within(1.0, 2.0)
+    await remaining_within(60.0, 3600.0)
     assert current_call().request_id == "-"
 
 

@@ -28,6 +28,7 @@ from services.common.rpc.channel import (
 from services.common.rpc.methods import Context
 from services.common.telemetry.peers import PeerMetrics
 from services.stack.ports import claimed_ports
+from tests.patience import PATIENCE_S, least
 from tests.unit.common.fakes import new_signing_key
 from tests.unit.common.names import (
     HERE,
@@ -93,12 +94,15 @@ async def serving(servicer: object, port: int = 0) -> AsyncIterator[int]:
 
 
 @asynccontextmanager
-async def calling(port: int) -> AsyncIterator[Any]:
+async def calling(port: int, *, is_up: bool = True) -> AsyncIterator[Any]:
+    """A stub, which is connected if there is somebody to call."""
     async with open_channel(f"127.0.0.1:{port}", SERVICE, IDEMPOTENT) as channel:
+        if is_up:
+            await asyncio.wait_for(channel.channel_ready(), PATIENCE_S)
         yield pb_grpc.InventoryServiceStub(channel)
 
 
-def peer(timeout_s: float = 5.0) -> PeerCaller:
+def peer(timeout_s: float = 30.0) -> PeerCaller:
     return PeerCaller(SERVICE, IDENTITY, timeout_s)
 
 
@@ -173,10 +177,10 @@ async def test_what_was_refused_for_another_reason_is_not_made_again(
 async def test_while_many_calls_fail_few_are_made_again() -> None:
     flaky = Flaky(grpc.StatusCode.UNAVAILABLE, refusals=10_000)
     async with serving(flaky) as port, calling(port) as stub:
-        for _ in range(100):
-            with pytest.raises(PeerUnavailable):
-                await peer().call(stub.CommitReservation, COMMIT)
-    assert flaky.calls < 200  # of 400 without throttling
+        calls = [peer().call(stub.CommitReservation, COMMIT) for _ in range(100)]
+        ends = await asyncio.gather(*calls, return_exceptions=True)
+    assert {type(end) for end in ends} == {PeerUnavailable}
+    assert flaky.calls < 250  # of 500 without throttling
 
 
 # ---- peers that are down
@@ -185,13 +189,18 @@ async def test_while_many_calls_fail_few_are_made_again() -> None:
 @pytest.mark.parametrize("method", ["CommitReservation", "UpdateProduct"])
 async def test_a_peer_that_is_down_fails_a_call_fast(method: str) -> None:
     request = COMMIT if method in IDEMPOTENT else UPDATE
-    with claimed_ports(1) as (port,):
-        async with calling(port) as stub:
-            begun = time.monotonic()
-            with pytest.raises(PeerUnavailable) as down:
-                await peer(timeout_s=30.0).call(getattr(stub, method), request)
-    assert time.monotonic() - begun < 3
-    assert down.value.metadata["peer"] == SERVICE
+
+    async def took_s() -> float:
+        with claimed_ports(1) as (port,):
+            async with calling(port, is_up=False) as stub:
+                begun = time.monotonic()
+                with pytest.raises(PeerUnavailable) as down:
+                    await peer(timeout_s=10.0).call(getattr(stub, method), request)
+                took = time.monotonic() - begun
+        assert down.value.metadata["peer"] == SERVICE
+        return took
+
+    assert await least(took_s, 3.0) <= 3.0
 
 
 async def test_a_peer_that_does_not_trust_this_services_key_is_as_good_as_down() -> None:
@@ -204,12 +213,17 @@ async def test_a_peer_that_does_not_trust_this_services_key_is_as_good_as_down()
 
 
 async def test_a_peer_that_does_not_answer_costs_no_more_than_the_time_for_it() -> None:
-    async with serving(Flaky(grpc.StatusCode.OK, 0)) as port, calling(port) as stub:
-        begun = time.monotonic()
-        with pytest.raises(PeerUnavailable) as slow:
-            await peer(timeout_s=0.2).call(stub.ReleaseReservation, pb.ReleaseReservationRequest())
-    assert 0.1 <= time.monotonic() - begun < 2
-    assert slow.value.metadata["peer_reason"] == "DEADLINE_EXCEEDED"
+    async def took_s() -> float:
+        async with serving(Flaky(grpc.StatusCode.OK, 0)) as port, calling(port) as stub:
+            begun, request = time.monotonic(), pb.ReleaseReservationRequest()
+            with pytest.raises(PeerUnavailable) as slow:
+                await peer(timeout_s=0.2).call(stub.ReleaseReservation, request)
+            took = time.monotonic() - begun
+        assert took >= 0.1
+        assert slow.value.metadata["peer_reason"] == "DEADLINE_EXCEEDED"
+        return took
+
+    assert await least(took_s, 1.0) <= 1.0
 
 
 def test_however_long_a_peer_was_down_it_is_looked_for_every_2_seconds() -> None:
@@ -220,23 +234,27 @@ def test_however_long_a_peer_was_down_it_is_looked_for_every_2_seconds() -> None
 
 async def test_a_peer_that_comes_back_is_found_again_soon() -> None:
     steady = Flaky(grpc.StatusCode.OK, 0)
-    with claimed_ports(1) as (port,):
-        async with calling(port) as stub:
-            async with serving(steady, port):
-                await peer().call(stub.UpdateProduct, UPDATE)
-            gone_until = time.monotonic() + 3.0  # longer than the first attempts to reconnect
-            while time.monotonic() < gone_until:
-                with pytest.raises(PeerUnavailable):
-                    await peer().call(stub.UpdateProduct, UPDATE)
-                await asyncio.sleep(0.1)
-            async with serving(steady, port):
-                begun = time.monotonic()
-                await _answered(stub)
-    assert time.monotonic() - begun < 3.5  # 2 s, give or take a fifth, and a slow machine
+
+    async def took_s() -> float:
+        with claimed_ports(1) as (port,):
+            async with calling(port, is_up=False) as stub:
+                async with serving(steady, port):
+                    await _answered(stub)
+                gone_until = time.monotonic() + 3.0  # longer than the first attempts to reconnect
+                while time.monotonic() < gone_until:
+                    with pytest.raises(PeerUnavailable):
+                        await peer().call(stub.UpdateProduct, UPDATE)
+                    await asyncio.sleep(0.1)
+                async with serving(steady, port):
+                    begun = time.monotonic()
+                    await _answered(stub)
+                    return time.monotonic() - begun
+
+    assert await least(took_s, 3.5) <= 3.5  # 2 s, give or take a fifth, and a slow machine
 
 
 async def _answered(stub: Any) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             try:
                 await peer().call(stub.UpdateProduct, UPDATE)
@@ -284,7 +302,8 @@ async def tried(stub: Any) -> None:
 
 async def test_calls_are_counted_by_method_and_code() -> None:
     metrics = PeerMetrics()
-    caller = PeerCaller(SERVICE, IDENTITY, 0.2, metrics)
+    caller = PeerCaller(SERVICE, IDENTITY, 30.0, metrics)
+    hasty = PeerCaller(SERVICE, IDENTITY, 0.2, metrics)
     flaky = Flaky(grpc.StatusCode.NOT_FOUND, refusals=1)
     async with serving(flaky) as port, calling(port) as stub:
         with pytest.raises(aio.AioRpcError):
@@ -292,7 +311,7 @@ async def test_calls_are_counted_by_method_and_code() -> None:
         await caller.call(stub.UpdateProduct, UPDATE)
         await caller.call(stub.CommitReservation, COMMIT)
         with pytest.raises(PeerUnavailable):
-            await caller.call(stub.ReleaseReservation, pb.ReleaseReservationRequest())
+            await hasty.call(stub.ReleaseReservation, pb.ReleaseReservationRequest())
     assert counted(metrics) == {
         ("UpdateProduct", "NOT_FOUND"): 1,
         ("UpdateProduct", "OK"): 1,

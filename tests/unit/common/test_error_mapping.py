@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 from services.common.errors import DomainError, NotFound, Unavailable
 from services.common.rpc.interceptors.error_mapping import ErrorMappingInterceptor
 from services.common.rpc.methods import Context, Method
+from services.common.rpc.unreadable import UNREADABLE
 from tests.unit.common.fakes import FakeContext
 
 SECRET = "mongodb://root:hunter2@10.0.0.1"
@@ -42,6 +43,16 @@ async def test_a_call_that_succeeds_is_left_alone() -> None:
     context = FakeContext()
     assert await intercept(method, context) == "answer to request"
     assert context.aborted_with is None
+
+
+async def test_a_request_that_could_not_be_read_is_refused_and_never_served() -> None:
+    context = FakeContext()
+    interceptor = ErrorMappingInterceptor("shop.test.v1", translate)
+    method = failing_with(AssertionError("it is served"))
+    with pytest.raises(AbortError), capture_logs() as logs:
+        await interceptor.intercept(method, UNREADABLE, context.context, "/shop.Test/Do")
+    assert context.aborted_with is grpc.StatusCode.INVALID_ARGUMENT
+    assert logs == []
 
 
 async def test_a_domain_error_becomes_its_status() -> None:

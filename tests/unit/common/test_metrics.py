@@ -18,10 +18,12 @@ from services.common.rpc.interceptors.metrics import MetricsInterceptor
 from services.common.rpc.load_gauge import LoadGauge
 from services.common.rpc.load_metrics import LoadMetrics
 from services.common.rpc.methods import Context, Method
+from services.common.telemetry import workers
 from services.common.telemetry.exposition import exposed_at_socket
 from services.common.telemetry.peers import PeerMetrics
 from services.common.telemetry.rpc import BUCKETS_S, RpcMetrics
 from services.common.telemetry.workers import WorkerMetrics
+from tests.patience import PATIENCE_S
 from tests.unit.common.fakes import FakeContext
 from tests.unit.pages import Page, text_of
 
@@ -128,7 +130,7 @@ async def test_a_call_is_timed_whether_it_succeeds_or_not() -> None:
     assert text.value(f"{name}_bucket", le="0.025", **OF_DO) == 0
     assert text.value(f"{name}_bucket", le="10", **OF_DO) == 2
     assert text.value(f"{name}_count", **OF_DO) == 2
-    assert 0.05 <= text.value(f"{name}_sum", **OF_DO) < 5
+    assert 0.05 <= text.value(f"{name}_sum", **OF_DO) < 60
 
 
 # ---- how it reads
@@ -211,7 +213,7 @@ def half_a_page(tmp_path: Path) -> Iterator[Path]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as server:
         server.bind(str(path))
         server.listen()
-        server.settimeout(5)
+        server.settimeout(60)
 
         def say() -> None:
             connection, _ = server.accept()
@@ -224,6 +226,12 @@ def half_a_page(tmp_path: Path) -> Iterator[Path]:
         thread.join()
 
 
+@pytest.fixture
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However slow the machine is, no worker counts as silent."""
+    monkeypatch.setattr(workers, "_TIMEOUT_S", PATIENCE_S)
+
+
 def worker(calls: int) -> CollectorRegistry:
     registry, metrics = CollectorRegistry(), RpcMetrics()
     registry.register(metrics)
@@ -234,6 +242,7 @@ def worker(calls: int) -> CollectorRegistry:
     return registry
 
 
+@pytest.mark.usefixtures("patience")
 async def test_workers_are_told_apart_and_add_up(tmp_path: Path) -> None:
     sockets = {str(n): tmp_path / f"{n}.sock" for n in range(3)}
     async with (
@@ -246,6 +255,7 @@ async def test_workers_are_told_apart_and_add_up(tmp_path: Path) -> None:
     assert text.value("grpc_server_handling_seconds_bucket", worker="1", le="10", **OF_DO) == 5
 
 
+@pytest.mark.usefixtures("patience")
 async def test_each_figure_is_explained_once(tmp_path: Path) -> None:
     sockets = {str(n): tmp_path / f"{n}.sock" for n in range(2)}
     async with (
@@ -259,6 +269,7 @@ async def test_each_figure_is_explained_once(tmp_path: Path) -> None:
     assert len(kinds) == len(set(kinds))
 
 
+@pytest.mark.usefixtures("patience")
 async def test_a_worker_that_ends_while_it_is_asked_is_left_out(
     tmp_path: Path, half_a_page: Path
 ) -> None:

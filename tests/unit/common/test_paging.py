@@ -75,7 +75,16 @@ def test_no_text_breaks_the_reading_of_tokens(token: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "position", [("5",), ("5", "6", "7"), ("not a time", "6")], ids=["short", "long", "no time"]
+    "position",
+    [
+        ("5",),
+        ("5", "6", "7"),
+        ("not a time", "6"),
+        ("2026-11-24T12:00:00", "6"),
+        ("0001-01-01T00:00:00+23:59", "6"),
+        ("9999-12-31T23:59:59-23:59", "6"),
+    ],
+    ids=["short", "long", "no time", "time of nowhere", "before all time", "after all time"],
 )
 def test_a_token_made_up_with_the_right_digest_is_refused_all_the_same(
     position: tuple[str, ...],

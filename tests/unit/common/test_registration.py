@@ -14,6 +14,7 @@ from shop.inventory.v1 import inventory_pb2_grpc as pb_grpc
 
 from services.common.rpc.registration import register
 from services.common.rpc.transport import NATIVE_INSTALLED, Endpoint, Transport, open_server
+from services.common.rpc.unreadable import UNREADABLE
 
 SERVICE: ServiceDescriptor = pb.DESCRIPTOR.services_by_name["InventoryService"]
 LAMP = pb.GetProductResponse(product=pb.Product(product_id="5", name="Lampe à pied", stock=7))
@@ -40,13 +41,19 @@ def transport(request: pytest.FixtureRequest) -> Transport:
 
 
 @asynccontextmanager
-async def served(transport: Transport, inventory: Inventory) -> AsyncIterator[Any]:
+async def connected(transport: Transport, inventory: Inventory) -> AsyncIterator[aio.Channel]:
     server, port = open_server(Endpoint("127.0.0.1:0", transport))
     register(inventory, SERVICE, server)
     await server.start()
     async with aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        yield pb_grpc.InventoryServiceStub(channel)
+        yield channel
     await server.stop(None)
+
+
+@asynccontextmanager
+async def served(transport: Transport, inventory: Inventory) -> AsyncIterator[Any]:
+    async with connected(transport, inventory) as channel:
+        yield pb_grpc.InventoryServiceStub(channel)
 
 
 @pytest.mark.parametrize("answer", [LAMP, LAMP.SerializeToString()], ids=["message", "bytes"])
@@ -76,6 +83,17 @@ async def test_every_method_of_the_contract_is_served_with_its_own_messages(
             answer = await getattr(stub, method.name)(request, timeout=TIMEOUT_S)
             assert type(inventory.request) is type(request)
             assert type(answer) is getattr(pb, method.output_type.name)
+
+
+@pytest.mark.parametrize("raw", [b"\xff", b"\x0a\x05abc", b"\x0a\x02\xff\xfe"])
+async def test_a_request_that_is_no_message_is_handed_on_as_unreadable(
+    transport: Transport, raw: bytes
+) -> None:
+    inventory = Inventory(b"")
+    async with connected(transport, inventory) as channel:
+        send: Any = channel.unary_unary(f"/{SERVICE.full_name}/GetProduct")
+        await send(raw, timeout=TIMEOUT_S)
+    assert inventory.request is UNREADABLE
 
 
 async def test_an_answer_that_is_no_message_is_a_fault_of_ours(transport: Transport) -> None:

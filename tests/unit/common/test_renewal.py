@@ -22,7 +22,7 @@ from tests.unit.common.names import (
     stub_on,
 )
 
-SOON_S, LATER_S = 0.1, 600.0
+SOON_S, LATER_S = 0.3, 600.0  # no call may take longer
 
 
 @asynccontextmanager

@@ -111,7 +111,8 @@ class House:
 
 
 @pytest.fixture
-async def house() -> AsyncIterator[House]:
+async def house(clock: FakeClock) -> AsyncIterator[House]:
+    """One in which no word grows old by itself."""
     async with opened_house(PATIENT_MS) as opened:
         yield opened
 

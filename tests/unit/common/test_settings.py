@@ -56,6 +56,11 @@ def test_every_missing_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
 @pytest.mark.parametrize(
     ("name", "value"),
     [
+        ("SHOP_MONGO_URI", "localhost"),
+        ("SHOP_MONGO_URI", "mongodb://root:hunter2@localhost:port"),
+        ("SHOP_MONGO_URI", "mongodb://root:hunter@2@localhost"),
+        ("SHOP_REDIS_URL", "localhost:6379"),
+        ("SHOP_REDIS_URL", "redis://:hunter2@localhost:port"),
         ("SHOP_MONGO_DRIVER", "odbc"),
         ("SHOP_MONGO_TIMEOUT_MS", "0"),
         ("SHOP_MONGO_TIMEOUT_MS", "soon"),
@@ -81,6 +86,12 @@ def test_a_wrong_value_is_named(monkeypatch: pytest.MonkeyPatch, name: str, valu
     with pytest.raises(UnusableSettingsError, match=f"^{name}: ") as unusable:
         read_settings(OrderSettings)
     assert len(str(unusable.value).splitlines()) == 1
+    assert "hunter" not in str(unusable.value)
+
+
+def test_an_address_that_dns_must_tell_is_believed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHOP_MONGO_URI", "mongodb+srv://cluster.invalid/")
+    assert read_settings(InventorySettings).mongo.uri == "mongodb+srv://cluster.invalid/"
 
 
 def test_secrets_appear_neither_in_complaints_nor_in_the_settings_shown(

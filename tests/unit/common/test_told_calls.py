@@ -37,7 +37,7 @@ SERVICE = pb.DESCRIPTOR.services_by_name["InventoryService"]
 USER_KEY = new_signing_key()
 VERIFIER = TokenVerifier(trusting(user=USER_KEY))
 CACHED = ("GetProduct", "BatchGetProducts")
-TIMEOUT_S = 10.0
+TIMEOUT_S = 30.0
 
 
 class Inventory:

@@ -1,4 +1,3 @@
-import asyncio
 import socket
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from services.common.rpc.transport import (
     raw_metadata,
 )
 from services.common.tls import TlsFiles
+from tests.patience import until
 from tests.unit.common.names import HERE, THERE, called_until, check, instance, names_of, stub_on
 
 TLS = TlsFiles(Path("/cert.pem"), Path("/key.pem"))
@@ -159,6 +159,5 @@ async def test_a_native_server_forgets_a_call_that_is_cancelled_before_it_begins
     arrival = (EVENT_CALL, 999, 0, b"", None, ((), "client", None))
     server._on_events([arrival, (EVENT_CANCEL, 999, 0, None, None, None)])
     assert 999 in server._calls
-    await asyncio.sleep(0.01)
-    assert server._calls == {}
+    await until(lambda: not server._calls)
     await server.stop(None)

@@ -12,8 +12,11 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from services.common.redis.one import OneRedis, client_of
 from services.common.redis.servers import Item, RedisOptions
+from tests.patience import until
 
-PATIENT_MS = 10_000
+PATIENT_MS = 30_000
+SOON_S = 0.05
+"""How long an answer is waited for where none comes; connections are still waited for longer."""
 OK = b"+OK\r\n"
 
 
@@ -49,12 +52,12 @@ class FakeRedis:
 
 @asynccontextmanager
 async def redis_that(
-    answer: Callable[[bytes, asyncio.StreamWriter], None], timeout_ms: int = PATIENT_MS
+    answer: Callable[[bytes, asyncio.StreamWriter], None],
 ) -> AsyncIterator[tuple[FakeRedis, OneRedis]]:
     fake = FakeRedis(answer)
     server = await asyncio.start_server(fake.serve, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    options = RedisOptions(f"redis://127.0.0.1:{port}", timeout_ms)
+    options = RedisOptions(f"redis://127.0.0.1:{port}", PATIENT_MS)
     redis = OneRedis(client_of(options), options.timeout_s)
     try:
         yield fake, redis
@@ -83,12 +86,6 @@ async def run(redis: OneRedis, script: str = "first") -> list[bytes]:
     return list(await redis.run(script, [Item(("key",))]))
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.001)
-
-
 async def test_scripts_asked_at_once_share_a_connection_and_get_their_own_answers() -> None:
     async with redis_that(echo) as (fake, redis):
         names = [f"script {number}" for number in range(50)]
@@ -113,16 +110,19 @@ async def test_who_stops_waiting_leaves_the_answers_of_the_others_alone() -> Non
 
 
 async def test_a_script_that_is_not_answered_in_time_fails_with_all_behind_it() -> None:
-    async with redis_that(nothing, timeout_ms=50) as (fake, redis):
+    async with redis_that(nothing) as (fake, redis):
+        redis._timeout_s = SOON_S
         results = await asyncio.gather(run(redis), run(redis), return_exceptions=True)
         assert [type(result) for result in results] == [RedisTimeoutError] * 2
+        redis._timeout_s = PATIENT_MS / 1000
         fake.answer = echo
         assert await run(redis, "later") == [b"later"]
         assert fake.connections == 2
 
 
 async def test_a_script_that_is_given_up_and_never_answered_ends_the_connection_too() -> None:
-    async with redis_that(nothing, timeout_ms=50) as (fake, redis):
+    async with redis_that(nothing) as (fake, redis):
+        redis._timeout_s = SOON_S
         waiting = asyncio.create_task(run(redis))
         await until(lambda: len(fake.scripts) == 1)
         waiting.cancel()

@@ -1,9 +1,12 @@
 """The load on a cluster: Jobs that find the shop and each other, and end."""
 
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from loadtests.options import of_master
 from tests.e2e.support.contracts import SERVICES
 from tests.unit.kubernetes.manifests import Manifest, rendered, selects
 from tests.unit.kubernetes.services import CODE
@@ -75,6 +78,33 @@ def test_both_reach_the_services(name: str, service: str, traffic: Traffic) -> N
 def test_the_master_is_told_where_the_services_are(service: str) -> None:
     told = {each["name"]: each.get("value") for each in container("load-master")["env"]}
     assert told[f"SHOP_{service.upper()}_TARGET"] == f"{service}:{CODE[service].ports.rpc}"
+
+
+def test_the_master_understands_what_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    for each in container("load-master")["env"]:
+        monkeypatch.setenv(each["name"], each.get("value", "a password"))
+    told = of_master([f"{name}={value}" for name, value in options().items()])
+    assert told.user == f"user:{CODE['user'].ports.rpc}"
+    assert told.master_port == LOCUST
+
+
+def test_the_job_of_the_master_ends_as_the_master_does(tmp_path: Path) -> None:
+    """Its shell passes on what the master is told, and its exit code."""
+    python = tmp_path / "python"
+    python.write_text('#!/bin/sh\necho "$@"\nexit 3\n')
+    python.chmod(0o755)
+    master = container("load-master")
+    done = subprocess.run(  # noqa: S603 (our own manifest)
+        ["/bin/sh", *master["command"][1:], *master["args"]],
+        env={"PATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert master["command"][0] == "sh"
+    assert done.stdout.startswith("-m loadtests master --workers=2 --")
+    assert done.returncode == 3
 
 
 @pytest.mark.parametrize("name", JOBS)

@@ -15,6 +15,7 @@ from tests.unit.kubernetes.manifests import OVERLAYS, Manifests, rendered, selec
 from tests.unit.kubernetes.services import CODE
 
 CLOSING_S = 5.0
+OPERATIONS = (Path(__file__).parents[3] / "docs/operations.md").read_text()
 EVERY = pytest.mark.parametrize("service", SERVICES)
 
 
@@ -67,6 +68,20 @@ def test_an_autoscaler_scales_its_service_which_leaves_the_number_to_it(
         "name": service,
     }
     assert "replicas" not in deployment["spec"]
+
+
+@EVERY
+def test_an_autoscaler_adds_pods_before_the_one_core_of_an_event_loop_is_full(
+    manifests: Manifests, service: str
+) -> None:
+    autoscaler = manifests.of_kind("HorizontalPodAutoscaler")[service]["spec"]
+    assert autoscaler["minReplicas"] < autoscaler["maxReplicas"]
+    (metric,) = autoscaler["metrics"]
+    assert metric["resource"]["name"] == "cpu"
+    target = metric["resource"]["target"]
+    assert target["type"] == "AverageValue"
+    assert int(target["averageValue"].removesuffix("m")) < 1_000
+    assert int(manifests.environment(service)["SHOP_WORKERS"]) == 1
 
 
 @EVERY
@@ -177,7 +192,7 @@ def test_with_its_secrets_a_service_can_read_its_settings(
     for name, value in {**environment, SECRETS_DIR: str(tmp_path)}.items():
         monkeypatch.setenv(name, value)
     for secret in CODE[service].secrets:
-        (tmp_path / secret).write_text("mongodb://a-store")
+        (tmp_path / secret).write_text(f"{'redis' if 'redis' in secret else 'mongodb'}://a-store")
     settings = read_settings(CODE[service].settings)
     assert settings.bind_host == "0.0.0.0"  # noqa: S104 (of a pod, which a policy guards)
     assert settings.ports == CODE[service].ports
@@ -223,6 +238,21 @@ def test_secrets_are_named_and_never_part_of_what_is_applied(manifests: Manifest
     secret = {name.upper() for service in CODE.values() for name in service.secrets}
     assert not secret & {name for name, _ in settings}
     assert not [value for _, value in settings if re.search(r"://[^/]*@|PRIVATE KEY", value)]
+
+
+def test_operators_are_told_to_make_what_is_mounted_and_nothing_else(
+    manifests: Manifests,
+) -> None:
+    made = re.findall(r"kubectl -n shop create (?:secret generic|configmap) (\S+)", OPERATIONS)
+    projected = [
+        name
+        for service in SERVICES
+        for volume in manifests.mounted(service).values()
+        if "projected" in volume
+        for _, name in sources(volume)
+    ]
+    told = {name.replace("$s", service) for name in made for service in SERVICES}
+    assert told == {*projected, "load-secrets"}  # of which tests/unit/kubernetes/test_load.py tells
 
 
 def test_order_calls_the_others_by_the_names_that_lead_to_all_their_pods(

@@ -29,6 +29,14 @@ async def test_a_checkout_sells_at_the_prices_of_inventory(shop: Shop) -> None:
     assert shop.checkout().settled
 
 
+async def test_the_customer_is_asked_after_while_the_stock_is_reserved(shop: Shop) -> None:
+    both = asyncio.Barrier(2)
+    shop.wire.meanwhile("reserve", both.wait)
+    shop.wire.meanwhile("confirm_active", both.wait)
+    async with asyncio.timeout(30):
+        assert (await shop.buy()).status is OrderStatus.CONFIRMED
+
+
 async def test_a_repeated_request_returns_the_same_order_and_takes_nothing_more(shop: Shop) -> None:
     first, second = await shop.buy(), await shop.buy()
     assert first == second

@@ -159,6 +159,9 @@ async def test_an_order_is_shipped_then_delivered_and_stays_sold(shop: Shop) -> 
         (OrderStatus.SHIPPED, OrderStatus.SHIPPED),
         (OrderStatus.DELIVERED, OrderStatus.SHIPPED),
         (OrderStatus.DELIVERED, OrderStatus.DELIVERED),
+        (OrderStatus.CONFIRMED, OrderStatus.CONFIRMED),
+        (OrderStatus.CONFIRMED, OrderStatus.PENDING),
+        (OrderStatus.CONFIRMED, OrderStatus.REJECTED),
     ],
 )
 async def test_an_order_neither_skips_a_step_nor_goes_back(
@@ -170,15 +173,21 @@ async def test_an_order_neither_skips_a_step_nor_goes_back(
     assert shop.checkout().order == order
 
 
-@pytest.mark.parametrize(
-    "status", [None, OrderStatus.PENDING, OrderStatus.CONFIRMED, OrderStatus.REJECTED]
-)
-async def test_a_status_that_only_a_checkout_gives_is_refused_by_name(
-    shop: Shop, status: OrderStatus | None
-) -> None:
+@pytest.mark.parametrize("status", [OrderStatus.CONFIRMED, OrderStatus.REJECTED])
+async def test_what_a_checkout_decides_nobody_else_does(shop: Shop, status: OrderStatus) -> None:
+    shop.wire.fail("reserve", Fault.ANSWER_LOST)
+    with pytest.raises(Unavailable):
+        await shop.buy()
+    pending = shop.checkout()
+    with pytest.raises(ForbiddenMove):
+        await shop.usecases.update_order_status(ROOT, pending.order.order_id, status)
+    assert shop.checkout() == pending
+
+
+async def test_a_status_that_is_none_is_refused_by_name(shop: Shop) -> None:
     order = await shop.buy()
     with pytest.raises(InvalidArgument) as refused:
-        await shop.usecases.update_order_status(ROOT, order.order_id, status)
+        await shop.usecases.update_order_status(ROOT, order.order_id, None)
     assert [violation.field for violation in refused.value.violations] == ["status"]
 
 

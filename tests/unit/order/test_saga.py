@@ -9,6 +9,7 @@ from functools import partial
 from random import Random
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
@@ -195,7 +196,8 @@ steps = st.builds(Step, st.sampled_from(Act), st.sampled_from(sorted(BASKETS)), 
 faults = st.sampled_from([*[None] * 9, *Fault])
 
 
-@settings(max_examples=1_000, deadline=None)
+@pytest.mark.timeout(600)  # it computes for seconds, and may have a small part of a core
+@settings(max_examples=1_000)
 @given(
     st.lists(steps, min_size=1, max_size=10),
     st.integers(0, 2**32),

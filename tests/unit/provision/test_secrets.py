@@ -13,6 +13,7 @@ from services.provision.errors import ProvisionError
 from services.provision.files import handed_over, kept
 from services.provision.handout import Addresses, readers
 from services.provision.logins import LOGINS
+from services.provision.mongo_users import ROOT
 from services.provision.redis_users import users_file
 from services.provision.vault import Vault
 from services.stack.credentials import open_credentials
@@ -142,3 +143,14 @@ def test_a_missing_volume_is_named(vault: Path, tmp_path: Path) -> None:
     (reader, *_) = readers(Vault(vault), ADDRESSES)
     with pytest.raises(ProvisionError, match="volume of mongodb"):
         replace(reader, owner=ME).receive(tmp_path / "nowhere")
+
+
+def test_a_missing_vault_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    vault = tmp_path / "elsewhere"
+    assert main(["secrets", "--vault", str(vault), "--out", str(tmp_path)]) == 1
+    assert f"{vault}/" in capsys.readouterr().err
+
+
+def test_missing_passwords_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["mongodb", "--passwords", str(tmp_path)]) == 1
+    assert f"{tmp_path / ROOT}: No such file" in capsys.readouterr().err

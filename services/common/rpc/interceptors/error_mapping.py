@@ -13,6 +13,7 @@ from services.common.rpc.interceptors.base import MethodInterceptor
 from services.common.rpc.methods import Context, Method
 from services.common.rpc.status import Answer, internal_status, to_status
 from services.common.rpc.transport import sendable
+from services.common.rpc.unreadable import UNREADABLE, RequestUnreadable
 
 log = structlog.get_logger()
 
@@ -22,9 +23,9 @@ Translate = Callable[[Exception], DomainError | None]
 class ErrorMappingInterceptor(MethodInterceptor):
     """Turns errors into a gRPC status with details.
 
-    Domain errors go by their table. ``translate`` may name the domain error that a library's
-    exception stands for. Everything else is a fault of ours: it is logged, and the client
-    gets INTERNAL and a request id.
+    Domain errors go by their table, and so do requests that could not be read. ``translate``
+    may name the domain error that a library's exception stands for. Everything else is a fault
+    of ours: it is logged, and the client gets INTERNAL and a request id.
     """
 
     def __init__(self, domain: str, translate: Translate) -> None:
@@ -37,6 +38,8 @@ class ErrorMappingInterceptor(MethodInterceptor):
 
         async def call(request: Any, context: Context) -> Any:
             try:
+                if request is UNREADABLE:
+                    raise RequestUnreadable  # noqa: TRY301 (it is answered as any refusal)
                 return await method(request, context)
             except (AbortError, asyncio.CancelledError):
                 raise

@@ -19,7 +19,10 @@ TIMEOUT_S = 20.0
 
 @dataclass
 class FakeValues:
-    """Values and leases. While ``errors`` last each round trip raises one; a gate holds them up."""
+    """Values and leases. While ``errors`` last each round trip raises one; a gate holds them up.
+
+    ``asked`` is how many round trips have come to the gate.
+    """
 
     values: dict[str, bytes] = field(default_factory=dict)
     leases: dict[str, str] = field(default_factory=dict)
@@ -28,6 +31,7 @@ class FakeValues:
     all_forgotten: int = 0
     looks: list[list[str]] = field(default_factory=list)
     errors: list[BaseException] = field(default_factory=list)
+    asked: int = 0
     gate: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
@@ -73,6 +77,7 @@ class FakeValues:
         return bool(fill.raw)
 
     async def _answer(self) -> None:
+        self.asked += 1
         await self.gate.wait()
         if self.errors:
             raise self.errors.pop(0)
@@ -109,7 +114,7 @@ class Parts:
         self.near: Near[str] = Near(NearOptions(entries=100, bytes=10**9, lease_s=1.0))
         self.near.closed = False
         self.near.valid_until = float("inf")
-        self.breaker = Breaker(on_open=self.near.drop)
+        self.breaker = Breaker(settle_s=3600, on_open=self.near.drop)
         self.invalidations = Invalidations(self.shared, self.breaker, self.figures, TIMEOUT_S)
         self.cache = ReadThroughCache(
             NAME,

@@ -7,6 +7,7 @@ from structlog.testing import capture_logs
 
 from services.common.cache.breaker import BreakerState
 from services.common.cache.shared import ALL
+from tests.patience import until
 from tests.unit.common.cache.fakes import Parts
 
 
@@ -67,7 +68,7 @@ async def test_what_is_being_paid_is_owed_until_redis_has_taken_it(parts: Parts)
     await parts.invalidations.send(["a"])
     parts.shared.gate.clear()
     paying = asyncio.create_task(parts.invalidations.pay())
-    await asyncio.sleep(0.01)
+    await until(lambda: parts.shared.asked == 1)
     assert parts.invalidations.owes(["a"])
     parts.shared.gate.set()
     await paying
@@ -91,7 +92,7 @@ async def test_a_payment_that_is_given_up_is_owed_again(parts: Parts) -> None:
     await parts.invalidations.send(["a"])
     parts.shared.gate.clear()
     paying = asyncio.create_task(parts.invalidations.pay())
-    await asyncio.sleep(0.01)
+    await until(lambda: parts.shared.asked == 1)
     paying.cancel()
     with pytest.raises(asyncio.CancelledError):
         await paying
@@ -103,7 +104,7 @@ async def test_what_becomes_owed_during_a_payment_is_paid_as_well(parts: Parts) 
     await parts.invalidations.send(["a"])
     parts.shared.gate.clear()
     paying = asyncio.create_task(parts.invalidations.pay())
-    await asyncio.sleep(0.01)
+    await until(lambda: parts.shared.asked == 1)
     await parts.invalidations.send(["b", "a"])
     parts.shared.gate.set()
     await paying
@@ -144,7 +145,7 @@ async def test_everything_may_be_owed_by_name(parts: Parts) -> None:
 async def test_what_is_sent_is_done_to_the_end_though_its_caller_goes_away(parts: Parts) -> None:
     parts.shared.gate.clear()
     sending = asyncio.create_task(parts.invalidations.send(["a"]))
-    await asyncio.sleep(0.01)
+    await until(lambda: parts.shared.asked == 1)
     sending.cancel()
     with pytest.raises(asyncio.CancelledError):
         await sending

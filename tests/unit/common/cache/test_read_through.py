@@ -9,16 +9,27 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 from structlog.testing import capture_logs
 
+from services.common.cache import read_through
 from services.common.call import Call, enter_call
 from services.common.errors import InvalidArgument
 from services.common.freshness import Freshness, Source
+from tests.patience import PATIENCE_S, until
 from tests.unit.common.cache.fakes import FakeStore, FakeValues, Parts
+from tests.unit.common.fakes import FakeClock
 
 
 @pytest.fixture
 def parts() -> Iterator[Parts]:
     with capture_logs():
         yield Parts()
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
+    """What tells how long a reader has waited for somebody else's load."""
+    clock = FakeClock()
+    monkeypatch.setattr(read_through, "monotonic", clock)
+    return clock
 
 
 async def told(
@@ -89,7 +100,7 @@ async def test_what_is_near_is_asked_of_nobody(parts: Parts) -> None:
 async def test_a_hundred_readers_of_one_value_make_one_load(parts: Parts) -> None:
     parts.store.gate.clear()
     readers = [asyncio.create_task(parts.cache.get("a")) for _ in range(100)]
-    await asyncio.sleep(0.01)
+    await until(lambda: bool(parts.store.asked))
     parts.store.gate.set()
     snapshots = await asyncio.gather(*readers)
     await parts.cache.drain()
@@ -98,13 +109,13 @@ async def test_a_hundred_readers_of_one_value_make_one_load(parts: Parts) -> Non
     assert parts.store.asked == [["a"]]
 
 
-async def test_readers_in_two_processes_make_one_load(parts: Parts) -> None:
+async def test_readers_in_two_processes_make_one_load(parts: Parts, clock: FakeClock) -> None:
     other = Parts(parts.shared)
     parts.store.gate.clear()
     mine = asyncio.create_task(parts.cache.get("a"))
-    await asyncio.sleep(0.01)
+    await until(lambda: bool(parts.store.asked))
     theirs = asyncio.create_task(other.cache.get("a"))
-    await asyncio.sleep(0.05)
+    await until(lambda: other.figures.redis_waited > 1)
     assert not theirs.done()
     parts.store.gate.set()
     for task in (mine, theirs):
@@ -112,13 +123,12 @@ async def test_readers_in_two_processes_make_one_load(parts: Parts) -> None:
         assert snapshot is not None
         assert snapshot.value == "Ada"
     assert (parts.store.asked, other.store.asked) == ([["a"]], [])
-    assert other.figures.redis_waited > 0
 
 
 async def test_what_was_loaded_before_a_write_is_neither_filled_in_nor_near(parts: Parts) -> None:
     parts.store.gate.clear()
     reader = asyncio.create_task(parts.cache.get("a"))
-    await asyncio.sleep(0.01)
+    await until(lambda: bool(parts.store.asked))
     parts.store.names["a"] = "Countess"
     await parts.cache.invalidate(["a"])
     parts.store.gate.set()
@@ -170,8 +180,9 @@ async def test_to_invalidate_nothing_asks_nothing(parts: Parts) -> None:
 async def test_a_writer_who_goes_away_leaves_nothing_stale(parts: Parts) -> None:
     await parts.name("a")
     parts.shared.gate.clear()
+    before = parts.shared.asked
     writing = asyncio.create_task(parts.cache.invalidate(["a"]))
-    await asyncio.sleep(0.01)
+    await until(lambda: parts.shared.asked > before)
     writing.cancel()
     with pytest.raises(asyncio.CancelledError):
         await writing
@@ -231,12 +242,18 @@ async def test_what_redis_does_not_know_to_be_old_is_not_asked_of_it(parts: Part
 
 
 async def test_a_reader_who_waits_for_the_load_of_one_who_died_loads_after_a_second(
-    parts: Parts,
+    parts: Parts, clock: FakeClock
 ) -> None:
     parts.shared.leases["a"] = "somebody who is no more"
-    begun = asyncio.get_running_loop().time()
-    assert await told(lambda: parts.name("a")) == ("Ada", Source.MONGO)
-    assert 0.9 < asyncio.get_running_loop().time() - begun < 10
+    reading = asyncio.create_task(told(lambda: parts.name("a")))
+    await until(lambda: parts.figures.redis_waited > 1)
+    clock.now += 0.99
+    waited = parts.figures.redis_waited
+    await until(lambda: parts.figures.redis_waited > waited + 1)
+    assert not reading.done()
+    clock.now += 0.02
+    async with asyncio.timeout(PATIENCE_S):
+        assert await reading == ("Ada", Source.MONGO)
 
 
 async def test_no_near_asks_redis_and_no_cache_asks_the_store(parts: Parts) -> None:
@@ -264,10 +281,10 @@ async def test_a_read_past_the_caches_never_joins_a_load_that_began_before_it(
 ) -> None:
     parts.store.gate.clear()
     early = asyncio.create_task(parts.cache.get("a"))
-    await asyncio.sleep(0.01)
+    await until(lambda: bool(parts.store.asked))
     parts.store.names["a"] = "Countess"
     late = asyncio.create_task(told(lambda: parts.name("a"), Freshness.STORE))
-    await asyncio.sleep(0.01)
+    await until(lambda: parts.figures.bypassed > 0)
     parts.store.gate.set()
     await early
     assert await late == ("Countess", Source.BYPASS)
@@ -282,7 +299,7 @@ async def test_of_several_answers_the_farthest_and_oldest_is_told(parts: Parts) 
 async def test_what_readers_went_away_from_is_filled_in_nevertheless(parts: Parts) -> None:
     parts.store.gate.clear()
     reader = asyncio.create_task(parts.cache.get("a"))
-    await asyncio.sleep(0.01)
+    await until(lambda: bool(parts.store.asked))
     reader.cancel()
     with pytest.raises(asyncio.CancelledError):
         await reader

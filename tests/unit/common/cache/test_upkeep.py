@@ -14,8 +14,9 @@ from services.common.cache.invalidation import Invalidations
 from services.common.cache.shared import Fill, SharedValues
 from services.common.cache.upkeep import Upkeep
 from services.common.redis.servers import RedisServers
+from tests.patience import PATIENCE_S
 
-TIMEOUT_S = 0.1
+TIMEOUT_S = 0.02
 OLD, NEW = frozenset(["old:1"]), frozenset(["new:1"])
 
 
@@ -64,7 +65,7 @@ class Kept:
 
 @pytest.fixture
 def kept() -> Kept:
-    redis, breaker, replaced = FakeRedis(), Breaker(), list[None]()
+    redis, breaker, replaced = FakeRedis(), Breaker(settle_s=3600), list[None]()
     shared = cast("SharedValues", redis)
     upkeep = Upkeep(
         cast("RedisServers", redis),
@@ -107,7 +108,7 @@ async def test_one_round_that_fails_at_the_beginning_does_no_harm(kept: Kept) ->
 
 async def test_a_redis_that_hangs_at_the_beginning_is_not_asked(kept: Kept) -> None:
     kept.redis.hanging = True
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         await kept.upkeep.begin()
     assert kept.breaker.state is BreakerState.OPEN
 

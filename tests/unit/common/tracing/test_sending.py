@@ -1,6 +1,8 @@
+import logging
 import threading
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan
@@ -8,12 +10,26 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from structlog.testing import capture_logs
 
-from services.common.tracing.provider import Traces, _TellingExporter
+from services.common.settings import UnusableSettingsError
+from services.common.tracing import provider
+from services.common.tracing.provider import (
+    _EXPORTERS_LOG,
+    Traces,
+    _otlp_exporter,
+    _TellingExporter,
+)
 from services.common.tracing.roots import Roots
 from services.common.tracing.work import traced_work
+from tests.patience import PATIENCE_S
 from tests.spans import Spans, id_of, parent_id
 
 ENDS_WITHIN_S = 20.0  # without a bound it would take the SDK's 30 s
+
+
+@pytest.fixture
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However slow the machine is, there is time to send the rest."""
+    monkeypatch.setattr(provider, "_SEND_THE_REST_S", PATIENCE_S)
 
 
 class Silent(SpanExporter):
@@ -40,6 +56,7 @@ class Moody(SpanExporter):
         return next(self._moods)
 
 
+@pytest.mark.usefixtures("patience")
 async def test_at_the_end_the_rest_is_sent() -> None:
     memory = InMemorySpanExporter()
     traces = Traces("user", memory)
@@ -49,7 +66,8 @@ async def test_at_the_end_the_rest_is_sent() -> None:
     assert span.name == "last"
 
 
-async def test_at_the_end_a_silent_collector_is_given_up() -> None:
+async def test_at_the_end_a_silent_collector_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(provider, "_SEND_THE_REST_S", 0.1)
     silent = Silent()
     traces = Traces("user", silent)
     traces.tracer.start_span("last").end()
@@ -59,6 +77,7 @@ async def test_at_the_end_a_silent_collector_is_given_up() -> None:
     assert silent.ended.is_set()
 
 
+@pytest.mark.usefixtures("patience")
 @pytest.mark.parametrize(
     ("variables", "name"),
     [
@@ -80,6 +99,35 @@ async def test_a_process_is_called_as_the_environment_says(
     assert span.resource.attributes["service.name"] == name
     assert span.resource.attributes["service.namespace"] == "shop"
     assert span.resource.attributes.get("team") == ("blue" if "team" in str(variables) else None)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("OTEL_BSP_MAX_QUEUE_SIZE", "0"),
+        ("OTEL_BSP_MAX_QUEUE_SIZE", "10"),  # less than a batch
+        ("OTEL_BSP_SCHEDULE_DELAY", "-1"),
+        ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "0"),
+    ],
+)
+def test_a_queue_that_cannot_be_is_refused_and_the_kind_of_variable_named(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(UnusableSettingsError, match=r"OTEL_BSP_\*: "):
+        Traces("user", InMemorySpanExporter())
+
+
+def test_of_a_certificate_that_is_not_there_the_log_tells_and_of_batches_that_are_lost_it_does_not(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    missing = tmp_path / "ca.pem"
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "https://127.0.0.1:1")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_CERTIFICATE", str(missing))
+    _EXPORTERS_LOG.setLevel(logging.NOTSET)  # as in a process that has just begun
+    _otlp_exporter().shutdown()
+    assert str(missing) in caplog.text
+    assert not _EXPORTERS_LOG.isEnabledFor(logging.ERROR)
 
 
 def test_that_spans_are_lost_is_said_once_and_that_they_arrive_again_too() -> None:
