@@ -22,6 +22,7 @@ from services.stack.folder import DataFolder
 from services.stack.ports import claimed_ports
 from services.stack.processes import running
 from services.stack.stores import TRANSACTION_LIFETIME_S
+from tests.forks import Forks, forking
 
 PATIENT_MS = 30_000
 STARTED_WITHIN_MS = 60_000
@@ -35,14 +36,19 @@ class Wiring(StrEnum):
     CACHED = "cached"
 
 
+# For what does not hang on the driver: one of them, the services' own choice, is enough.
+ANY_DRIVER = pytest.mark.parametrize("driver", [MongoDriver.PYMONGO])
+
+
 @pytest.fixture(params=list(MongoDriver))
 def driver(request: pytest.FixtureRequest) -> MongoDriver:
     return MongoDriver(request.param)
 
 
-@pytest.fixture(params=list(Wiring))
-def wiring(request: pytest.FixtureRequest) -> Wiring:
-    return Wiring(request.param)
+@pytest.fixture
+def wiring(driver: MongoDriver) -> Wiring:
+    """Each way once, and each driver once; the cached twins stand over both in ``cache``."""
+    return {MongoDriver.MOTOR: Wiring.PLAIN, MongoDriver.PYMONGO: Wiring.CACHED}[driver]
 
 
 def new_database() -> str:
@@ -55,6 +61,12 @@ async def emptied(mongo: Mongo, *collections: str) -> Mongo:
     for name in collections:
         await mongo.collection(name).delete_many({})
     return mongo
+
+
+@pytest.fixture(scope="session")
+async def forks() -> AsyncIterator[Forks]:
+    async with forking() as opened:
+        yield opened
 
 
 @pytest.fixture(scope="session")

@@ -1,35 +1,91 @@
-"""The measurements run from end to end. What they find here says nothing: it is too little."""
+"""The measurements run from end to end. What they find here says nothing: it is too little.
+
+What is measured are processes, as ever. The one that measures is this, and the stores are shared.
+"""
 
 import asyncio
+import io
+import multiprocessing
+import os
 import re
+import runpy
+import subprocess
 import sys
-from asyncio.subprocess import PIPE
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, redirect_stdout
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
+from pymongo import AsyncMongoClient
+from redis.asyncio import Redis
 
+from bench import cache, cache_arms, cache_keys, rpc, sizing, sizing_works, tracing
+from bench.__main__ import main
+from bench.cache_shop import Stores
 from bench.rpc import variants
+from bench.servers import Server
+from services.stack.folder import DataFolder
+from services.stack.stores import Store, running_mongod, running_redis
 
 pytestmark = pytest.mark.timeout(900)
 
 TRIES = 3
-WITHIN_S = 280.0
+ENDS_WITHIN_S = 60.0
 CHECKOUT = "`CreateOrder`, 3 products"
+FORKING = multiprocessing.get_context("forkserver")
+MONGODBS_OWN = {"admin", "config", "local"}
 
 
-async def ran(what: str, *arguments: str) -> tuple[int | None, str, str]:
-    """The exit code of a measurement, what it prints, and its complaints."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "bench", what, *arguments), stdout=PIPE, stderr=PIPE
-    )
-    try:
-        async with asyncio.timeout(WITHIN_S):
-            output, complaints = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.terminate()
-            await process.wait()
-    return process.returncode, output.decode(), complaints.decode()
+@pytest.fixture(scope="module")
+async def shared(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stores]:
+    folder = DataFolder(tmp_path_factory.mktemp("bench"))
+    folder.prepare()
+    async with running_mongod(folder) as mongo, running_redis(folder) as redis:
+        yield Stores(folder, mongo, redis)
+
+
+@asynccontextmanager
+async def emptied_mongodb(store: Store) -> AsyncIterator[Store]:
+    client: AsyncMongoClient[dict[str, object]] = AsyncMongoClient(store.uri)
+    async with client:
+        for name in set(await client.list_database_names()) - MONGODBS_OWN:
+            await client.drop_database(name)
+    yield store
+
+
+@asynccontextmanager
+async def emptied_redis(store: Store) -> AsyncIterator[Store]:
+    async with Redis.from_url(store.uri) as client:
+        await client.flushall()
+    yield store
+
+
+@asynccontextmanager
+async def emptied(stores: Stores) -> AsyncIterator[Stores]:
+    async with emptied_mongodb(stores.mongo), emptied_redis(stores.redis):
+        yield stores
+
+
+@pytest.fixture(autouse=True)
+def _set_up(shared: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Empty the stores for each measurement, and fork servers, in place of starting them anew."""
+    for measurement in (cache, sizing, tracing):
+        monkeypatch.setattr(measurement, "running_stores", lambda: emptied(shared))
+    monkeypatch.setattr(rpc, "running_mongod", lambda _: emptied_mongodb(shared.mongo))
+    monkeypatch.setattr(rpc, "running_redis", lambda _: emptied_redis(shared.redis))
+    FORKING.set_forkserver_preload(["bench.empty_server", "services.inventory.bootstrap"])
+    for starting in (cache, cache_arms, rpc, tracing):
+        monkeypatch.setattr(starting, "started", forked)
+
+
+async def ran(what: str, *arguments: str) -> tuple[int, str]:
+    """The exit code of a measurement, and what it prints."""
+    with redirect_stdout(io.StringIO()) as output:
+        code = await asyncio.to_thread(main, [what, *arguments])
+    return code, output.getvalue()
 
 
 async def run(
@@ -37,10 +93,41 @@ async def run(
 ) -> str:
     """What a measurement prints, made again if the machine stood still in it."""
     for _ in range(TRIES):
-        code, said, complaints = await ran(what, *arguments)
+        code, said = await ran(what, *arguments)
         if code == 0 and believable(said):
             return said
-    pytest.fail(f"{what} ended with {code} at each try: {said}{complaints}")
+    pytest.fail(f"{what} ended with {code} at each try: {said}")
+
+
+def become(
+    module: str, arguments: Sequence[str], variables: Mapping[str, str], folder: Path
+) -> None:
+    """Run a module in this process, between two pipes."""
+    os.environ.clear()
+    os.environ.update(variables)
+    sys.stdin = (folder / "in").open()
+    os.dup2(os.open(folder / "out", os.O_WRONLY), sys.stdout.fileno())
+    sys.argv = [module, *arguments]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+@contextmanager
+def forked(
+    module: str, arguments: Sequence[str], variables: Mapping[str, str] | None = None, *_: str
+) -> Iterator[Server]:
+    """Run a server as ``bench.servers.started`` does, but with most of its imports made before."""
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        for pipe in ("in", "out"):
+            os.mkfifo(folder / pipe)
+        plan = (module, arguments, {**(variables or os.environ)}, folder)
+        process = FORKING.Process(target=become, args=plan, daemon=True)
+        process.start()
+        with (folder / "in").open("w"), (folder / "out").open() as output:
+            known = SimpleNamespace(pid=process.pid, stdout=output)
+            yield Server(cast("subprocess.Popen[str]", known))
+        process.join(ENDS_WITHIN_S)
+        assert process.exitcode == 0
 
 
 def figures(row: str, count: int) -> list[float]:
@@ -74,7 +161,10 @@ async def test_the_cost_of_a_cached_read_is_measured_in_every_arm() -> None:
     assert len(re.findall(r"^- (?:met|missed): GetProduct", said, re.MULTILINE)) == 6
 
 
-async def test_the_cost_of_a_cached_read_is_measured_by_the_number_of_keys() -> None:
+async def test_the_cost_of_a_cached_read_is_measured_by_the_number_of_keys(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cache_keys, "_WARMING_CALLS", 200)
     said = await run("cache", "--rounds", "1", "--calls", "100", "--keys", "30,60")
     rows = [line for line in said.splitlines() if re.search(r"\d us \(", line)]
     assert [row.split("|")[1].strip() for row in rows] == ["30", "60"]
@@ -92,7 +182,11 @@ def all_took_part(said: str) -> bool:
     return min(user, inventory, order, mongod) > 0
 
 
-async def test_the_cost_of_a_call_to_every_process_is_measured() -> None:
+async def test_the_cost_of_a_call_to_every_process_is_measured(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sizing, "_SETTLED_AFTER_S", 0.1)
+    monkeypatch.setattr(sizing_works, "_REGULARS", 4)
     said = await run("sizing", "--rounds", "1", "--calls", "200", believable=all_took_part)
     rows = costs_of_processes(said)
     *parts, together = rows[CHECKOUT]
@@ -110,7 +204,11 @@ def spans_came(said: str) -> bool:
     return all(figures(row, 1) != [0.0] for row in traced_rows(said)[1::2])
 
 
-async def test_the_cost_of_traces_is_measured_for_every_kind_of_call() -> None:
+async def test_the_cost_of_traces_is_measured_for_every_kind_of_call(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(tracing, "_PRODUCTS", 200)
+    monkeypatch.setattr(tracing, "_USERS", 20)
     said = await run(
         *("tracing", "--rounds", "1", "--calls", "100", "--sampled", "1"), believable=spans_came
     )

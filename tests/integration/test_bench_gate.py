@@ -1,17 +1,18 @@
 """The gate runs from end to end. What it measures here says nothing: it is too little."""
 
 import asyncio
+import io
 import os
 import sys
-from asyncio.subprocess import PIPE
-from collections.abc import Mapping
+from asyncio.subprocess import PIPE, STDOUT
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 
-from bench.__main__ import WHATS
+from bench.__main__ import WHATS, main
 from bench.gate.limits import FILE
 from bench.gate.mutants import MUTANTS, NEAR_US, REDIS_US, overlay
 from bench.gate.trees import Tree
@@ -23,22 +24,26 @@ LITTLE = ("--calls", "32", "--callers", "8", "--products", "40", "--users", "8")
 FEW = ("--least", "2", "--most", "2", "--every", "1")
 
 
-async def bench(*arguments: str, variables: Mapping[str, str] | None = None) -> tuple[int, str]:
+async def bench(*arguments: str) -> tuple[int, str]:
     """The exit code and what is printed, complaints behind."""
+    with redirect_stdout(io.StringIO()) as output, redirect_stderr(io.StringIO()) as complaints:
+        code = await asyncio.to_thread(main, arguments)
+    return code, output.getvalue() + complaints.getvalue()
+
+
+async def as_command(*arguments: str) -> tuple[int | None, str]:
+    """The same of ``python -m bench``."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "bench", *arguments),
-        stdout=PIPE,
-        stderr=PIPE,
-        env={**os.environ, **(variables or {})},
+        *(sys.executable, "-m", "bench", *arguments), stdout=PIPE, stderr=STDOUT
     )
     try:
         async with asyncio.timeout(WITHIN_S):
-            output, complaints = await process.communicate()
+            output, _ = await process.communicate()
     finally:
         if process.returncode is None:
             process.terminate()
             await process.wait()
-    return process.returncode or 0, output.decode() + complaints.decode()
+    return process.returncode, output.decode()
 
 
 def verdict(folder: Path) -> Any:
@@ -46,10 +51,10 @@ def verdict(folder: Path) -> Any:
 
 
 async def test_what_can_be_measured_is_listed() -> None:
-    code, said = await bench("help")
+    code, said = await as_command("help")
     assert code == 0
     assert all(what in said for what in WHATS)
-    code, said = await bench("nonsense")
+    code, said = await as_command("nonsense")
     assert (code, "usage:" in said) == (2, True)
 
 

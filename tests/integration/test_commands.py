@@ -6,7 +6,7 @@ import signal
 import socket
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from cryptography import x509
 from services.stack.credentials import open_credentials
 from services.stack.ports import claimed_ports
 from services.stack.services import SERVICES, ServicePorts, Shop
+from tests.forks import Forks
 from tests.integration.certificates import Authority
 from tests.integration.conftest import new_database
 
@@ -24,6 +25,8 @@ pytestmark = pytest.mark.timeout(300)
 WITHIN_S = 90.0
 CHECK_S = 2.0
 NOWHERE = "mongodb://127.0.0.1:1/?replicaSet=rs0"
+Ends = Callable[..., Awaitable[tuple[int, str]]]
+Comes = Callable[..., Awaitable[str]]
 
 
 @asynccontextmanager
@@ -40,22 +43,32 @@ async def started(environment: Mapping[str, str], *words: str) -> AsyncIterator[
         await process.communicate()
 
 
-async def ended(environment: Mapping[str, str], *words: str) -> tuple[int, str]:
+@pytest.fixture
+def ended(forks: Forks) -> Ends:
     """Run ``python -m services`` to its end; return the exit code and all that it said."""
-    async with started(environment, *words) as process, asyncio.timeout(WITHIN_S):
-        output, error = await process.communicate()
-    assert process.returncode is not None
-    return process.returncode, (output + error).decode()
+
+    async def run(environment: Mapping[str, str], *words: str) -> tuple[int, str]:
+        code, output, error = await forks.run(environment, "services", *words)
+        return code, output + error
+
+    return run
 
 
-async def comes_to(environment: Mapping[str, str], code: int, *words: str, saying: str = "") -> str:
+@pytest.fixture
+def comes_to(ended: Ends) -> Comes:
     """Check until that ends with this code and says this; return all that it said then."""
-    async with asyncio.timeout(WITHIN_S):
-        while True:
-            found, said = await ended(environment, "check", *words)
-            if found == code and saying in said:
-                return said
-            await asyncio.sleep(0.1)
+
+    async def check(
+        environment: Mapping[str, str], code: int, *words: str, saying: str = ""
+    ) -> str:
+        async with asyncio.timeout(WITHIN_S):
+            while True:
+                found, said = await ended(environment, "check", *words)
+                if found == code and saying in said:
+                    return said
+                await asyncio.sleep(0.25)
+
+    return check
 
 
 def inherited() -> dict[str, str]:
@@ -77,7 +90,7 @@ def shop(tmp_path: Path, mongo_uri: str, redis_url: str) -> Iterator[Shop]:
         )
 
 
-async def test_a_name_that_is_no_command_is_told_with_those_that_are() -> None:
+async def test_a_name_that_is_no_command_is_told_with_those_that_are(ended: Ends) -> None:
     code, said = await ended(inherited(), "users")
     assert code == 2
     assert "no such command: users" in said
@@ -85,16 +98,17 @@ async def test_a_name_that_is_no_command_is_told_with_those_that_are() -> None:
 
 
 @pytest.mark.parametrize("words", [(), ("--help",)], ids=["nothing", "help"])
-async def test_without_a_command_the_usage_is_told(words: tuple[str, ...]) -> None:
+async def test_without_a_command_the_usage_is_told(ended: Ends, words: tuple[str, ...]) -> None:
     code, said = await ended(inherited(), *words)
     assert code == 0
     assert said.startswith("usage: python -m services COMMAND")
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
-@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.parametrize(
+    ("service", "workers"), [("user", "1"), ("inventory", "1"), ("order", "2")]
+)
 async def test_a_service_runs_by_name_is_found_serving_and_drains(
-    shop: Shop, service: str, workers: str
+    shop: Shop, ended: Ends, comes_to: Comes, service: str, workers: str
 ) -> None:
     environment = shop.environment(service)
     async with started(environment, service, "--workers", workers) as process:
@@ -111,7 +125,9 @@ async def test_a_service_runs_by_name_is_found_serving_and_drains(
     assert await comes_to(environment, 1, saying=nobody) == nobody
 
 
-async def test_a_service_without_its_store_is_found_not_serving(shop: Shop) -> None:
+async def test_a_service_without_its_store_is_found_not_serving(
+    shop: Shop, comes_to: Comes
+) -> None:
     environment = shop.environment("user") | {"SHOP_MONGO_URI": NOWHERE}
     async with started(environment, "user"):
         said = await comes_to(environment, 1, "user", saying="NOT_SERVING")
@@ -119,7 +135,7 @@ async def test_a_service_without_its_store_is_found_not_serving(shop: Shop) -> N
 
 
 async def test_another_service_at_the_port_is_not_taken_for_the_one_asked_after(
-    shop: Shop,
+    shop: Shop, ended: Ends, comes_to: Comes
 ) -> None:
     environment = shop.environment("inventory")
     async with started(environment, "inventory"):
@@ -130,7 +146,7 @@ async def test_another_service_at_the_port_is_not_taken_for_the_one_asked_after(
 
 @pytest.mark.parametrize("words", [(), ("user",)], ids=["any", "user"])
 async def test_a_server_that_does_not_answer_is_waited_for_within_a_bound(
-    words: tuple[str, ...],
+    ended: Ends, words: tuple[str, ...]
 ) -> None:
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
@@ -149,7 +165,7 @@ async def test_a_server_that_does_not_answer_is_waited_for_within_a_bound(
 
 @pytest.mark.parametrize("kind", ["tls", "mutual-tls"])
 async def test_a_service_with_a_certificate_is_asked_over_tls(
-    shop: Shop, tmp_path: Path, kind: str
+    shop: Shop, ended: Ends, comes_to: Comes, tmp_path: Path, kind: str
 ) -> None:
     authority = Authority("shop")
     pair = authority.issue(tmp_path, "server", [x509.DNSName("*.shop.example")])
@@ -162,7 +178,7 @@ async def test_a_service_with_a_certificate_is_asked_over_tls(
         await comes_to(shop.environment("inventory"), 1, "inventory", saying="UNAVAILABLE")
 
 
-async def test_what_keeps_the_check_from_asking_is_told(tmp_path: Path) -> None:
+async def test_what_keeps_the_check_from_asking_is_told(ended: Ends, tmp_path: Path) -> None:
     wrong = inherited() | {"SHOP_USER_PORT": "many"}
     code, said = await ended(wrong, "check", "user")
     assert code == 1

@@ -1,4 +1,7 @@
-"""What the services' access to MongoDB promises while a replica set changes its primary."""
+"""What the services' access to MongoDB promises while a replica set changes its primary.
+
+Elections take seconds: both drivers, each on a database of its own, go through the same ones.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -21,10 +24,10 @@ from services.common.mongo import (
     open_mongo,
 )
 from services.common.transaction import Session
-from services.order.model import OrderNotFound
+from services.order.model import Checkout, OrderNotFound
 from services.order.repository import MongoOrders, prepare_schema
 from tests.integration.backstop.conftest import NotedCache, watching
-from tests.integration.conftest import PATIENT_MS
+from tests.integration.conftest import PATIENT_MS, new_database
 from tests.integration.order.conftest import begun
 from tests.integration.patience import until
 from tests.replica_set import Member, ReplicaSet, running_replica_set
@@ -60,6 +63,9 @@ PASSING_CODES = {
 }
 
 
+Databases = list[tuple[str, MongoDriver]]
+
+
 @pytest.fixture(scope="module")
 async def replica_set(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ReplicaSet]:
     # Each follows the primary itself, so that a test can keep one of them behind.
@@ -68,13 +74,27 @@ async def replica_set(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator
         yield running
 
 
+@asynccontextmanager
+async def opened(uri: str, databases: Databases, timeout_ms: int) -> AsyncIterator[list[Mongo]]:
+    """Open the databases, each through its driver."""
+    async with AsyncExitStack() as stack:
+        yield [
+            await stack.enter_async_context(open_mongo(MongoOptions(uri, driver, timeout_ms), name))
+            for name, driver in databases
+        ]
+
+
 @pytest.fixture
-async def mongo(
-    replica_set: ReplicaSet, driver: MongoDriver, database: str
-) -> AsyncIterator[Mongo]:
+def databases() -> Databases:
+    return [(new_database(), driver) for driver in MongoDriver]
+
+
+@pytest.fixture
+async def mongos(replica_set: ReplicaSet, databases: Databases) -> AsyncIterator[list[Mongo]]:
+    """A database for either driver."""
     await replica_set.whole()
-    async with open_mongo(MongoOptions(replica_set.uri, driver, PATIENT_MS), database) as opened:
-        yield opened
+    async with opened(replica_set.uri, databases, PATIENT_MS) as both:
+        yield both
 
 
 @asynccontextmanager
@@ -128,10 +148,11 @@ async def lasting_count(mongo: Mongo) -> int:
 
 
 async def test_what_is_read_for_the_cache_is_as_new_as_acknowledged_right_after_an_election(
-    replica_set: ReplicaSet, mongo: Mongo
+    replica_set: ReplicaSet, mongos: list[Mongo]
 ) -> None:
-    await increment(mongo)
-    assert await lasting_count(mongo) == 1
+    for mongo in mongos:
+        await increment(mongo)
+        assert await lasting_count(mongo) == 1
     primary = await replica_set.primary()
     _, behind = await replica_set.secondaries()
 
@@ -146,59 +167,74 @@ async def test_what_is_read_for_the_cache_is_as_new_as_acknowledged_right_after_
             blockConnection=True,
             blockTimeMS=60_000,
         ):
-            await increment(mongo)
+            for mongo in mongos:
+                await increment(mongo)
             await primary.kill()
         await replica_set.primary()
-        reading = asyncio.create_task(lasting_count(mongo))
+        readings = [asyncio.create_task(lasting_count(mongo)) for mongo in mongos]
         # Nothing new comes to a majority meanwhile, and what is old is not told.
-        await asyncio.wait({reading}, timeout=1.0)
-    assert await reading == 2
+        await asyncio.wait(readings, timeout=1.0)
+    assert await asyncio.gather(*readings) == [2, 2]
 
     await primary.start()
 
 
 async def test_the_backstop_goes_on_at_the_primary_that_was_elected(
-    replica_set: ReplicaSet, mongo: Mongo
+    replica_set: ReplicaSet, mongos: list[Mongo]
 ) -> None:
-    await prepare_backstop(mongo)
-    cache = NotedCache()
     client: AsyncMongoClient[Mapping[str, Any]] = AsyncMongoClient(replica_set.uri)
-    async with client, watching(mongo, cache):
-        things = client[mongo._database.name].things
-        await things.insert_one({"_id": "before"})
-        await cache.has("before")
+    async with client, AsyncExitStack() as watches:
+        caches = [NotedCache() for _ in mongos]
+        for mongo, cache in zip(mongos, caches, strict=True):
+            await prepare_backstop(mongo)
+            await watches.enter_async_context(watching(mongo, cache))
+        things = [client[mongo._database.name].things for mongo in mongos]
+        for collection, cache in zip(things, caches, strict=True):
+            await collection.insert_one({"_id": "before"})
+            await cache.has("before")
         primary = await replica_set.primary()
         await primary.kill()
-        await things.insert_one({"_id": "after"})
-        await until(lambda: cache.ids[-1] == "after")
-        assert list(dict.fromkeys(cache.ids)) == ["before", "after"]
-        assert cache.all_forgotten == 0
+        for collection, cache in zip(things, caches, strict=True):
+            await collection.insert_one({"_id": "after"})
+            await until(lambda cache=cache: cache.ids[-1] == "after")  # type: ignore[misc]
+            assert list(dict.fromkeys(cache.ids)) == ["before", "after"]
+            assert cache.all_forgotten == 0
     await primary.start()
 
 
-async def test_an_order_that_only_one_server_has_is_no_answer_to_who_asks_for_it_again(
-    replica_set: ReplicaSet, mongo: Mongo, driver: MongoDriver, database: str
+async def confirm_unanswered(
+    primary: Member, mongo: Mongo, hasty: Mongo, checkout: Checkout
 ) -> None:
-    await prepare_schema(mongo)
+    """Confirm that an order which cannot come to a majority is neither opened nor found."""
+    orders = MongoOrders(mongo)
+    with pytest.raises(PyMongoError) as failed:
+        await MongoOrders(hasty).open(checkout)
+    assert isinstance(as_domain_error(failed.value), StoreUnavailable)
+    # As a primary says that finds the order while it steps down (a duplicate key, by its
+    # other code: for the usual one the server wants to know more).
+    async with failing(primary, "failCommand", failCommands=["insert"], errorCode=11001):
+        with pytest.raises(StoreUnavailable):
+            await orders.open(checkout)
+    with pytest.raises(OrderNotFound):
+        await orders.get(checkout.order.order_id)
+
+
+async def test_an_order_that_only_one_server_has_is_no_answer_to_who_asks_for_it_again(
+    replica_set: ReplicaSet, mongos: list[Mongo], databases: Databases
+) -> None:
     checkout = begun(new_id())
+    for mongo in mongos:
+        await prepare_schema(mongo)
     primary = await replica_set.primary()
     one, other = await replica_set.secondaries()
-    await mongo.ping()  # it knows of the election, and waits no more for a majority
-    orders = MongoOrders(mongo)
-    hasty = MongoOptions(replica_set.uri, driver, HASTY_MS)
-    async with open_mongo(hasty, database) as alone, kept_behind(one, other):
-        with pytest.raises(PyMongoError) as failed:
-            await MongoOrders(alone).open(checkout)
-        assert isinstance(as_domain_error(failed.value), StoreUnavailable)
-        # As a primary says that finds the order while it steps down (a duplicate key, by its
-        # other code: for the usual one the server wants to know more).
-        async with failing(primary, "failCommand", failCommands=["insert"], errorCode=11001):
-            with pytest.raises(StoreUnavailable):
-                await orders.open(checkout)
-        with pytest.raises(OrderNotFound):
-            await orders.get(checkout.order.order_id)
+    for mongo in mongos:
+        await mongo.ping()  # it knows of the election, and waits no more for a majority
+    async with opened(replica_set.uri, databases, HASTY_MS) as hasty, kept_behind(one, other):
+        for mongo, alone in zip(mongos, hasty, strict=True):
+            await confirm_unanswered(primary, mongo, alone, checkout)
     async with asyncio.timeout(ELECTED_WITHIN_S):
-        assert await orders.open(checkout) == checkout
+        for mongo in mongos:
+            assert await MongoOrders(mongo).open(checkout) == checkout
 
 
 async def confirm_unavailable(mongo: Mongo, what: str) -> None:
@@ -216,35 +252,40 @@ async def confirm_unavailable(mongo: Mongo, what: str) -> None:
 
 
 async def test_a_server_that_stops_steps_down_or_loses_others_is_an_outage_by_whatever_code(
-    replica_set: ReplicaSet, driver: MongoDriver, database: str
+    replica_set: ReplicaSet, databases: Databases
 ) -> None:
     await replica_set.whole()
     primary = await replica_set.primary()
-    ours = f"{replica_set.uri}&appName={database}"
+    us = new_id()
     commands = ["find", "insert", "update", "commitTransaction"]
-    async with open_mongo(MongoOptions(ours, driver, SHORT_MS), database) as mongo:
+    async with opened(f"{replica_set.uri}&appName={us}", databases, SHORT_MS) as both:
         for code, name in PASSING_CODES.items():
             async with failing(
-                primary, "failCommand", failCommands=commands, errorCode=code, appName=database
+                primary, "failCommand", failCommands=commands, errorCode=code, appName=us
             ):
-                await confirm_unavailable(mongo, name)
+                await asyncio.gather(*(confirm_unavailable(mongo, name) for mongo in both))
+
+
+async def confirm_uncertain(mongo: Mongo, what: str) -> None:
+    """Confirm that a write of which MongoDB says that it may not last is none of our faults."""
+    with pytest.raises(PyMongoError) as failed:
+        await mongo.collection("things").insert_one({"_id": what})
+    assert isinstance(as_domain_error(failed.value), StoreUnavailable), what
 
 
 async def test_a_write_whose_way_to_a_majority_is_interrupted_is_an_outage(
-    replica_set: ReplicaSet, driver: MongoDriver, database: str
+    replica_set: ReplicaSet, databases: Databases
 ) -> None:
     await replica_set.whole()
     primary = await replica_set.primary()
-    ours = f"{replica_set.uri}&appName={database}"
-    async with open_mongo(MongoOptions(ours, driver, SHORT_MS), database) as mongo:
+    us = new_id()
+    async with opened(f"{replica_set.uri}&appName={us}", databases, SHORT_MS) as both:
         for code in (91, 189, 11600, 11602):
             async with failing(
                 primary,
                 "failCommand",
                 failCommands=["insert", "update"],
                 writeConcernError={"code": code, "errmsg": "interrupted"},
-                appName=database,
+                appName=us,
             ):
-                with pytest.raises(PyMongoError) as failed:
-                    await mongo.collection("things").insert_one({"_id": str(code)})
-                assert isinstance(as_domain_error(failed.value), StoreUnavailable)
+                await asyncio.gather(*(confirm_uncertain(mongo, str(code)) for mongo in both))

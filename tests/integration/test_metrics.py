@@ -26,6 +26,7 @@ from services.stack.credentials import open_credentials
 from services.stack.folder import DataFolder
 from services.stack.ports import claimed_ports
 from services.stack.services import SERVICES, ServicePorts, Shop, running_services
+from tests.e2e.support.figures import Figures, figures_at
 from tests.e2e.support.people import UNKNOWN_ID, Admin, Caller, Customer, Stubs, a_product
 from tests.e2e.support.proxy import Proxy, opened_proxy
 from tests.e2e.support.tokens import Mint
@@ -33,8 +34,8 @@ from tests.integration.patience import PATIENT_S, until
 
 ATTEMPTS = 5
 INVENTORY = "shop.inventory.v1.InventoryService"
+TRANSPORTS = ["native", "grpcio"] if NATIVE_INSTALLED else ["grpcio"]
 HANDLED = ("grpc_server_handled_total", "grpc_method", "grpc_code")
-Figures = Counter[tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ class Measured:
 
     async def figures(self, service: str, name: str, *labels: str) -> Figures:
         """The samples with this name, by these labels."""
-        return figures_on(await self.page(service), name, *labels)
+        return await figures_at(self.ports[service], name, *labels)
 
     async def handled(self, service: str) -> Figures:
         """How many calls ended, by method and code."""
@@ -97,7 +98,7 @@ def _read(url: str) -> str:
         return text
 
 
-@pytest.fixture(scope="module", params=["native", "grpcio"] if NATIVE_INSTALLED else ["grpcio"])
+@pytest.fixture(scope="module", params=TRANSPORTS)
 async def measured(
     request: pytest.FixtureRequest,
     mongo_uri: str,
@@ -300,6 +301,7 @@ async def test_the_order_service_counts_its_calls_to_the_others(measured: Measur
     assert (calls[profile], calls[reserved], calls[refused]) == (2, 1, 1)
 
 
+@pytest.mark.parametrize("measured", TRANSPORTS[:1], indirect=True)
 async def test_port_0_gives_no_figures(
     measured: Measured, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

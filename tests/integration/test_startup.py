@@ -5,7 +5,7 @@ import os
 import socket
 import sys
 from asyncio.subprocess import PIPE
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from services.stack.credentials import Credentials, open_credentials
 from services.stack.services import SERVICES, ServicePorts, Shop
+from tests.forks import Ended, Forks
 from tests.integration.certificates import Authority
 from tests.no_opentelemetry import hiding_opentelemetry
 
@@ -27,6 +28,7 @@ NOWHERE = "mongodb://127.0.0.1:1/?replicaSet=rs0"
 NO_REDIS = "redis://127.0.0.1:1/0"
 SIGNERS = ("user", "order")
 WITHIN_S = 200.0  # some of them are started at once
+Refused = Callable[[str, Mapping[str, str]], Awaitable[str]]
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -55,12 +57,26 @@ async def refusal(service: str, environment: Mapping[str, str]) -> str:
         if process.returncode is None:
             process.kill()
             await process.wait()
-    assert process.returncode == 2, error.decode()
-    assert output == b""
-    said = error.decode()
-    assert f"services.{service} cannot start:" in said
-    assert "Traceback" not in said
-    return said
+    assert process.returncode is not None
+    return said_by(service, Ended(process.returncode, output.decode(), error.decode()))
+
+
+def said_by(service: str, ended: Ended) -> str:
+    assert ended.code == 2, ended.error
+    assert ended.output == ""
+    assert f"services.{service} cannot start:" in ended.error
+    assert "Traceback" not in ended.error
+    return ended.error
+
+
+@pytest.fixture
+def refused(forks: Forks) -> Refused:
+    """Start a service that is to end with code 2, with its imports behind it, likewise."""
+
+    async def start(service: str, environment: Mapping[str, str]) -> str:
+        return said_by(service, await forks.run(environment, f"services.{service}"))
+
+    return start
 
 
 def without(environment: Mapping[str, str], *names: str) -> dict[str, str]:
@@ -77,14 +93,16 @@ async def test_every_variable_that_is_missing_is_named(shop: Shop, service: str)
         assert f"{name}: must be set" in said
 
 
-async def test_a_value_that_cannot_be_is_named_and_a_secret_not_shown(shop: Shop) -> None:
+async def test_a_value_that_cannot_be_is_named_and_a_secret_not_shown(
+    shop: Shop, refused: Refused
+) -> None:
     wrong = {
         "SHOP_USER_PORT": "70000",
         "SHOP_MONGO_DRIVER": "other",
         "SHOP_MONGO_TIMEOUT_MS": "soon",
         "SHOP_ADMIN_PASSWORD": "hunter2",
     }
-    said = await refusal("user", shop.environment("user") | wrong)
+    said = await refused("user", shop.environment("user") | wrong)
     for name in wrong:
         assert name in said
     assert "hunter2" not in said
@@ -99,7 +117,9 @@ def pem(
 
 
 @pytest.mark.parametrize("service", SIGNERS)
-async def test_a_key_of_another_kind_is_refused(shop: Shop, service: str, tmp_path: Path) -> None:
+async def test_a_key_of_another_kind_is_refused(
+    shop: Shop, refused: Refused, service: str, tmp_path: Path
+) -> None:
     rsa_key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     keys = {
         "rsa": (pem(rsa_key), "is not an Ed25519 key"),
@@ -114,7 +134,7 @@ async def test_a_key_of_another_kind_is_refused(shop: Shop, service: str, tmp_pa
         if content is not None:
             path.write_bytes(content)
         variable = {f"SHOP_{service.upper()}_SIGNING_KEY_FILE": str(path)}
-        said = await refusal(service, shop.environment(service) | variable)
+        said = await refused(service, shop.environment(service) | variable)
         assert f"{path} {complaint}" in said
 
     await asyncio.gather(*(attempt(name, *key) for name, key in keys.items()))
@@ -122,18 +142,18 @@ async def test_a_key_of_another_kind_is_refused(shop: Shop, service: str, tmp_pa
 
 @pytest.mark.parametrize("content", [b"{}", b'{"keys": []}', b"secret"])
 async def test_a_service_that_could_trust_nobody_does_not_start(
-    shop: Shop, tmp_path: Path, content: bytes
+    shop: Shop, refused: Refused, tmp_path: Path, content: bytes
 ) -> None:
     path = tmp_path / "other.json"
     path.write_bytes(content)
     variable = {"SHOP_TRUSTED_KEYS_FILE": str(path)}
-    said = await refusal("inventory", shop.environment("inventory") | variable)
+    said = await refused("inventory", shop.environment("inventory") | variable)
     assert str(path) in said
     assert "secret" not in said
 
 
 @pytest.mark.parametrize("service", SERVICES)
-async def test_a_port_in_use_is_named(shop: Shop, service: str) -> None:
+async def test_a_port_in_use_is_named(shop: Shop, refused: Refused, service: str) -> None:
     with socket.socket() as taken:
         # As another server of gRPC's would have it by default: willing to share.
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
@@ -142,7 +162,7 @@ async def test_a_port_in_use_is_named(shop: Shop, service: str) -> None:
         port = taken.getsockname()[1]
         ports = ServicePorts(port, port, port)
         elsewhere = Shop(NOWHERE, NO_REDIS, shop.credentials, ports, variables=shop.variables)
-        said = await refusal(service, elsewhere.environment(service))
+        said = await refused(service, elsewhere.environment(service))
     assert f"cannot listen on 127.0.0.1:{port}: is it in use?" in said
 
 
@@ -158,21 +178,23 @@ def tls(tmp_path: Path) -> dict[str, str]:
 
 @pytest.mark.parametrize("workers", ["1", "2"])
 async def test_the_native_transport_with_tls_is_refused(
-    shop: Shop, tls: dict[str, str], workers: str
+    shop: Shop, refused: Refused, tls: dict[str, str], workers: str
 ) -> None:
     variables = tls | {"SHOP_TRANSPORT": "native", "SHOP_WORKERS": workers}
-    said = await refusal("inventory", shop.environment("inventory") | variables)
+    said = await refused("inventory", shop.environment("inventory") | variables)
     assert "SHOP_TRANSPORT=native serves no TLS: use grpcio or auto" in said
 
 
-async def test_half_a_certificate_is_named(shop: Shop, tls: dict[str, str]) -> None:
-    said = await refusal("user", shop.environment("user") | without(tls, "SHOP_TLS_KEY"))
+async def test_half_a_certificate_is_named(
+    shop: Shop, refused: Refused, tls: dict[str, str]
+) -> None:
+    said = await refused("user", shop.environment("user") | without(tls, "SHOP_TLS_KEY"))
     assert "SHOP_TLS_CERT and SHOP_TLS_KEY: set both or none" in said
 
 
 @pytest.mark.parametrize("service", ["inventory", "order"])
 async def test_certificates_that_cannot_be_used_are_named(
-    shop: Shop, tls: dict[str, str], service: str, tmp_path: Path
+    shop: Shop, refused: Refused, tls: dict[str, str], service: str, tmp_path: Path
 ) -> None:
     other = Authority("other").issue(tmp_path, "other")
     garbage, encrypted = tmp_path / "garbage.pem", tmp_path / "encrypted.pem"
@@ -192,7 +214,7 @@ async def test_certificates_that_cannot_be_used_are_named(
     ]
 
     async def attempt(variable: str, path: Path, complaint: str) -> None:
-        said = await refusal(service, shop.environment(service) | tls | {variable: str(path)})
+        said = await refused(service, shop.environment(service) | tls | {variable: str(path)})
         assert str(path) in said
         assert complaint in said
 
@@ -200,13 +222,13 @@ async def test_certificates_that_cannot_be_used_are_named(
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-async def test_a_metrics_port_in_use_is_named(shop: Shop, workers: str) -> None:
+async def test_a_metrics_port_in_use_is_named(shop: Shop, refused: Refused, workers: str) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
         variables = {"SHOP_INVENTORY_METRICS_PORT": str(port), "SHOP_WORKERS": workers}
-        said = await refusal("inventory", shop.environment("inventory") | variables)
+        said = await refused("inventory", shop.environment("inventory") | variables)
     assert f"cannot serve metrics on 127.0.0.1:{port}" in said
 
 
@@ -228,8 +250,8 @@ async def test_traces_without_what_they_need_are_refused_and_the_extra_named(
     ],
 )
 async def test_tracing_that_cannot_be_is_refused_and_the_variable_named(
-    shop: Shop, variable: str, value: str
+    shop: Shop, refused: Refused, variable: str, value: str
 ) -> None:
     variables = {"SHOP_TRACING": "otlp", variable: value}
-    said = await refusal("user", shop.environment("user") | variables)
+    said = await refused("user", shop.environment("user") | variables)
     assert variable in said

@@ -22,7 +22,7 @@ from tests.integration.backstop.conftest import (
     insert,
     watching,
 )
-from tests.integration.conftest import PATIENT_MS
+from tests.integration.conftest import ANY_DRIVER, PATIENT_MS
 from tests.integration.hanging import hung
 from tests.integration.patience import until
 
@@ -92,6 +92,7 @@ async def test_with_mongodb_hung_it_stops_within_a_bound_and_goes_on_afterwards(
             await cache.has("a")
 
 
+@ANY_DRIVER
 async def test_with_mongodb_down_at_the_start_it_watches_once_it_answers(
     folder: DataFolder, driver: MongoDriver, cache: NotedCache
 ) -> None:
@@ -139,6 +140,7 @@ async def test_a_position_that_mongodb_does_not_know_is_lost_history(prepared: M
             await stream.next()
 
 
+@ANY_DRIVER
 async def test_when_history_is_lost_all_values_are_forgotten_and_changes_count_from_before_that(
     prepared: Mongo, cache: NotedCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -155,6 +157,7 @@ async def test_when_history_is_lost_all_values_are_forgotten_and_changes_count_f
     assert cache.all_forgotten == backstop.figures.forgotten == 1
 
 
+@ANY_DRIVER
 async def test_forgetting_all_values_is_tried_until_it_succeeds(
     prepared: Mongo, cache: NotedCache
 ) -> None:
@@ -168,6 +171,7 @@ async def test_forgetting_all_values_is_tried_until_it_succeeds(
     assert cache.all_forgotten == 1
 
 
+@ANY_DRIVER
 async def test_all_values_that_had_to_be_forgotten_are_when_the_process_ended_before(
     prepared: Mongo, cache: NotedCache, rival_cache: NotedCache
 ) -> None:
@@ -180,6 +184,7 @@ async def test_all_values_that_had_to_be_forgotten_are_when_the_process_ended_be
 
 
 @pytest.mark.parametrize("what", ["collection", "database"])
+@ANY_DRIVER
 async def test_when_a_collection_is_dropped_all_values_are_forgotten(
     prepared: Mongo, cache: NotedCache, what: str
 ) -> None:
@@ -196,6 +201,7 @@ async def test_when_a_collection_is_dropped_all_values_are_forgotten(
 DROP: Document = {"dropDatabase": 1}
 
 
+@ANY_DRIVER
 async def test_a_mongodb_that_is_no_replica_set_is_an_error_said_once(
     lone_mongo_uri: str,
     database: str,

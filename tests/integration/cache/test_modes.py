@@ -23,7 +23,10 @@ from services.stack.folder import DataFolder
 from services.stack.ports import claimed_ports
 from services.stack.services import ServicePorts, Shop, running_service
 from tests.e2e.support.shop_front import ask_health
+from tests.integration.conftest import ANY_DRIVER
 from tests.integration.inventory.conftest import LAMP
+
+pytestmark = ANY_DRIVER
 
 TIMEOUT_S = 20.0
 
