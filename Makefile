@@ -8,6 +8,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOAD_VENV := .venv-load
 
+# Hundreds of processes import the same modules in a run of the tests.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help run up down image image-check test lint proto lock clean load load-ui prove-cache
 .PHONY: bench bench-quick bench-gate bench-compare bench-cache
