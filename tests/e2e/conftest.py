@@ -15,14 +15,15 @@ from tests.e2e.support import outside_shop
 from tests.e2e.support.ledger import eventually
 from tests.e2e.support.people import Admin, Customer
 from tests.e2e.support.proxy import Proxy, opened_proxy
-from tests.e2e.support.running_shop import RunningShop, opened_shop
+from tests.e2e.support.running_shop import USUAL_TRANSPORT, RunningShop, opened_shop
 from tests.e2e.support.shop_front import ShopFront
 
 # Longer than a checkout may take, so that the reconciler finds only what is left behind.
 RECONCILE_AGE_S = 2.0
 
 
-# What clients see must not depend on the transport. The other tests take what the shop takes.
+# What clients see must not depend on the transport. The other tests take that of SHOP_TRANSPORT,
+# or what the shop takes.
 ON_BOTH_TRANSPORTS = {"test_journeys", "test_permissions", "test_refusals"}
 
 
@@ -30,7 +31,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run the tests of some modules on each transport; pytest keeps those of one together."""
     if "transport" not in metafunc.fixturenames:
         return
-    transports = [Transport.AUTO]
+    transports = [USUAL_TRANSPORT]
     module = metafunc.module.__name__.rpartition(".")[2]
     if module in ON_BOTH_TRANSPORTS and not outside_shop.is_given():
         transports = [Transport.GRPCIO, *([Transport.NATIVE] if NATIVE_INSTALLED else [])]

@@ -8,10 +8,11 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pymongo import AsyncMongoClient
 
+from services.common.rpc.transport import Transport
 from services.common.settings import PREFIX
 from services.stack.credentials import open_credentials
 from services.stack.folder import DataFolder
@@ -21,6 +22,9 @@ from services.stack.services import SERVICES, ServicePorts, Shop, running_servic
 from tests.e2e.support.ledger import Databases, Ledger
 from tests.e2e.support.shop_front import ShopFront, opened_channels, stubs_over
 from tests.e2e.support.tokens import Mint
+
+USUAL_TRANSPORT: Final = Transport(os.environ.get("SHOP_TRANSPORT", Transport.AUTO))
+"""What the shops serve with, unless a test is about that."""
 
 
 @dataclass(slots=True)
@@ -149,10 +153,11 @@ def _new_databases() -> Databases:
 
 
 def _environment(names: Databases, variables: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment of the tests without their own shop settings."""
+    """Return the environment of the tests without their own shop settings but the transport."""
     inherited = {name: v for name, v in os.environ.items() if not name.startswith(PREFIX)}
     return {
         **inherited,
+        "SHOP_TRANSPORT": USUAL_TRANSPORT,
         "SHOP_USER_DATABASE": names.user,
         "SHOP_INVENTORY_DATABASE": names.inventory,
         "SHOP_ORDER_DATABASE": names.order,
