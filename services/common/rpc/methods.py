@@ -9,6 +9,9 @@ from grpc.aio import ServicerContext
 Context = ServicerContext[Any, Any]
 Method = Callable[[Any, Context], Awaitable[Any]]
 
+UNREADABLE: Final = object()
+"""The request of a call that came with bytes which are no message of its method."""
+
 # The native server starts its own clock when a call arrives, and Python's when it gets to it.
 _CLOCKS_DIFFER_S: Final = 0.05
 _CODE_BY_NUMBER: Final = {code.value[0]: code for code in grpc.StatusCode}

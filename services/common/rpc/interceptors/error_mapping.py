@@ -1,16 +1,16 @@
 """What a failed call tells its client."""
 
 import asyncio
-from collections.abc import Callable
-from typing import Any
+from collections.abc import AsyncIterator, Callable
+from typing import Any, NoReturn
 
 import structlog
 from grpc.aio import AbortError
 
 from services.common.call import current_call
-from services.common.errors import DomainError
+from services.common.errors import DomainError, InvalidArgument
 from services.common.rpc.interceptors.base import MethodInterceptor
-from services.common.rpc.methods import Context, Method
+from services.common.rpc.methods import UNREADABLE, Context, Method
 from services.common.rpc.status import Answer, internal_status, to_status
 from services.common.rpc.transport import sendable
 
@@ -19,13 +19,25 @@ log = structlog.get_logger()
 Translate = Callable[[Exception], DomainError | None]
 
 
+class UnreadableRequest(InvalidArgument):
+    """What came is not a message of the method."""
+
+    reason = "UNREADABLE_REQUEST"
+
+    def __init__(self) -> None:
+        super().__init__(())
+        self.message = "the request is not a message of this method"
+
+
 class ErrorMappingInterceptor(MethodInterceptor):
     """Turns errors into a gRPC status with details.
 
     Domain errors go by their table. ``translate`` may name the domain error that a library's
     exception stands for. Everything else is a fault of ours: it is logged, and the client
-    gets INTERNAL and a request id.
+    gets INTERNAL and a request id. An unreadable request goes no further than here.
     """
+
+    streams_too = True
 
     def __init__(self, domain: str, translate: Translate) -> None:
         self._domain = domain
@@ -36,18 +48,37 @@ class ErrorMappingInterceptor(MethodInterceptor):
         """Return the method, aborted with a status if it raises."""
 
         async def call(request: Any, context: Context) -> Any:
+            if request is UNREADABLE:
+                await _abort(context, self._status_of(UnreadableRequest(), method_name))
             try:
                 return await method(request, context)
             except (AbortError, asyncio.CancelledError):
                 raise
             except Exception as error:  # noqa: BLE001 (whatever it is, the client gets a status)
                 status = self._status_of(error, method_name)
-            told = (*context.trailing_metadata(), *status.trailing_metadata)
-            trailing = sendable(context, told)
-            await context.abort(status.code, status.details, trailing)
-            return None
+            await _abort(context, status)
 
         return call
+
+    async def intercept(
+        self, method: Method, request_or_iterator: Any, context: Context, method_name: str
+    ) -> Any:
+        """Serve one call of a plain server, which may be answered with a stream."""
+        answer = await super().intercept(method, request_or_iterator, context, method_name)
+        if hasattr(answer, "__aiter__"):
+            return self._passed_on(answer, context, method_name)
+        return answer
+
+    async def _passed_on(
+        self, messages: AsyncIterator[Any], context: Context, method_name: str
+    ) -> AsyncIterator[Any]:
+        try:
+            async for message in messages:
+                yield message
+        except (AbortError, asyncio.CancelledError):
+            raise
+        except Exception as error:  # noqa: BLE001 (as above)
+            await _abort(context, self._status_of(error, method_name))
 
     def _status_of(self, error: Exception, method_name: str) -> Answer:
         if isinstance(error, DomainError) and error.always_alike:
@@ -67,3 +98,8 @@ class ErrorMappingInterceptor(MethodInterceptor):
         if answer is None:
             answer = self._prepared[type(error)] = to_status(error, self._domain, request_id="")
         return answer
+
+
+async def _abort(context: Context, status: Answer) -> NoReturn:
+    told = (*context.trailing_metadata(), *status.trailing_metadata)
+    await context.abort(status.code, status.details, sendable(context, told))
