@@ -56,7 +56,7 @@ class ErrorMappingInterceptor(MethodInterceptor):
                 raise
             except Exception as error:  # noqa: BLE001 (whatever it is, the client gets a status)
                 status = self._status_of(error, method_name)
-            await _abort(context, status)
+            return await _abort(context, status)
 
         return call
 
