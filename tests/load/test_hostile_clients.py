@@ -15,9 +15,10 @@ from shop.inventory.v1.inventory_pb2 import GetProductRequest
 
 from services.common.rpc.transport import NATIVE_INSTALLED
 from services.stack.ports import claimed_ports
+from tests.e2e.support.ledger import eventually
 from tests.load.support import frames
 from tests.load.support.client import drive
-from tests.load.support.instance import GET, Instance, Stores, inventory, is_alive
+from tests.load.support.instance import GET, Instance, Stores, inventory, is_alive, open_files
 
 IDLE_CONNECTIONS = 2_000
 LEAST_CONNECTIONS = 500
@@ -65,14 +66,19 @@ async def oversize(service: Instance) -> None:
 
 
 async def idle_connections(service: Instance) -> None:
+    count, before = _allowed_connections(), open_files(service.pid)
+
+    async def held() -> bool:
+        return open_files(service.pid) >= before + 0.9 * count
+
     with ExitStack() as opened:
-        for _ in range(_allowed_connections()):
+        for _ in range(count):
             connection = opened.enter_context(socket.socket())
             connection.setblocking(False)  # noqa: FBT003
             with suppress(BlockingIOError):
                 connection.connect(("127.0.0.1", service.port))
             await asyncio.sleep(0)
-        await asyncio.sleep(0.5)
+        await eventually(held, 15.0, "the connections were not taken")
 
 
 def _allowed_connections() -> int:
