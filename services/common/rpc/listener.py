@@ -1,5 +1,6 @@
 """Freeing a port that a library of its own listens on."""
 
+import contextlib
 import os
 import socket
 import stat
@@ -13,12 +14,14 @@ def stop_listening(port: int) -> None:
     """Refuse new connections to a port that this process listens on; those that are there go on.
 
     The descriptor of what listens is given to a socket that nobody knows of, so that whoever
-    accepts from it waits in peace, and closes in the end what it thinks it opened.
+    accepts from it waits in peace, and closes in the end what it thinks it opened. A process that
+    may open nothing more goes on listening.
     """
-    for descriptor in _listening_on(port):
-        with socket.create_server(("127.0.0.1", 0)) as unknown:
-            unknown.setblocking(False)  # noqa: FBT003
-            os.dup2(unknown.fileno(), descriptor, inheritable=False)
+    with contextlib.suppress(OSError):
+        for descriptor in _listening_on(port):
+            with socket.create_server(("127.0.0.1", 0)) as unknown:
+                unknown.setblocking(False)  # noqa: FBT003
+                os.dup2(unknown.fileno(), descriptor, inheritable=False)
 
 
 def _listening_on(port: int) -> list[int]:

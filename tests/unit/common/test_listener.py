@@ -1,4 +1,5 @@
 import asyncio
+import errno
 import socket
 
 import pytest
@@ -37,4 +38,19 @@ async def test_the_port_can_be_had_by_another_at_once() -> None:
     stop_listening(port)
     with socket.create_server(("127.0.0.1", port)):
         pass
+    server.close()
+
+
+async def test_a_process_that_may_open_nothing_more_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full(_address: object) -> socket.socket:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    server = await asyncio.start_server(echo, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    monkeypatch.setattr(socket, "create_server", full)
+    stop_listening(port)
+    _, still = await asyncio.open_connection("127.0.0.1", port)
+    still.close()
     server.close()
