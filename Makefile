@@ -13,7 +13,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help run up down image image-check test lint proto lock clean load load-ui prove-cache
-.PHONY: bench bench-quick bench-gate bench-compare bench-cache
+.PHONY: bench bench-quick bench-rpc bench-gate bench-compare bench-cache
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -55,6 +55,9 @@ bench: $(VENV)/.dev-stamp ## measure what each layer costs (ARGS="help" for all 
 
 bench-quick: $(VENV)/.dev-stamp ## the same in less than a minute
 	@$(BIN)/python -m bench layers --quick $(ARGS)
+
+bench-rpc: $(VENV)/.dev-stamp ## measure an empty call and a cached read, by transport and interceptor
+	@$(BIN)/python -m bench rpc $(ARGS)
 
 bench-gate: $(VENV)/.dev-stamp ## fail if calls ask for more, or cost more, than bench/limits.toml allows
 	@$(BIN)/python -m bench gate $(ARGS)

@@ -3,6 +3,7 @@
 Every variant is a server process of its own. The rounds go through all variants in turn, so that
 what the machine does beside hits them alike; a variant's figure is the median over the rounds,
 and its ratio the median of the ratios to the empty handler on the same transport, round by round.
+The calls per second are those of h2load, where it is installed.
 """
 
 import argparse
@@ -18,7 +19,7 @@ from typing import Final
 
 from shop.inventory.v1.inventory_pb2 import GetProductRequest
 
-from bench import progress
+from bench import h2load, progress
 from bench.cpu import cpu_seconds
 from bench.load import AT_ONCE, Target, driving
 from bench.seeds import nth_id, seed_products
@@ -81,16 +82,20 @@ def measure(compared: list[Variant], stores: list[str], rounds: int, calls: int)
         servers = [stack.enter_context(served(v, stores)) for v in compared]
         running = []
         for v, server in zip(compared, servers, strict=True):
-            driver = stack.enter_context(driving(Target(server.address, METHOD, [message])))
+            target = Target(server.address, METHOD, [message])
+            driver = stack.enter_context(driving(target))
             driver.make(calls // 4)
-            running.append((v, server.pid, driver))
+            running.append((v, server.pid, target, driver))
         for number in range(rounds):
             progress.show(f"round {number + 1} of {rounds}")
-            for v, pid, driver in running:
+            for v, pid, target, driver in running:
                 before = cpu_seconds(pid)
                 outcome = driver.make(calls)
                 v.cpu_us.append((cpu_seconds(pid) - before) / calls * 1e6)
-                v.rate.append(calls / outcome.seconds)
+                if h2load.is_installed():
+                    v.rate.append(h2load.calls_per_second(target, calls))
+                else:
+                    v.rate.append(calls / outcome.seconds)
         progress.end()
 
 
@@ -118,7 +123,9 @@ async def _measured(rounds: int, calls: int, *, empty_only: bool) -> str:
             await seed_products(mongo.uri, DATABASE, 1)
             compared = [v for v in variants() if v.handler == "empty" or not empty_only]
             await asyncio.to_thread(measure, compared, [mongo.uri, redis.uri], rounds, calls)
-    return f"{rounds} rounds of {calls:,} calls each, {AT_ONCE} at a time\n\n{table(compared)}\n"
+    client = ", calls/s by h2load" if h2load.is_installed() else ""
+    head = f"{rounds} rounds of {calls:,} calls each, {AT_ONCE} at a time{client}"
+    return f"{head}\n\n{table(compared)}\n"
 
 
 def main(argv: Sequence[str]) -> int:

@@ -15,13 +15,14 @@ from tests.e2e.support import outside_shop
 from tests.e2e.support.ledger import eventually
 from tests.e2e.support.people import Admin, Customer
 from tests.e2e.support.proxy import Proxy, opened_proxy
-from tests.e2e.support.running_shop import RunningShop, opened_shop
+from tests.e2e.support.running_shop import USUAL_TRANSPORT, RunningShop, opened_shop
 from tests.e2e.support.shop_front import ShopFront
 
 # Longer than a checkout takes where all is slow: the reconciler finds only what is left behind.
 RECONCILE_AGE_S = "30"
 
-# What clients see must not depend on the transport. The other tests take what the shop takes.
+# What clients see must not depend on the transport. The other tests take that of SHOP_TRANSPORT,
+# or what the shop takes.
 ON_BOTH_TRANSPORTS = {"test_journeys", "test_permissions", "test_refusals"}
 
 
@@ -29,11 +30,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run the tests of some modules on each transport; pytest keeps those of one together."""
     if "transport" not in metafunc.fixturenames:
         return
-    transports = [Transport.AUTO]  # native where it is installed
+    transports = [USUAL_TRANSPORT]
     module = metafunc.module.__name__.rpartition(".")[2]
     if module in ON_BOTH_TRANSPORTS and NATIVE_INSTALLED and not outside_shop.is_given():
         transports.append(Transport.GRPCIO)
-    metafunc.parametrize("transport", transports, indirect=True, scope="session", ids=str)
+    wanted = list(dict.fromkeys(transports))
+    metafunc.parametrize("transport", wanted, indirect=True, scope="session", ids=str)
 
 
 @pytest.fixture(scope="session")
@@ -47,7 +49,7 @@ async def own_shop(
     mongo_uri: str, redis_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[RunningShop]:
     """A shop of the tests' own."""
-    async with opened_own_shop(mongo_uri, redis_url, tmp_path_factory, Transport.AUTO) as shop:
+    async with opened_own_shop(mongo_uri, redis_url, tmp_path_factory, USUAL_TRANSPORT) as shop:
         yield shop
 
 

@@ -280,6 +280,16 @@ async def test_a_call_that_is_nearly_over_waits_no_longer(
     assert await count(mongo, "a") == 1
 
 
+async def test_the_last_moment_of_a_call_is_left_for_its_answer(mongo: Mongo) -> None:
+    async def call(operation: Operation) -> None:
+        enter_call(Call("r", deadline=asyncio.get_running_loop().time() + 0.009))
+        await operation(mongo)
+
+    for name in ("read", "query", "write", "transaction"):
+        with pytest.raises(DeadlineExceeded):
+            await asyncio.create_task(call(OPERATIONS[name]))
+
+
 async def slow_change(mongo: Mongo, session: Session) -> None:
     await increment(mongo, "a", session)
     await asyncio.sleep(2 * SHORT_MS / 1000)

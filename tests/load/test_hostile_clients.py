@@ -25,10 +25,12 @@ from tests.load.support.instance import (
     Stores,
     inventory,
     is_alive,
+    open_files,
 )
 
 IDLE_CONNECTIONS = 2_000
 LEAST_CONNECTIONS = 500
+AT_ONCE = 50  # fewer than may wait to be accepted
 RESETS = 5_000
 TOO_LARGE = 5 * 1024 * 1024
 STEADY_TIMEOUT_S = 1.0
@@ -79,14 +81,22 @@ async def oversize(service: Instance) -> None:
 
 
 async def idle_connections(service: Instance) -> None:
+    count = _allowed_connections()
     with ExitStack() as opened:
-        for _ in range(_allowed_connections()):
-            connection = opened.enter_context(socket.socket())
-            connection.setblocking(False)  # noqa: FBT003
-            with suppress(BlockingIOError):
-                connection.connect(("127.0.0.1", service.port))
-            await asyncio.sleep(0)
-        await asyncio.sleep(0.5)
+        for some in range(0, count, AT_ONCE):
+            for _ in range(AT_ONCE):
+                connection = opened.enter_context(socket.socket())
+                connection.setblocking(False)  # noqa: FBT003
+                with suppress(BlockingIOError):
+                    connection.connect(("127.0.0.1", service.port))
+            await _taken(service, some + AT_ONCE)
+
+
+async def _taken(service: Instance, count: int) -> None:
+    async def held() -> bool:
+        return open_files(service.pid) >= count
+
+    await eventually(held, ENDS_WITHIN_S, f"{count} connections are not taken")
 
 
 def _allowed_connections() -> int:

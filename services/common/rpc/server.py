@@ -15,6 +15,7 @@ from services.common.background import repeating
 from services.common.rpc.chain import Chain
 from services.common.rpc.compose import compose
 from services.common.rpc.health import HealthReporter
+from services.common.rpc.listener import stop_listening
 from services.common.rpc.reflection import enable_reflection
 from services.common.rpc.registration import register
 from services.common.rpc.service import Service
@@ -23,6 +24,7 @@ from services.common.rpc.transport import Endpoint, Transport, chosen_transport,
 _COLLECT_AFTER: Final = (50_000, 20, 100)
 _DRAIN_POLL_S: Final = 0.01
 _WRITING_S: Final = 0.1
+_TAKING_S: Final = 0.1
 _LAST_STREAMS_S: Final = 0.2  # streams that watch the health end with the server
 _PROBE_INTERVAL_S: Final = 1.0
 
@@ -60,7 +62,7 @@ class RpcServer:
         stop = _stop_signal()
         endpoint = self.options.endpoint
         transport = chosen_transport(endpoint)
-        server, _ = open_server(endpoint)
+        server, port = open_server(endpoint)
         self._add_services(server)
         await self.health.begin()
         await server.start()
@@ -71,26 +73,41 @@ class RpcServer:
         log.info("draining", timeout_s=self.options.drain_timeout_s)
         await self.health.stop_serving()
         await asyncio.sleep(self.options.drain_notice_s)
-        if transport is Transport.NATIVE:
-            await self._finish_calls()
-            await server.stop(_LAST_STREAMS_S)
-        else:
-            await server.stop(self.options.drain_timeout_s)
+        await self._drain(server, transport, port)
         log.info("stopped")
 
-    async def _finish_calls(self) -> None:
+    async def _drain(self, server: aio.Server, transport: Transport, port: int) -> None:
+        self.chain.refuse_new_calls()
+        if transport is Transport.NATIVE:
+            await self._drain_native(server, port)
+        else:
+            await self._drain_grpcio(server)
+
+    async def _drain_native(self, server: aio.Server, port: int) -> None:
         """Wait until all calls have ended and their answers are on the wire.
 
-        pygrpc-native closes its connections as soon as the handlers have returned, sometimes
-        before the last answers are written.
+        pygrpc-native goes on accepting connections until it closes them all, which it does as soon
+        as the handlers have returned, sometimes before the last answers are written.
         """
-        self.chain.refuse_new_calls()
+        stop_listening(port)
         with suppress(TimeoutError):
             async with asyncio.timeout(self.options.drain_timeout_s):
                 while self.chain.in_flight:  # noqa: ASYNC110 (an event would cost every call)
                     await asyncio.sleep(_DRAIN_POLL_S)
         await asyncio.sleep(_WRITING_S)
         self.chain.refuse_kept_calls()
+        await server.stop(_LAST_STREAMS_S)
+
+    async def _drain_grpcio(self, server: aio.Server) -> None:
+        """Keep what has arrived already, so that it is refused once the connections are closing.
+
+        A grpcio server that stops ends the calls which it has not taken yet with CANCELLED.
+        """
+        await asyncio.sleep(_TAKING_S)
+        stopping = asyncio.create_task(server.stop(self.options.drain_timeout_s))
+        await asyncio.sleep(0)  # the clients are told to go
+        self.chain.refuse_kept_calls()
+        await stopping
 
     def _add_services(self, server: aio.Server) -> None:
         descriptor = self.service.descriptor

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from pymongo import AsyncMongoClient
 
+from services.common.rpc.transport import Transport
 from services.common.settings import PREFIX
 from services.stack.credentials import open_credentials
 from services.stack.folder import DataFolder
@@ -29,6 +30,8 @@ _PATIENT: Final = {
     "SHOP_MONGO_TIMEOUT_MS": "5000",
     "SHOP_PEER_TIMEOUT_MS": "5000",
 }
+USUAL_TRANSPORT: Final = Transport(os.environ.get("SHOP_TRANSPORT", Transport.AUTO))
+"""What the shops serve with, unless a test is about that."""
 
 
 @dataclass(slots=True)
@@ -159,11 +162,12 @@ def _new_databases() -> Databases:
 
 
 def _environment(names: Databases, variables: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment of the tests without their own shop settings."""
+    """Return the environment of the tests without their own shop settings but the transport."""
     inherited = {name: v for name, v in os.environ.items() if not name.startswith(PREFIX)}
     return {
         **inherited,
         **_PATIENT,
+        "SHOP_TRANSPORT": USUAL_TRANSPORT,
         "SHOP_USER_DATABASE": names.user,
         "SHOP_INVENTORY_DATABASE": names.inventory,
         "SHOP_ORDER_DATABASE": names.order,

@@ -18,6 +18,7 @@ from shop.inventory.v1 import inventory_pb2_grpc as pb_grpc
 from services.common.auth.tokens import ServiceIdentity
 from services.common.call import Call, enter_call
 from services.common.errors import DeadlineExceeded
+from services.common.rpc import transport
 from services.common.rpc.channel import (
     _OPTIONS,
     PeerCaller,
@@ -230,6 +231,13 @@ def test_however_long_a_peer_was_down_it_is_looked_for_every_2_seconds() -> None
     backoff_ms = [ms for name, ms in _OPTIONS if name.endswith("_reconnect_backoff_ms")]
     assert len(backoff_ms) == 3
     assert max(backoff_ms) <= 2_000
+
+
+def test_a_connection_is_looked_after_no_more_often_than_servers_allow() -> None:
+    ours, servers = dict(_OPTIONS), dict(transport._OPTIONS)
+    allowed_ms = servers["grpc.http2.min_ping_interval_without_data_ms"]
+    assert allowed_ms <= ours["grpc.keepalive_time_ms"] <= 60_000
+    assert ours["grpc.keepalive_timeout_ms"] <= 20_000
 
 
 async def test_a_peer_that_comes_back_is_found_again_soon() -> None:

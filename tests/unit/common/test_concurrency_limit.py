@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
+from services.common.errors import DeadlineExceeded, DomainError, NotFound
 from services.common.rpc import load_gauge
-from services.common.rpc.adaptive_limit import WINDOW_CALLS, AdaptiveLimit
+from services.common.rpc.adaptive_limit import WINDOW_CALLS, AdaptiveLimit, MethodLatency
 from services.common.rpc.interceptors.concurrency_limit import (
     ConcurrencyLimitInterceptor,
     Overloaded,
@@ -211,6 +212,28 @@ async def test_the_limit_learns_from_the_calls_that_it_lets_in() -> None:
     for _ in range(20 * WINDOW_CALLS):
         await asyncio.gather(*(method(n, FakeContext().context) for n in range(4)))
     assert limiter.limit > 4
+
+
+@pytest.mark.parametrize(("error", "learns"), [(DeadlineExceeded, True), (NotFound, False)])
+async def test_the_limit_learns_from_calls_that_were_too_late_and_from_no_other_failures(
+    error: type[DomainError],
+    learns: bool,  # noqa: FBT001
+) -> None:
+    learned: list[float] = []
+
+    class Noting(AdaptiveLimit):
+        def learn(self, method: MethodLatency, elapsed_s: float, in_flight: int) -> None:
+            learned.append(elapsed_s)
+
+    async def fails(request: Any, context: Context) -> Any:
+        raise error("expected")
+
+    limiter = ConcurrencyLimitInterceptor(Noting(4, 1, 100), LoadGauge(), 100, LONG_S)
+    method = limiter.bind(fails, "/shop.Test/Do")
+    for n in range(WINDOW_CALLS):
+        with pytest.raises(error):
+            await method(n, FakeContext().context)
+    assert bool(learned) is learns
 
 
 # ---- a loop that is behind

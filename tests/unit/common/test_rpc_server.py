@@ -1,6 +1,7 @@
 """What a server offers beside its service, on either transport."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import grpc
@@ -108,3 +109,92 @@ async def test_once_told_to_drain_a_chain_refuses_new_calls_and_finishes_the_oth
     door.set()
     assert await first == "first"
     assert chain.in_flight == 0
+
+
+class Waiting(Unserved):
+    """An inventory that waits before it answers."""
+
+    def __init__(self) -> None:
+        self.door = asyncio.Event()
+
+    async def GetProduct(self, request: Any, context: Any) -> Any:
+        await self.door.wait()
+        return pb.GetProductResponse()
+
+
+def put_together(transport: Transport, inventory: Unserved) -> RpcServer:
+    endpoint = Endpoint("127.0.0.1:0", transport)
+    service = Service(SERVICE, inventory, {"GetProduct": PUBLIC}, {"GetProduct": 60.0})
+    chained = ChainOptions(LimitKind.OFF, max_in_flight=1, log_every_call=False)
+    chain = Chain(service, TokenVerifier({}), lambda _error: None, chained)
+    health = HealthReporter(SERVICE.full_name, {}, {})
+    options = ServerOptions(endpoint, reflection=False, drain_timeout_s=60.0)
+    return RpcServer(service, chain, health, options)
+
+
+async def until(holds: Callable[[], Awaitable[bool]]) -> None:
+    async with asyncio.timeout(20.0):
+        while not await holds():  # noqa: ASYNC110 (it tells nobody when)
+            await asyncio.sleep(0.01)
+
+
+async def test_a_server_that_drains_takes_no_connection_and_finishes_what_it_has(
+    transport: Transport,
+) -> None:
+    inventory = Waiting()
+    rpc = put_together(transport, inventory)
+    server, port = open_server(rpc.options.endpoint)
+    rpc._add_services(server)
+    await server.start()
+    async with aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        stub = pb_grpc.InventoryServiceStub(channel)
+        call = stub.GetProduct(pb.GetProductRequest(), timeout=60)
+
+        async def begun() -> bool:
+            return rpc.chain.in_flight == 1
+
+        async def refuses() -> bool:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+            except ConnectionRefusedError:
+                return True
+            writer.close()
+            return False
+
+        await until(begun)
+        draining = asyncio.create_task(rpc._drain(server, transport, port))
+        await until(refuses)
+        assert not call.done()
+        inventory.door.set()
+        assert await call == pb.GetProductResponse()
+        async with asyncio.timeout(20.0):
+            await draining
+
+
+async def test_what_has_arrived_as_a_grpcio_server_stops_is_refused_as_it_closes_and_not_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("services.common.rpc.interceptors.drain._LONGEST_S", 60.0)
+    monkeypatch.setattr("services.common.rpc.server._TAKING_S", 0.5)
+    rpc = put_together(Transport.GRPCIO, Unserved())
+    composed = compose(Unserved(), SERVICE, rpc.chain.interceptors)
+    refused = FakeContext()
+
+    class Server:
+        kept_as_it_closes = False
+
+        async def stop(self, _grace: float) -> None:
+            self.kept_as_it_closes = not call.done()
+            await asyncio.wait([call])
+
+    server = Server()
+    draining = asyncio.create_task(rpc._drain(server, Transport.GRPCIO, 0))  # type: ignore[arg-type]
+    for _ in range(5):  # it is a while before it closes
+        await asyncio.sleep(0)
+    call = asyncio.create_task(composed.GetProduct("late", refused.context))
+    async with asyncio.timeout(20.0):
+        await draining
+    assert server.kept_as_it_closes
+    with pytest.raises(aio.AbortError):
+        await call
+    assert refused.aborted_with is grpc.StatusCode.UNAVAILABLE

@@ -12,7 +12,9 @@ from services.common.rpc.methods import Context, Method
 
 
 class AuthorizationInterceptor(MethodInterceptor):
-    """Applies the service's access table; a method without a row is refused."""
+    """Applies the service's access table; a method without a row is refused, a stream too."""
+
+    streams_too = True
 
     def __init__(self, access: AccessTable, verifier: TokenVerifier) -> None:
         self._access = access

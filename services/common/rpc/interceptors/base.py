@@ -1,10 +1,12 @@
 """Interceptors that are bound to a method once instead of being asked on every call."""
 
 from abc import abstractmethod
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
+import grpc
 from grpc_interceptor.server import AsyncServerInterceptor
 
 from services.common.rpc.methods import Context, Method
@@ -15,11 +17,35 @@ class MethodInterceptor(AsyncServerInterceptor):
 
     Given to ``grpc.aio.server(interceptors=...)`` it works like any other of its kind, at the
     price that such a server asks for: what follows this one is put together for every call.
+    Streams of such a server (reflection is one) pass it by unless it is for ``streams_too``, and
+    then it is round their beginning.
     """
+
+    streams_too: ClassVar[bool] = False
 
     @abstractmethod
     def bind(self, method: Method, method_name: str) -> Method:
         """Return the method ``/package.Service/Method`` with this one's work round it."""
+
+    async def intercept_service(
+        self,
+        continuation: Callable[
+            [grpc.HandlerCallDetails], Awaitable["grpc.RpcMethodHandler[Any, Any] | None"]
+        ],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Any:
+        """Return what serves a method of a plain server."""
+        handler = await continuation(handler_call_details)
+        if handler is None:
+            return None
+        if (handler.request_streaming or handler.response_streaming) and not self.streams_too:
+            return handler
+
+        async def known(_details: object) -> Any:
+            return handler
+
+        around: Any = super().intercept_service
+        return await around(known, handler_call_details)
 
     async def intercept(
         self, method: Method, request_or_iterator: Any, context: Context, method_name: str
@@ -42,4 +68,6 @@ class MethodInterceptor(AsyncServerInterceptor):
         return ContextVar("following")
 
     async def _follow(self, request: Any, context: Context) -> Any:
-        return await self._following.get()(request, context)
+        answer: Any = self._following.get()(request, context)
+        # A stream is its messages, or writes them itself.
+        return answer if hasattr(answer, "__aiter__") else await answer

@@ -1,8 +1,8 @@
 """What a failed call tells its client."""
 
 import asyncio
-from collections.abc import Callable
-from typing import Any
+from collections.abc import AsyncIterator, Callable
+from typing import Any, NoReturn
 
 import structlog
 from grpc.aio import AbortError
@@ -28,6 +28,8 @@ class ErrorMappingInterceptor(MethodInterceptor):
     of ours: it is logged, and the client gets INTERNAL and a request id.
     """
 
+    streams_too = True
+
     def __init__(self, domain: str, translate: Translate) -> None:
         self._domain = domain
         self._translate = translate
@@ -37,20 +39,37 @@ class ErrorMappingInterceptor(MethodInterceptor):
         """Return the method, aborted with a status if it raises."""
 
         async def call(request: Any, context: Context) -> Any:
+            if request is UNREADABLE:
+                await _abort(context, self._status_of(RequestUnreadable(), method_name))
             try:
-                if request is UNREADABLE:
-                    raise RequestUnreadable  # noqa: TRY301 (it is answered as any refusal)
                 return await method(request, context)
             except (AbortError, asyncio.CancelledError):
                 raise
             except Exception as error:  # noqa: BLE001 (whatever it is, the client gets a status)
                 status = self._status_of(error, method_name)
-            told = (*context.trailing_metadata(), *status.trailing_metadata)
-            trailing = sendable(context, told)
-            await context.abort(status.code, status.details, trailing)
-            return None
+            return await _abort(context, status)
 
         return call
+
+    async def intercept(
+        self, method: Method, request_or_iterator: Any, context: Context, method_name: str
+    ) -> Any:
+        """Serve one call of a plain server, which may be answered with a stream."""
+        answer = await super().intercept(method, request_or_iterator, context, method_name)
+        if hasattr(answer, "__aiter__"):
+            return self._passed_on(answer, context, method_name)
+        return answer
+
+    async def _passed_on(
+        self, messages: AsyncIterator[Any], context: Context, method_name: str
+    ) -> AsyncIterator[Any]:
+        try:
+            async for message in messages:
+                yield message
+        except (AbortError, asyncio.CancelledError):
+            raise
+        except Exception as error:  # noqa: BLE001 (as above)
+            await _abort(context, self._status_of(error, method_name))
 
     def _status_of(self, error: Exception, method_name: str) -> Answer:
         if isinstance(error, DomainError) and error.always_alike:
@@ -70,3 +89,8 @@ class ErrorMappingInterceptor(MethodInterceptor):
         if answer is None:
             answer = self._prepared[type(error)] = to_status(error, self._domain, request_id="")
         return answer
+
+
+async def _abort(context: Context, status: Answer) -> NoReturn:
+    told = (*context.trailing_metadata(), *status.trailing_metadata)
+    await context.abort(status.code, status.details, sendable(context, told))
