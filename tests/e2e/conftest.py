@@ -35,16 +35,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if module in ON_BOTH_TRANSPORTS and NATIVE_INSTALLED and not outside_shop.is_given():
         transports.append(Transport.GRPCIO)
     wanted = list(dict.fromkeys(transports))
-    metafunc.parametrize("transport", wanted, indirect=True, scope="session", ids=str)
+    metafunc.parametrize("transport", wanted, indirect=True, scope="package", ids=str)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def transport(request: pytest.FixtureRequest) -> Transport:
     """What the shop serves with."""
     return Transport(request.param)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def own_shop(
     mongo_uri: str, redis_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[RunningShop]:
@@ -53,7 +53,7 @@ async def own_shop(
         yield shop
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def own_shop_on_grpcio(
     mongo_uri: str, redis_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[RunningShop]:
@@ -73,21 +73,20 @@ async def opened_own_shop(
         redis_url=redis_url,
         ledger_uri=mongo_uri,
         SHOP_RECONCILE_AGE_S=RECONCILE_AGE_S,
-        SHOP_RECONCILE_INTERVAL_S="0.5",
         SHOP_LOG_LEVEL="debug",
         SHOP_TRANSPORT=transport,
     ) as running:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def given_shop() -> AsyncIterator[ShopFront]:
     """A shop that runs already."""
     async with outside_shop.opened_outside_shop() as front:
         yield front
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def shop(request: pytest.FixtureRequest, transport: Transport) -> ShopFront:
     """A shop for all tests that leave its processes and stores alone."""
     own = "own_shop_on_grpcio" if transport is Transport.GRPCIO else "own_shop"
@@ -96,25 +95,25 @@ def shop(request: pytest.FixtureRequest, transport: Transport) -> ShopFront:
     return front
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def credentials(shop: ShopFront) -> Credentials:
     """The keys and passwords of the shop."""
     return shop.credentials
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def admin(shop: ShopFront) -> Admin:
     """The administrator of the shop."""
     return await shop.admin()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def customer(shop: ShopFront) -> Customer:
     """A customer whose login and password no test changes."""
     return await shop.customer("customer")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def stranger(shop: ShopFront) -> Customer:
     """Another customer, to whom nothing of the first one's belongs."""
     return await shop.customer("stranger")
@@ -129,7 +128,7 @@ async def product_id(admin: Admin) -> str:
 # ---- a shop to break
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def mongo_proxy(mongo_uri: str) -> AsyncIterator[Proxy]:
     """The way of the fragile shop to MongoDB."""
     host, port = parse_uri(mongo_uri)["nodelist"][0]
@@ -137,7 +136,7 @@ async def mongo_proxy(mongo_uri: str) -> AsyncIterator[Proxy]:
         yield proxy
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def redis_proxy(redis_url: str) -> AsyncIterator[Proxy]:
     """The way of the fragile shop to Redis."""
     parts = urlsplit(redis_url)
@@ -145,7 +144,7 @@ async def redis_proxy(redis_url: str) -> AsyncIterator[Proxy]:
         yield proxy
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def fragile_processes(
     mongo_uri: str,
     redis_url: str,
@@ -160,7 +159,6 @@ async def fragile_processes(
         redis_url=f"redis://127.0.0.1:{redis_proxy.port}{urlsplit(redis_url).path}",
         ledger_uri=mongo_uri,
         SHOP_RECONCILE_AGE_S=RECONCILE_AGE_S,
-        SHOP_RECONCILE_INTERVAL_S="0.25",
     ) as running:
         yield running
 
@@ -181,7 +179,7 @@ class Probe:
         return True
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def probe(fragile_processes: RunningShop) -> Probe:
     """A purchase in the fragile shop."""
     admin = await fragile_processes.admin()
