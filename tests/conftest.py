@@ -4,6 +4,7 @@ They listen on free ports and keep their data in pytest's folder of this run, so
 by side do not meet.
 """
 
+import os
 from asyncio import AbstractEventLoop
 from collections.abc import AsyncIterator, Callable, Mapping
 
@@ -29,6 +30,11 @@ def pytest_asyncio_loop_factories(
 ) -> Mapping[str, Callable[[], AbstractEventLoop]]:
     """Run the tests on the loop that the services run on."""
     return {"uvloop": uvloop.new_event_loop}
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Use more workers than there are processors: half of the time they wait for processes."""
+    return 3 * (os.cpu_count() or 1) // 2
 
 
 @pytest.fixture(scope="session")
