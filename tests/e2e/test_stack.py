@@ -178,14 +178,20 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """What the first start left behind."""
+class SeenOfStart:
+    """What any start shows."""
 
     output: list[str]
     exit_code: int
     skus: list[str]
     orders: dict[str, list[str]]
     """By the id of the customer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen(SeenOfStart):
+    """What the first start left behind."""
+
     buyer: str
     bought: str
     tried: list[str]
@@ -281,13 +287,9 @@ async def test_its_secrets_are_for_its_owner_alone(stack: Stack, first_start: Se
 
 
 @dataclass(frozen=True, slots=True)
-class SeenAgain:
+class SeenAgain(SeenOfStart):
     """What the next start found, and what a third said meanwhile."""
 
-    output: list[str]
-    exit_code: int
-    skus: list[str]
-    orders: dict[str, list[str]]
     other: str
 
 
