@@ -7,6 +7,7 @@ written against the protocols here runs on both.
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from time import monotonic
 from typing import Any, Final, Protocol, TypeVar, cast
@@ -31,6 +32,7 @@ from pymongo.write_concern import WriteConcern
 
 from services.common.call import current_call, remaining_s
 from services.common.changes import ChangesRefused, ChangeStream, Position, open_changes
+from services.common.clock import as_utc
 from services.common.elections import Elections
 from services.common.errors import DeadlineExceeded, DomainError, Unavailable
 from services.common.mongo_metrics import MongoMetrics
@@ -173,7 +175,14 @@ class Collection(Protocol):
 class LastingCollection(Protocol):
     """A collection for reading what lasts."""
 
-    def find(self, query: Filter, projection: Filter | None = None) -> Cursor: ...  # noqa: D102
+    def find(  # noqa: D102
+        self,
+        query: Filter,
+        projection: Filter | None = None,
+        *,
+        sort: Sort | None = None,
+        limit: int = 0,
+    ) -> Cursor: ...
 
     async def aggregate(self, pipeline: Sequence[Filter]) -> Sequence[Document]:
         """Return all documents that the pipeline makes."""
@@ -263,8 +272,18 @@ class _LastingCollection:
         self._collection = collection
         self._elections = elections
 
-    def find(self, query: Filter, projection: Filter | None = None) -> Cursor:
-        return _LastingCursor(lambda: self._collection.find(query, projection), self._elections)
+    def find(
+        self,
+        query: Filter,
+        projection: Filter | None = None,
+        *,
+        sort: Sort | None = None,
+        limit: int = 0,
+    ) -> Cursor:
+        return _LastingCursor(
+            lambda: self._collection.find(query, projection, sort=sort, limit=limit),
+            self._elections,
+        )
 
     async def aggregate(self, pipeline: Sequence[Filter]) -> Sequence[Document]:
         return await self._elections.current(lambda: self._collection.aggregate(pipeline))
@@ -354,6 +373,10 @@ class Mongo:
         ``work`` may run several times: it must have no other effects.
         """
         return await self._transactions.run(work, remaining_s(self._timeout_s, _ANSWER_MARGIN_S))
+
+    async def now(self) -> datetime:
+        """Return the time of day by MongoDB's clock, the same for all processes."""
+        return as_utc((await self._command({"hello": 1}))["localTime"])
 
     async def operation_time(self) -> Timestamp:
         """Return MongoDB's logical time: of all changes so far, none is later.

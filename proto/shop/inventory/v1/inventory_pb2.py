@@ -22,66 +22,67 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from shop.common.v1 import money_pb2 as shop_dot_common_dot_v1_dot_money__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!shop/inventory/v1/inventory.proto\x12\x11shop.inventory.v1\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ashop/common/v1/money.proto\"\x95\x02\n\x07Product\x12\x12\n\nproduct_id\x18\x01 \x01(\t\x12\x0b\n\x03sku\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t\x12\x10\n\x08\x63\x61tegory\x18\x05 \x01(\t\x12$\n\x05price\x18\x06 \x01(\x0b\x32\x15.shop.common.v1.Money\x12\r\n\x05stock\x18\x07 \x01(\x03\x12\x0c\n\x04tags\x18\x08 \x03(\t\x12\x0f\n\x07version\x18\t \x01(\x03\x12/\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"C\n\x14\x43reateProductRequest\x12+\n\x07product\x18\x01 \x01(\x0b\x32\x1a.shop.inventory.v1.Product\"D\n\x15\x43reateProductResponse\x12+\n\x07product\x18\x01 \x01(\x0b\x32\x1a.shop.inventory.v1.Product\"\'\n\x11GetProductRequest\x12\x12\n\nproduct_id\x18\x01 \x01(\t\"A\n\x12GetProductResponse\x12+\n\x07product\x18\x01 \x01(\x0b\x32\x1a.shop.inventory.v1.Product\".\n\x17\x42\x61tchGetProductsRequest\x12\x13\n\x0bproduct_ids\x18\x01 \x03(\t\"]\n\x18\x42\x61tchGetProductsResponse\x12,\n\x08products\x18\x01 \x03(\x0b\x32\x1a.shop.inventory.v1.Product\x12\x13\n\x0bmissing_ids\x18\x02 \x03(\t\"]\n\x13ListProductsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x10\n\x08\x63\x61tegory\x18\x03 \x01(\t\x12\r\n\x05query\x18\x04 \x01(\t\"]\n\x14ListProductsResponse\x12,\n\x08products\x18\x01 \x03(\x0b\x32\x1a.shop.inventory.v1.Product\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"t\n\x14UpdateProductRequest\x12+\n\x07product\x18\x01 \x01(\x0b\x32\x1a.shop.inventory.v1.Product\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"D\n\x15UpdateProductResponse\x12+\n\x07product\x18\x01 \x01(\x0b\x32\x1a.shop.inventory.v1.Product\"*\n\x14\x44\x65leteProductRequest\x12\x12\n\nproduct_id\x18\x01 \x01(\t\"\x17\n\x15\x44\x65leteProductResponse\"7\n\x0fReservationItem\x12\x12\n\nproduct_id\x18\x01 \x01(\t\x12\x10\n\x08quantity\x18\x02 \x01(\x03\"m\n\x0cReservedLine\x12\x12\n\nproduct_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x10\n\x08quantity\x18\x03 \x01(\x03\x12)\n\nunit_price\x18\x04 \x01(\x0b\x32\x15.shop.common.v1.Money\"`\n\x13ReserveStockRequest\x12\x16\n\x0ereservation_id\x18\x01 \x01(\t\x12\x31\n\x05items\x18\x02 \x03(\x0b\x32\".shop.inventory.v1.ReservationItem\"F\n\x14ReserveStockResponse\x12.\n\x05lines\x18\x01 \x03(\x0b\x32\x1f.shop.inventory.v1.ReservedLine\"2\n\x18\x43ommitReservationRequest\x12\x16\n\x0ereservation_id\x18\x01 \x01(\t\"\x1b\n\x19\x43ommitReservationResponse\"3\n\x19ReleaseReservationRequest\x12\x16\n\x0ereservation_id\x18\x01 \x01(\t\"\x1c\n\x1aReleaseReservationResponse\"Z\n\x0fHeldReservation\x12\x16\n\x0ereservation_id\x18\x01 \x01(\t\x12/\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"|\n\x1bListHeldReservationsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x36\n\x12\x63reate_time_before\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"q\n\x1cListHeldReservationsResponse\x12\x38\n\x0creservations\x18\x01 \x03(\x0b\x32\".shop.inventory.v1.HeldReservation\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xa4\x08\n\x10InventoryService\x12\x62\n\rCreateProduct\x12\'.shop.inventory.v1.CreateProductRequest\x1a(.shop.inventory.v1.CreateProductResponse\x12Y\n\nGetProduct\x12$.shop.inventory.v1.GetProductRequest\x1a%.shop.inventory.v1.GetProductResponse\x12k\n\x10\x42\x61tchGetProducts\x12*.shop.inventory.v1.BatchGetProductsRequest\x1a+.shop.inventory.v1.BatchGetProductsResponse\x12_\n\x0cListProducts\x12&.shop.inventory.v1.ListProductsRequest\x1a\'.shop.inventory.v1.ListProductsResponse\x12\x62\n\rUpdateProduct\x12\'.shop.inventory.v1.UpdateProductRequest\x1a(.shop.inventory.v1.UpdateProductResponse\x12\x62\n\rDeleteProduct\x12\'.shop.inventory.v1.DeleteProductRequest\x1a(.shop.inventory.v1.DeleteProductResponse\x12_\n\x0cReserveStock\x12&.shop.inventory.v1.ReserveStockRequest\x1a\'.shop.inventory.v1.ReserveStockResponse\x12n\n\x11\x43ommitReservation\x12+.shop.inventory.v1.CommitReservationRequest\x1a,.shop.inventory.v1.CommitReservationResponse\x12q\n\x12ReleaseReservation\x12,.shop.inventory.v1.ReleaseReservationRequest\x1a-.shop.inventory.v1.ReleaseReservationResponse\x12w\n\x14ListHeldReservations\x12..shop.inventory.v1.ListHeldReservationsRequest\x1a/.shop.inventory.v1.ListHeldReservationsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!shop/inventory/v1/inventory.proto\x12\x11shop.inventory.v1\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ashop/common/v1/money.proto\"\x95\x02\n\x07Product\x12\x12\n\nproduct_id\x18\x01 \x01(\t\x12\x0b\n\x03sku\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t\x12\x10\n\x08\x63\x61tegory\x18\x05 \x01(\t\x12$\n\x05price\x18\x06 \x01(\x0b\x32\x15.shop.common.v1.Money\x12\r\n\x05stock\x18\x07 \x01(\x03\x12\x0c\n\x04tags\x18\x08 \x03(\t\x12\x0f\n\x07version\x18\t \x01(\x03\x12/\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"C\n\x14\x43reateProductRequest\x12+\n\x07product\x18\x01 \x01(\x0b\x32\x1a.shop.inventory.v1.Product\"D\n\x15\x43reateProductResponse\x12+\n\x07product\x18\x01 \x01(\x0b\x32\x1a.shop.inventory.v1.Product\"\'\n\x11GetProductRequest\x12\x12\n\nproduct_id\x18\x01 \x01(\t\"A\n\x12GetProductResponse\x12+\n\x07product\x18\x01 \x01(\x0b\x32\x1a.shop.inventory.v1.Product\".\n\x17\x42\x61tchGetProductsRequest\x12\x13\n\x0bproduct_ids\x18\x01 \x03(\t\"]\n\x18\x42\x61tchGetProductsResponse\x12,\n\x08products\x18\x01 \x03(\x0b\x32\x1a.shop.inventory.v1.Product\x12\x13\n\x0bmissing_ids\x18\x02 \x03(\t\"]\n\x13ListProductsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x10\n\x08\x63\x61tegory\x18\x03 \x01(\t\x12\r\n\x05query\x18\x04 \x01(\t\"]\n\x14ListProductsResponse\x12,\n\x08products\x18\x01 \x03(\x0b\x32\x1a.shop.inventory.v1.Product\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"t\n\x14UpdateProductRequest\x12+\n\x07product\x18\x01 \x01(\x0b\x32\x1a.shop.inventory.v1.Product\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"D\n\x15UpdateProductResponse\x12+\n\x07product\x18\x01 \x01(\x0b\x32\x1a.shop.inventory.v1.Product\"*\n\x14\x44\x65leteProductRequest\x12\x12\n\nproduct_id\x18\x01 \x01(\t\"\x17\n\x15\x44\x65leteProductResponse\"7\n\x0fReservationItem\x12\x12\n\nproduct_id\x18\x01 \x01(\t\x12\x10\n\x08quantity\x18\x02 \x01(\x03\"m\n\x0cReservedLine\x12\x12\n\nproduct_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x10\n\x08quantity\x18\x03 \x01(\x03\x12)\n\nunit_price\x18\x04 \x01(\x0b\x32\x15.shop.common.v1.Money\"`\n\x13ReserveStockRequest\x12\x16\n\x0ereservation_id\x18\x01 \x01(\t\x12\x31\n\x05items\x18\x02 \x03(\x0b\x32\".shop.inventory.v1.ReservationItem\"F\n\x14ReserveStockResponse\x12.\n\x05lines\x18\x01 \x03(\x0b\x32\x1f.shop.inventory.v1.ReservedLine\"2\n\x18\x43ommitReservationRequest\x12\x16\n\x0ereservation_id\x18\x01 \x01(\t\"\x1b\n\x19\x43ommitReservationResponse\"3\n\x19ReleaseReservationRequest\x12\x16\n\x0ereservation_id\x18\x01 \x01(\t\"\x1c\n\x1aReleaseReservationResponse\"Z\n\x0fHeldReservation\x12\x16\n\x0ereservation_id\x18\x01 \x01(\t\x12/\n\x0b\x63reate_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xa8\x01\n\x1bListHeldReservationsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x36\n\x12\x63reate_time_before\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x07min_age\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"q\n\x1cListHeldReservationsResponse\x12\x38\n\x0creservations\x18\x01 \x03(\x0b\x32\".shop.inventory.v1.HeldReservation\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xa4\x08\n\x10InventoryService\x12\x62\n\rCreateProduct\x12\'.shop.inventory.v1.CreateProductRequest\x1a(.shop.inventory.v1.CreateProductResponse\x12Y\n\nGetProduct\x12$.shop.inventory.v1.GetProductRequest\x1a%.shop.inventory.v1.GetProductResponse\x12k\n\x10\x42\x61tchGetProducts\x12*.shop.inventory.v1.BatchGetProductsRequest\x1a+.shop.inventory.v1.BatchGetProductsResponse\x12_\n\x0cListProducts\x12&.shop.inventory.v1.ListProductsRequest\x1a\'.shop.inventory.v1.ListProductsResponse\x12\x62\n\rUpdateProduct\x12\'.shop.inventory.v1.UpdateProductRequest\x1a(.shop.inventory.v1.UpdateProductResponse\x12\x62\n\rDeleteProduct\x12\'.shop.inventory.v1.DeleteProductRequest\x1a(.shop.inventory.v1.DeleteProductResponse\x12_\n\x0cReserveStock\x12&.shop.inventory.v1.ReserveStockRequest\x1a\'.shop.inventory.v1.ReserveStockResponse\x12n\n\x11\x43ommitReservation\x12+.shop.inventory.v1.CommitReservationRequest\x1a,.shop.inventory.v1.CommitReservationResponse\x12q\n\x12ReleaseReservation\x12,.shop.inventory.v1.ReleaseReservationRequest\x1a-.shop.inventory.v1.ReleaseReservationResponse\x12w\n\x14ListHeldReservations\x12..shop.inventory.v1.ListHeldReservationsRequest\x1a/.shop.inventory.v1.ListHeldReservationsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'shop.inventory.v1.inventory_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PRODUCT']._serialized_start=152
-  _globals['_PRODUCT']._serialized_end=429
-  _globals['_CREATEPRODUCTREQUEST']._serialized_start=431
-  _globals['_CREATEPRODUCTREQUEST']._serialized_end=498
-  _globals['_CREATEPRODUCTRESPONSE']._serialized_start=500
-  _globals['_CREATEPRODUCTRESPONSE']._serialized_end=568
-  _globals['_GETPRODUCTREQUEST']._serialized_start=570
-  _globals['_GETPRODUCTREQUEST']._serialized_end=609
-  _globals['_GETPRODUCTRESPONSE']._serialized_start=611
-  _globals['_GETPRODUCTRESPONSE']._serialized_end=676
-  _globals['_BATCHGETPRODUCTSREQUEST']._serialized_start=678
-  _globals['_BATCHGETPRODUCTSREQUEST']._serialized_end=724
-  _globals['_BATCHGETPRODUCTSRESPONSE']._serialized_start=726
-  _globals['_BATCHGETPRODUCTSRESPONSE']._serialized_end=819
-  _globals['_LISTPRODUCTSREQUEST']._serialized_start=821
-  _globals['_LISTPRODUCTSREQUEST']._serialized_end=914
-  _globals['_LISTPRODUCTSRESPONSE']._serialized_start=916
-  _globals['_LISTPRODUCTSRESPONSE']._serialized_end=1009
-  _globals['_UPDATEPRODUCTREQUEST']._serialized_start=1011
-  _globals['_UPDATEPRODUCTREQUEST']._serialized_end=1127
-  _globals['_UPDATEPRODUCTRESPONSE']._serialized_start=1129
-  _globals['_UPDATEPRODUCTRESPONSE']._serialized_end=1197
-  _globals['_DELETEPRODUCTREQUEST']._serialized_start=1199
-  _globals['_DELETEPRODUCTREQUEST']._serialized_end=1241
-  _globals['_DELETEPRODUCTRESPONSE']._serialized_start=1243
-  _globals['_DELETEPRODUCTRESPONSE']._serialized_end=1266
-  _globals['_RESERVATIONITEM']._serialized_start=1268
-  _globals['_RESERVATIONITEM']._serialized_end=1323
-  _globals['_RESERVEDLINE']._serialized_start=1325
-  _globals['_RESERVEDLINE']._serialized_end=1434
-  _globals['_RESERVESTOCKREQUEST']._serialized_start=1436
-  _globals['_RESERVESTOCKREQUEST']._serialized_end=1532
-  _globals['_RESERVESTOCKRESPONSE']._serialized_start=1534
-  _globals['_RESERVESTOCKRESPONSE']._serialized_end=1604
-  _globals['_COMMITRESERVATIONREQUEST']._serialized_start=1606
-  _globals['_COMMITRESERVATIONREQUEST']._serialized_end=1656
-  _globals['_COMMITRESERVATIONRESPONSE']._serialized_start=1658
-  _globals['_COMMITRESERVATIONRESPONSE']._serialized_end=1685
-  _globals['_RELEASERESERVATIONREQUEST']._serialized_start=1687
-  _globals['_RELEASERESERVATIONREQUEST']._serialized_end=1738
-  _globals['_RELEASERESERVATIONRESPONSE']._serialized_start=1740
-  _globals['_RELEASERESERVATIONRESPONSE']._serialized_end=1768
-  _globals['_HELDRESERVATION']._serialized_start=1770
-  _globals['_HELDRESERVATION']._serialized_end=1860
-  _globals['_LISTHELDRESERVATIONSREQUEST']._serialized_start=1862
-  _globals['_LISTHELDRESERVATIONSREQUEST']._serialized_end=1986
-  _globals['_LISTHELDRESERVATIONSRESPONSE']._serialized_start=1988
-  _globals['_LISTHELDRESERVATIONSRESPONSE']._serialized_end=2101
-  _globals['_INVENTORYSERVICE']._serialized_start=2104
-  _globals['_INVENTORYSERVICE']._serialized_end=3164
+  _globals['_PRODUCT']._serialized_start=184
+  _globals['_PRODUCT']._serialized_end=461
+  _globals['_CREATEPRODUCTREQUEST']._serialized_start=463
+  _globals['_CREATEPRODUCTREQUEST']._serialized_end=530
+  _globals['_CREATEPRODUCTRESPONSE']._serialized_start=532
+  _globals['_CREATEPRODUCTRESPONSE']._serialized_end=600
+  _globals['_GETPRODUCTREQUEST']._serialized_start=602
+  _globals['_GETPRODUCTREQUEST']._serialized_end=641
+  _globals['_GETPRODUCTRESPONSE']._serialized_start=643
+  _globals['_GETPRODUCTRESPONSE']._serialized_end=708
+  _globals['_BATCHGETPRODUCTSREQUEST']._serialized_start=710
+  _globals['_BATCHGETPRODUCTSREQUEST']._serialized_end=756
+  _globals['_BATCHGETPRODUCTSRESPONSE']._serialized_start=758
+  _globals['_BATCHGETPRODUCTSRESPONSE']._serialized_end=851
+  _globals['_LISTPRODUCTSREQUEST']._serialized_start=853
+  _globals['_LISTPRODUCTSREQUEST']._serialized_end=946
+  _globals['_LISTPRODUCTSRESPONSE']._serialized_start=948
+  _globals['_LISTPRODUCTSRESPONSE']._serialized_end=1041
+  _globals['_UPDATEPRODUCTREQUEST']._serialized_start=1043
+  _globals['_UPDATEPRODUCTREQUEST']._serialized_end=1159
+  _globals['_UPDATEPRODUCTRESPONSE']._serialized_start=1161
+  _globals['_UPDATEPRODUCTRESPONSE']._serialized_end=1229
+  _globals['_DELETEPRODUCTREQUEST']._serialized_start=1231
+  _globals['_DELETEPRODUCTREQUEST']._serialized_end=1273
+  _globals['_DELETEPRODUCTRESPONSE']._serialized_start=1275
+  _globals['_DELETEPRODUCTRESPONSE']._serialized_end=1298
+  _globals['_RESERVATIONITEM']._serialized_start=1300
+  _globals['_RESERVATIONITEM']._serialized_end=1355
+  _globals['_RESERVEDLINE']._serialized_start=1357
+  _globals['_RESERVEDLINE']._serialized_end=1466
+  _globals['_RESERVESTOCKREQUEST']._serialized_start=1468
+  _globals['_RESERVESTOCKREQUEST']._serialized_end=1564
+  _globals['_RESERVESTOCKRESPONSE']._serialized_start=1566
+  _globals['_RESERVESTOCKRESPONSE']._serialized_end=1636
+  _globals['_COMMITRESERVATIONREQUEST']._serialized_start=1638
+  _globals['_COMMITRESERVATIONREQUEST']._serialized_end=1688
+  _globals['_COMMITRESERVATIONRESPONSE']._serialized_start=1690
+  _globals['_COMMITRESERVATIONRESPONSE']._serialized_end=1717
+  _globals['_RELEASERESERVATIONREQUEST']._serialized_start=1719
+  _globals['_RELEASERESERVATIONREQUEST']._serialized_end=1770
+  _globals['_RELEASERESERVATIONRESPONSE']._serialized_start=1772
+  _globals['_RELEASERESERVATIONRESPONSE']._serialized_end=1800
+  _globals['_HELDRESERVATION']._serialized_start=1802
+  _globals['_HELDRESERVATION']._serialized_end=1892
+  _globals['_LISTHELDRESERVATIONSREQUEST']._serialized_start=1895
+  _globals['_LISTHELDRESERVATIONSREQUEST']._serialized_end=2063
+  _globals['_LISTHELDRESERVATIONSRESPONSE']._serialized_start=2065
+  _globals['_LISTHELDRESERVATIONSRESPONSE']._serialized_end=2178
+  _globals['_INVENTORYSERVICE']._serialized_start=2181
+  _globals['_INVENTORYSERVICE']._serialized_end=3241
 # @@protoc_insertion_point(module_scope)
