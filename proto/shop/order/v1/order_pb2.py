@@ -26,41 +26,41 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from shop.common.v1 import money_pb2 as shop_dot_common_dot_v1_dot_money__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19shop/order/v1/order.proto\x12\rshop.order.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ashop/common/v1/money.proto\"\xb6\x02\n\x05Order\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12*\n\x06status\x18\x03 \x01(\x0e\x32\x1a.shop.order.v1.OrderStatus\x12\'\n\x05lines\x18\x04 \x03(\x0b\x32\x18.shop.order.v1.OrderLine\x12$\n\x05total\x18\x05 \x01(\x0b\x32\x15.shop.common.v1.Money\x12\x15\n\rreject_reason\x18\x06 \x01(\t\x12\x16\n\x0ereject_message\x18\x07 \x01(\t\x12/\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x95\x01\n\tOrderLine\x12\x12\n\nproduct_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x10\n\x08quantity\x18\x03 \x01(\x03\x12)\n\nunit_price\x18\x04 \x01(\x0b\x32\x15.shop.common.v1.Money\x12)\n\nline_total\x18\x05 \x01(\x0b\x32\x15.shop.common.v1.Money\"1\n\tOrderItem\x12\x12\n\nproduct_id\x18\x01 \x01(\t\x12\x10\n\x08quantity\x18\x02 \x01(\x03\"Q\n\x12\x43reateOrderRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\'\n\x05items\x18\x02 \x03(\x0b\x32\x18.shop.order.v1.OrderItem\":\n\x13\x43reateOrderResponse\x12#\n\x05order\x18\x01 \x01(\x0b\x32\x14.shop.order.v1.Order\"#\n\x0fGetOrderRequest\x12\x10\n\x08order_id\x18\x01 \x01(\t\"7\n\x10GetOrderResponse\x12#\n\x05order\x18\x01 \x01(\x0b\x32\x14.shop.order.v1.Order\"O\n\x15ListUserOrdersRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"W\n\x16ListUserOrdersResponse\x12$\n\x06orders\x18\x01 \x03(\x0b\x32\x14.shop.order.v1.Order\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"&\n\x12\x43\x61ncelOrderRequest\x12\x10\n\x08order_id\x18\x01 \x01(\t\":\n\x13\x43\x61ncelOrderResponse\x12#\n\x05order\x18\x01 \x01(\x0b\x32\x14.shop.order.v1.Order\"X\n\x18UpdateOrderStatusRequest\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12*\n\x06status\x18\x02 \x01(\x0e\x32\x1a.shop.order.v1.OrderStatus\"@\n\x19UpdateOrderStatusResponse\x12#\n\x05order\x18\x01 \x01(\x0b\x32\x14.shop.order.v1.Order*\xce\x01\n\x0bOrderStatus\x12\x1c\n\x18ORDER_STATUS_UNSPECIFIED\x10\x00\x12\x18\n\x14ORDER_STATUS_PENDING\x10\x01\x12\x1a\n\x16ORDER_STATUS_CONFIRMED\x10\x02\x12\x19\n\x15ORDER_STATUS_REJECTED\x10\x03\x12\x1a\n\x16ORDER_STATUS_CANCELLED\x10\x04\x12\x18\n\x14ORDER_STATUS_SHIPPED\x10\x05\x12\x1a\n\x16ORDER_STATUS_DELIVERED\x10\x06\x32\xce\x03\n\x0cOrderService\x12T\n\x0b\x43reateOrder\x12!.shop.order.v1.CreateOrderRequest\x1a\".shop.order.v1.CreateOrderResponse\x12K\n\x08GetOrder\x12\x1e.shop.order.v1.GetOrderRequest\x1a\x1f.shop.order.v1.GetOrderResponse\x12]\n\x0eListUserOrders\x12$.shop.order.v1.ListUserOrdersRequest\x1a%.shop.order.v1.ListUserOrdersResponse\x12T\n\x0b\x43\x61ncelOrder\x12!.shop.order.v1.CancelOrderRequest\x1a\".shop.order.v1.CancelOrderResponse\x12\x66\n\x11UpdateOrderStatus\x12\'.shop.order.v1.UpdateOrderStatusRequest\x1a(.shop.order.v1.UpdateOrderStatusResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19shop/order/v1/order.proto\x12\rshop.order.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ashop/common/v1/money.proto\"\xb6\x02\n\x05Order\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12*\n\x06status\x18\x03 \x01(\x0e\x32\x1a.shop.order.v1.OrderStatus\x12\'\n\x05lines\x18\x04 \x03(\x0b\x32\x18.shop.order.v1.OrderLine\x12$\n\x05total\x18\x05 \x01(\x0b\x32\x15.shop.common.v1.Money\x12\x15\n\rreject_reason\x18\x06 \x01(\t\x12\x16\n\x0ereject_message\x18\x07 \x01(\t\x12/\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x95\x01\n\tOrderLine\x12\x12\n\nproduct_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x10\n\x08quantity\x18\x03 \x01(\x03\x12)\n\nunit_price\x18\x04 \x01(\x0b\x32\x15.shop.common.v1.Money\x12)\n\nline_total\x18\x05 \x01(\x0b\x32\x15.shop.common.v1.Money\"1\n\tOrderItem\x12\x12\n\nproduct_id\x18\x01 \x01(\t\x12\x10\n\x08quantity\x18\x02 \x01(\x03\"\x80\x01\n\x12\x43reateOrderRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\'\n\x05items\x18\x02 \x03(\x0b\x32\x18.shop.order.v1.OrderItem\x12-\n\x0e\x65xpected_total\x18\x03 \x01(\x0b\x32\x15.shop.common.v1.Money\":\n\x13\x43reateOrderResponse\x12#\n\x05order\x18\x01 \x01(\x0b\x32\x14.shop.order.v1.Order\"#\n\x0fGetOrderRequest\x12\x10\n\x08order_id\x18\x01 \x01(\t\"7\n\x10GetOrderResponse\x12#\n\x05order\x18\x01 \x01(\x0b\x32\x14.shop.order.v1.Order\"O\n\x15ListUserOrdersRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"W\n\x16ListUserOrdersResponse\x12$\n\x06orders\x18\x01 \x03(\x0b\x32\x14.shop.order.v1.Order\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"&\n\x12\x43\x61ncelOrderRequest\x12\x10\n\x08order_id\x18\x01 \x01(\t\":\n\x13\x43\x61ncelOrderResponse\x12#\n\x05order\x18\x01 \x01(\x0b\x32\x14.shop.order.v1.Order\"X\n\x18UpdateOrderStatusRequest\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12*\n\x06status\x18\x02 \x01(\x0e\x32\x1a.shop.order.v1.OrderStatus\"@\n\x19UpdateOrderStatusResponse\x12#\n\x05order\x18\x01 \x01(\x0b\x32\x14.shop.order.v1.Order*\xce\x01\n\x0bOrderStatus\x12\x1c\n\x18ORDER_STATUS_UNSPECIFIED\x10\x00\x12\x18\n\x14ORDER_STATUS_PENDING\x10\x01\x12\x1a\n\x16ORDER_STATUS_CONFIRMED\x10\x02\x12\x19\n\x15ORDER_STATUS_REJECTED\x10\x03\x12\x1a\n\x16ORDER_STATUS_CANCELLED\x10\x04\x12\x18\n\x14ORDER_STATUS_SHIPPED\x10\x05\x12\x1a\n\x16ORDER_STATUS_DELIVERED\x10\x06\x32\xce\x03\n\x0cOrderService\x12T\n\x0b\x43reateOrder\x12!.shop.order.v1.CreateOrderRequest\x1a\".shop.order.v1.CreateOrderResponse\x12K\n\x08GetOrder\x12\x1e.shop.order.v1.GetOrderRequest\x1a\x1f.shop.order.v1.GetOrderResponse\x12]\n\x0eListUserOrders\x12$.shop.order.v1.ListUserOrdersRequest\x1a%.shop.order.v1.ListUserOrdersResponse\x12T\n\x0b\x43\x61ncelOrder\x12!.shop.order.v1.CancelOrderRequest\x1a\".shop.order.v1.CancelOrderResponse\x12\x66\n\x11UpdateOrderStatus\x12\'.shop.order.v1.UpdateOrderStatusRequest\x1a(.shop.order.v1.UpdateOrderStatusResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'shop.order.v1.order_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ORDERSTATUS']._serialized_start=1285
-  _globals['_ORDERSTATUS']._serialized_end=1491
+  _globals['_ORDERSTATUS']._serialized_start=1333
+  _globals['_ORDERSTATUS']._serialized_end=1539
   _globals['_ORDER']._serialized_start=106
   _globals['_ORDER']._serialized_end=416
   _globals['_ORDERLINE']._serialized_start=419
   _globals['_ORDERLINE']._serialized_end=568
   _globals['_ORDERITEM']._serialized_start=570
   _globals['_ORDERITEM']._serialized_end=619
-  _globals['_CREATEORDERREQUEST']._serialized_start=621
-  _globals['_CREATEORDERREQUEST']._serialized_end=702
-  _globals['_CREATEORDERRESPONSE']._serialized_start=704
-  _globals['_CREATEORDERRESPONSE']._serialized_end=762
-  _globals['_GETORDERREQUEST']._serialized_start=764
-  _globals['_GETORDERREQUEST']._serialized_end=799
-  _globals['_GETORDERRESPONSE']._serialized_start=801
-  _globals['_GETORDERRESPONSE']._serialized_end=856
-  _globals['_LISTUSERORDERSREQUEST']._serialized_start=858
-  _globals['_LISTUSERORDERSREQUEST']._serialized_end=937
-  _globals['_LISTUSERORDERSRESPONSE']._serialized_start=939
-  _globals['_LISTUSERORDERSRESPONSE']._serialized_end=1026
-  _globals['_CANCELORDERREQUEST']._serialized_start=1028
-  _globals['_CANCELORDERREQUEST']._serialized_end=1066
-  _globals['_CANCELORDERRESPONSE']._serialized_start=1068
-  _globals['_CANCELORDERRESPONSE']._serialized_end=1126
-  _globals['_UPDATEORDERSTATUSREQUEST']._serialized_start=1128
-  _globals['_UPDATEORDERSTATUSREQUEST']._serialized_end=1216
-  _globals['_UPDATEORDERSTATUSRESPONSE']._serialized_start=1218
-  _globals['_UPDATEORDERSTATUSRESPONSE']._serialized_end=1282
-  _globals['_ORDERSERVICE']._serialized_start=1494
-  _globals['_ORDERSERVICE']._serialized_end=1956
+  _globals['_CREATEORDERREQUEST']._serialized_start=622
+  _globals['_CREATEORDERREQUEST']._serialized_end=750
+  _globals['_CREATEORDERRESPONSE']._serialized_start=752
+  _globals['_CREATEORDERRESPONSE']._serialized_end=810
+  _globals['_GETORDERREQUEST']._serialized_start=812
+  _globals['_GETORDERREQUEST']._serialized_end=847
+  _globals['_GETORDERRESPONSE']._serialized_start=849
+  _globals['_GETORDERRESPONSE']._serialized_end=904
+  _globals['_LISTUSERORDERSREQUEST']._serialized_start=906
+  _globals['_LISTUSERORDERSREQUEST']._serialized_end=985
+  _globals['_LISTUSERORDERSRESPONSE']._serialized_start=987
+  _globals['_LISTUSERORDERSRESPONSE']._serialized_end=1074
+  _globals['_CANCELORDERREQUEST']._serialized_start=1076
+  _globals['_CANCELORDERREQUEST']._serialized_end=1114
+  _globals['_CANCELORDERRESPONSE']._serialized_start=1116
+  _globals['_CANCELORDERRESPONSE']._serialized_end=1174
+  _globals['_UPDATEORDERSTATUSREQUEST']._serialized_start=1176
+  _globals['_UPDATEORDERSTATUSREQUEST']._serialized_end=1264
+  _globals['_UPDATEORDERSTATUSRESPONSE']._serialized_start=1266
+  _globals['_UPDATEORDERSTATUSRESPONSE']._serialized_end=1330
+  _globals['_ORDERSERVICE']._serialized_start=1542
+  _globals['_ORDERSERVICE']._serialized_end=2004
 # @@protoc_insertion_point(module_scope)

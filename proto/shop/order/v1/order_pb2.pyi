@@ -84,7 +84,8 @@ class Order(_message.Message):
     """Where it stands."""
     reject_reason: _builtins.str
     """Why it was rejected, in UPPER_SNAKE: INSUFFICIENT_STOCK, PRODUCT_NOT_FOUND,
-    USER_NOT_FOUND, USER_NOT_ACTIVE, MIXED_CURRENCIES or ABANDONED. Empty otherwise.
+    USER_NOT_FOUND, USER_NOT_ACTIVE, MIXED_CURRENCIES, PRICE_CHANGED, TOO_MANY_ATTEMPTS or
+    ABANDONED. Empty otherwise.
     """
     reject_message: _builtins.str
     """The same for a person to read."""
@@ -203,6 +204,7 @@ class CreateOrderRequest(_message.Message):
 
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     ITEMS_FIELD_NUMBER: _builtins.int
+    EXPECTED_TOTAL_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """The caller's name for this checkout, for example a UUID: 1 to 64 of letters, digits,
     ".", "_" and "-"; unique among the user's orders.
@@ -211,15 +213,23 @@ class CreateOrderRequest(_message.Message):
     def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___OrderItem]:
         """What to buy: 1 to 100 items."""
 
+    @_builtins.property
+    def expected_total(self) -> _money_pb2.Money:
+        """What all items together are expected to cost, when set: 0 to 10^18 minor units. If they
+        cost anything else by the time they are reserved, the order is REJECTED with reason
+        PRICE_CHANGED.
+        """
+
     def __init__(
         self,
         *,
         request_id: _builtins.str = ...,
         items: _abc.Iterable[Global___OrderItem] | None = ...,
+        expected_total: _money_pb2.Money | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expected_total", b"expected_total"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["items", b"items", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expected_total", b"expected_total", "items", b"items", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -234,7 +244,7 @@ class CreateOrderResponse(_message.Message):
     ORDER_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def order(self) -> Global___Order:
-        """The order, CONFIRMED or REJECTED."""
+        """The order: CONFIRMED or REJECTED when it is new, as it is by now when the call is a repeat."""
 
     def __init__(
         self,
@@ -307,7 +317,9 @@ class ListUserOrdersRequest(_message.Message):
     user_id: _builtins.str
     """Whose orders."""
     page_size: _builtins.int
-    """How many at most: 20 when 0; more than 100 counts as 100."""
+    """How many at most: 20 when 0; more than 100 counts as 100. A page has fewer, 20 at least,
+    when more were larger than 2 MiB together.
+    """
     page_token: _builtins.str
     """The next_page_token of the page before."""
     def __init__(

@@ -30,6 +30,9 @@ class OrderServiceStub(object):
 
     A refused call carries google.rpc.ErrorInfo with an UPPER_SNAKE reason, and
     google.rpc.BadRequest with the offending fields when its status is INVALID_ARGUMENT.
+
+    Every call may be repeated, after a lost answer too; each RPC says what a repeat returns.
+    What is answered lasts: no failover of the store undoes it.
     """
 
     def __init__(self, channel):
@@ -70,13 +73,23 @@ class OrderServiceServicer(object):
 
     A refused call carries google.rpc.ErrorInfo with an UPPER_SNAKE reason, and
     google.rpc.BadRequest with the offending fields when its status is INVALID_ARGUMENT.
+
+    Every call may be repeated, after a lost answer too; each RPC says what a repeat returns.
+    What is answered lasts: no failover of the store undoes it.
     """
 
     def CreateOrder(self, request, context):
-        """CreateOrder checks out for the calling user. The answer is CONFIRMED, or REJECTED with
-        a reason and then nothing is reserved. One request_id makes one order (AIP-155):
-        repeating the call returns the same order, with other items it is ALREADY_EXISTS.
-        UNAVAILABLE means that the outcome is open: repeat the call with the same request_id.
+        """CreateOrder checks out for the calling user. The order is CONFIRMED, or REJECTED with a
+        reason and then nothing is reserved, unless it was cancelled while it was made. One
+        request_id makes one order (AIP-155): a repeat with the same items, in any order, and the
+        same expected_total returns that order as it is by now, perhaps CANCELLED, SHIPPED or
+        DELIVERED; with anything else it is ALREADY_EXISTS with reason REQUEST_ID_REUSED.
+
+        UNAVAILABLE and DEADLINE_EXCEEDED mean that the outcome is open, as a cancelled call does:
+        repeat it with the same request_id. Its order stays PENDING while the call is repeated. One
+        whose call is not repeated for half a minute (SHOP_RECONCILE_AGE_S) is REJECTED with reason
+        ABANDONED, one that was broken off 100 times while its stock was being reserved with reason
+        TOO_MANY_ATTEMPTS; calls that fail because a service is away do not count.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -84,7 +97,7 @@ class OrderServiceServicer(object):
 
     def GetOrder(self, request, context):
         """GetOrder returns one order, to its owner, to an administrator or to a service. For
-        everybody else it does not exist: NOT_FOUND.
+        everybody else it does not exist: NOT_FOUND. A repeat returns the order as it is then.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -92,7 +105,9 @@ class OrderServiceServicer(object):
 
     def ListUserOrders(self, request, context):
         """ListUserOrders returns one user's orders page by page (AIP-158), newest first, to that
-        user, to an administrator or to a service.
+        user, to an administrator or to a service. A page ends after page_size orders or before it
+        exceeds 2 MiB, whichever comes first; next_page_token is empty on the last page alone. A
+        repeat returns the page as it is then.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -100,7 +115,8 @@ class OrderServiceServicer(object):
 
     def CancelOrder(self, request, context):
         """CancelOrder cancels an order that is PENDING or CONFIRMED and gives its stock back,
-        once; repeating it changes nothing. To the same callers as GetOrder.
+        once; a repeat changes nothing and returns the cancelled order. FAILED_PRECONDITION for an
+        order of any other status. To the same callers as GetOrder.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -108,8 +124,9 @@ class OrderServiceServicer(object):
 
     def UpdateOrderStatus(self, request, context):
         """UpdateOrderStatus moves an order along CONFIRMED -> SHIPPED -> DELIVERED, or to
-        CANCELLED as CancelOrder does. Administrators and services only. FAILED_PRECONDITION
-        for any other move.
+        CANCELLED as CancelOrder does. Administrators and services only. FAILED_PRECONDITION with
+        reason STATUS_MOVE_NOT_ALLOWED for any other move. So is a repeat: when the "status" in the
+        metadata of its ErrorInfo is the one asked for, the order was moved before.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -156,6 +173,9 @@ class OrderService(object):
 
     A refused call carries google.rpc.ErrorInfo with an UPPER_SNAKE reason, and
     google.rpc.BadRequest with the offending fields when its status is INVALID_ARGUMENT.
+
+    Every call may be repeated, after a lost answer too; each RPC says what a repeat returns.
+    What is answered lasts: no failover of the store undoes it.
     """
 
     @staticmethod

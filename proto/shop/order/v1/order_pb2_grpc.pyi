@@ -31,6 +31,9 @@ class OrderServiceStub:
 
     A refused call carries google.rpc.ErrorInfo with an UPPER_SNAKE reason, and
     google.rpc.BadRequest with the offending fields when its status is INVALID_ARGUMENT.
+
+    Every call may be repeated, after a lost answer too; each RPC says what a repeat returns.
+    What is answered lasts: no failover of the store undoes it.
     """
 
     @_typing.overload
@@ -38,27 +41,38 @@ class OrderServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> OrderServiceAsyncStub: ...
     CreateOrder: _grpc.UnaryUnaryMultiCallable[_order_pb2.CreateOrderRequest, _order_pb2.CreateOrderResponse]
-    """CreateOrder checks out for the calling user. The answer is CONFIRMED, or REJECTED with
-    a reason and then nothing is reserved. One request_id makes one order (AIP-155):
-    repeating the call returns the same order, with other items it is ALREADY_EXISTS.
-    UNAVAILABLE means that the outcome is open: repeat the call with the same request_id.
+    """CreateOrder checks out for the calling user. The order is CONFIRMED, or REJECTED with a
+    reason and then nothing is reserved, unless it was cancelled while it was made. One
+    request_id makes one order (AIP-155): a repeat with the same items, in any order, and the
+    same expected_total returns that order as it is by now, perhaps CANCELLED, SHIPPED or
+    DELIVERED; with anything else it is ALREADY_EXISTS with reason REQUEST_ID_REUSED.
+
+    UNAVAILABLE and DEADLINE_EXCEEDED mean that the outcome is open, as a cancelled call does:
+    repeat it with the same request_id. Its order stays PENDING while the call is repeated. One
+    whose call is not repeated for half a minute (SHOP_RECONCILE_AGE_S) is REJECTED with reason
+    ABANDONED, one that was broken off 100 times while its stock was being reserved with reason
+    TOO_MANY_ATTEMPTS; calls that fail because a service is away do not count.
     """
     GetOrder: _grpc.UnaryUnaryMultiCallable[_order_pb2.GetOrderRequest, _order_pb2.GetOrderResponse]
     """GetOrder returns one order, to its owner, to an administrator or to a service. For
-    everybody else it does not exist: NOT_FOUND.
+    everybody else it does not exist: NOT_FOUND. A repeat returns the order as it is then.
     """
     ListUserOrders: _grpc.UnaryUnaryMultiCallable[_order_pb2.ListUserOrdersRequest, _order_pb2.ListUserOrdersResponse]
     """ListUserOrders returns one user's orders page by page (AIP-158), newest first, to that
-    user, to an administrator or to a service.
+    user, to an administrator or to a service. A page ends after page_size orders or before it
+    exceeds 2 MiB, whichever comes first; next_page_token is empty on the last page alone. A
+    repeat returns the page as it is then.
     """
     CancelOrder: _grpc.UnaryUnaryMultiCallable[_order_pb2.CancelOrderRequest, _order_pb2.CancelOrderResponse]
     """CancelOrder cancels an order that is PENDING or CONFIRMED and gives its stock back,
-    once; repeating it changes nothing. To the same callers as GetOrder.
+    once; a repeat changes nothing and returns the cancelled order. FAILED_PRECONDITION for an
+    order of any other status. To the same callers as GetOrder.
     """
     UpdateOrderStatus: _grpc.UnaryUnaryMultiCallable[_order_pb2.UpdateOrderStatusRequest, _order_pb2.UpdateOrderStatusResponse]
     """UpdateOrderStatus moves an order along CONFIRMED -> SHIPPED -> DELIVERED, or to
-    CANCELLED as CancelOrder does. Administrators and services only. FAILED_PRECONDITION
-    for any other move.
+    CANCELLED as CancelOrder does. Administrators and services only. FAILED_PRECONDITION with
+    reason STATUS_MOVE_NOT_ALLOWED for any other move. So is a repeat: when the "status" in the
+    metadata of its ErrorInfo is the one asked for, the order was moved before.
     """
 
 @_typing.type_check_only
@@ -67,31 +81,45 @@ class OrderServiceAsyncStub(OrderServiceStub):
 
     A refused call carries google.rpc.ErrorInfo with an UPPER_SNAKE reason, and
     google.rpc.BadRequest with the offending fields when its status is INVALID_ARGUMENT.
+
+    Every call may be repeated, after a lost answer too; each RPC says what a repeat returns.
+    What is answered lasts: no failover of the store undoes it.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateOrder: _aio.UnaryUnaryMultiCallable[_order_pb2.CreateOrderRequest, _order_pb2.CreateOrderResponse]  # type: ignore[assignment]
-    """CreateOrder checks out for the calling user. The answer is CONFIRMED, or REJECTED with
-    a reason and then nothing is reserved. One request_id makes one order (AIP-155):
-    repeating the call returns the same order, with other items it is ALREADY_EXISTS.
-    UNAVAILABLE means that the outcome is open: repeat the call with the same request_id.
+    """CreateOrder checks out for the calling user. The order is CONFIRMED, or REJECTED with a
+    reason and then nothing is reserved, unless it was cancelled while it was made. One
+    request_id makes one order (AIP-155): a repeat with the same items, in any order, and the
+    same expected_total returns that order as it is by now, perhaps CANCELLED, SHIPPED or
+    DELIVERED; with anything else it is ALREADY_EXISTS with reason REQUEST_ID_REUSED.
+
+    UNAVAILABLE and DEADLINE_EXCEEDED mean that the outcome is open, as a cancelled call does:
+    repeat it with the same request_id. Its order stays PENDING while the call is repeated. One
+    whose call is not repeated for half a minute (SHOP_RECONCILE_AGE_S) is REJECTED with reason
+    ABANDONED, one that was broken off 100 times while its stock was being reserved with reason
+    TOO_MANY_ATTEMPTS; calls that fail because a service is away do not count.
     """
     GetOrder: _aio.UnaryUnaryMultiCallable[_order_pb2.GetOrderRequest, _order_pb2.GetOrderResponse]  # type: ignore[assignment]
     """GetOrder returns one order, to its owner, to an administrator or to a service. For
-    everybody else it does not exist: NOT_FOUND.
+    everybody else it does not exist: NOT_FOUND. A repeat returns the order as it is then.
     """
     ListUserOrders: _aio.UnaryUnaryMultiCallable[_order_pb2.ListUserOrdersRequest, _order_pb2.ListUserOrdersResponse]  # type: ignore[assignment]
     """ListUserOrders returns one user's orders page by page (AIP-158), newest first, to that
-    user, to an administrator or to a service.
+    user, to an administrator or to a service. A page ends after page_size orders or before it
+    exceeds 2 MiB, whichever comes first; next_page_token is empty on the last page alone. A
+    repeat returns the page as it is then.
     """
     CancelOrder: _aio.UnaryUnaryMultiCallable[_order_pb2.CancelOrderRequest, _order_pb2.CancelOrderResponse]  # type: ignore[assignment]
     """CancelOrder cancels an order that is PENDING or CONFIRMED and gives its stock back,
-    once; repeating it changes nothing. To the same callers as GetOrder.
+    once; a repeat changes nothing and returns the cancelled order. FAILED_PRECONDITION for an
+    order of any other status. To the same callers as GetOrder.
     """
     UpdateOrderStatus: _aio.UnaryUnaryMultiCallable[_order_pb2.UpdateOrderStatusRequest, _order_pb2.UpdateOrderStatusResponse]  # type: ignore[assignment]
     """UpdateOrderStatus moves an order along CONFIRMED -> SHIPPED -> DELIVERED, or to
-    CANCELLED as CancelOrder does. Administrators and services only. FAILED_PRECONDITION
-    for any other move.
+    CANCELLED as CancelOrder does. Administrators and services only. FAILED_PRECONDITION with
+    reason STATUS_MOVE_NOT_ALLOWED for any other move. So is a repeat: when the "status" in the
+    metadata of its ErrorInfo is the one asked for, the order was moved before.
     """
 
 class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -99,6 +127,9 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
 
     A refused call carries google.rpc.ErrorInfo with an UPPER_SNAKE reason, and
     google.rpc.BadRequest with the offending fields when its status is INVALID_ARGUMENT.
+
+    Every call may be repeated, after a lost answer too; each RPC says what a repeat returns.
+    What is answered lasts: no failover of the store undoes it.
     """
 
     @_abc_1.abstractmethod
@@ -107,10 +138,17 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _order_pb2.CreateOrderRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_order_pb2.CreateOrderResponse, _abc.Awaitable[_order_pb2.CreateOrderResponse]]:
-        """CreateOrder checks out for the calling user. The answer is CONFIRMED, or REJECTED with
-        a reason and then nothing is reserved. One request_id makes one order (AIP-155):
-        repeating the call returns the same order, with other items it is ALREADY_EXISTS.
-        UNAVAILABLE means that the outcome is open: repeat the call with the same request_id.
+        """CreateOrder checks out for the calling user. The order is CONFIRMED, or REJECTED with a
+        reason and then nothing is reserved, unless it was cancelled while it was made. One
+        request_id makes one order (AIP-155): a repeat with the same items, in any order, and the
+        same expected_total returns that order as it is by now, perhaps CANCELLED, SHIPPED or
+        DELIVERED; with anything else it is ALREADY_EXISTS with reason REQUEST_ID_REUSED.
+
+        UNAVAILABLE and DEADLINE_EXCEEDED mean that the outcome is open, as a cancelled call does:
+        repeat it with the same request_id. Its order stays PENDING while the call is repeated. One
+        whose call is not repeated for half a minute (SHOP_RECONCILE_AGE_S) is REJECTED with reason
+        ABANDONED, one that was broken off 100 times while its stock was being reserved with reason
+        TOO_MANY_ATTEMPTS; calls that fail because a service is away do not count.
         """
 
     @_abc_1.abstractmethod
@@ -120,7 +158,7 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_order_pb2.GetOrderResponse, _abc.Awaitable[_order_pb2.GetOrderResponse]]:
         """GetOrder returns one order, to its owner, to an administrator or to a service. For
-        everybody else it does not exist: NOT_FOUND.
+        everybody else it does not exist: NOT_FOUND. A repeat returns the order as it is then.
         """
 
     @_abc_1.abstractmethod
@@ -130,7 +168,9 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_order_pb2.ListUserOrdersResponse, _abc.Awaitable[_order_pb2.ListUserOrdersResponse]]:
         """ListUserOrders returns one user's orders page by page (AIP-158), newest first, to that
-        user, to an administrator or to a service.
+        user, to an administrator or to a service. A page ends after page_size orders or before it
+        exceeds 2 MiB, whichever comes first; next_page_token is empty on the last page alone. A
+        repeat returns the page as it is then.
         """
 
     @_abc_1.abstractmethod
@@ -140,7 +180,8 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_order_pb2.CancelOrderResponse, _abc.Awaitable[_order_pb2.CancelOrderResponse]]:
         """CancelOrder cancels an order that is PENDING or CONFIRMED and gives its stock back,
-        once; repeating it changes nothing. To the same callers as GetOrder.
+        once; a repeat changes nothing and returns the cancelled order. FAILED_PRECONDITION for an
+        order of any other status. To the same callers as GetOrder.
         """
 
     @_abc_1.abstractmethod
@@ -150,8 +191,9 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_order_pb2.UpdateOrderStatusResponse, _abc.Awaitable[_order_pb2.UpdateOrderStatusResponse]]:
         """UpdateOrderStatus moves an order along CONFIRMED -> SHIPPED -> DELIVERED, or to
-        CANCELLED as CancelOrder does. Administrators and services only. FAILED_PRECONDITION
-        for any other move.
+        CANCELLED as CancelOrder does. Administrators and services only. FAILED_PRECONDITION with
+        reason STATUS_MOVE_NOT_ALLOWED for any other move. So is a repeat: when the "status" in the
+        metadata of its ErrorInfo is the one asked for, the order was moved before.
         """
 
 def add_OrderServiceServicer_to_server(servicer: OrderServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
