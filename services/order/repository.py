@@ -146,8 +146,8 @@ class MongoOrders:
                 {"create_time": {"$lt": last_time}},
                 {"create_time": last_time, "_id": {"$lt": last_id}},
             ]
-        documents = await self._orders.find(query, sort=_NEWEST_FIRST, limit=size + 1).to_list(None)
-        orders = [_order(document) for document in documents]
+        found = self._lasting.find(query, sort=_NEWEST_FIRST, limit=size + 1)
+        orders = [_order(document) for document in await found.to_list(None)]
         return Snapshot(first_orders(user_id, orders, size))
 
     async def unsettled(self, before: datetime, limit: int) -> list[Checkout]:

@@ -23,6 +23,7 @@ from services.common.mongo import (
     as_domain_error,
     open_mongo,
 )
+from services.common.paging import DEFAULT_PAGE_SIZE
 from services.common.transaction import Session
 from services.order.model import Checkout, OrderNotFound
 from services.order.repository import MongoOrders, prepare_schema
@@ -217,6 +218,8 @@ async def confirm_unanswered(
             await orders.open(checkout)
     with pytest.raises(OrderNotFound):
         await orders.get(checkout.order.order_id)
+    for size in (5, DEFAULT_PAGE_SIZE):
+        assert not (await orders.page_of_user(checkout.order.user_id, size, "")).value.items
 
 
 async def test_an_order_that_only_one_server_has_is_no_answer_to_who_asks_for_it_again(
