@@ -13,6 +13,11 @@ from services.common.validation import FieldChecks
 
 MAX_ITEMS: Final = 100
 MAX_QUANTITY: Final = 10_000
+MAX_PAGE_BYTES: Final = 2 * 1024 * 1024
+"""Half of what clients of gRPC take by default; 20 orders, however large, have room."""
+
+_ORDER_BYTES: Final = 256  # of a message, without its lines and its reject_message, at most
+_LINE_BYTES: Final = 96  # without the product's name
 
 
 class OrderStatus(StrEnum):
@@ -288,12 +293,23 @@ def page_scope(user_id: str) -> tuple[str, ...]:
 
 
 def first_orders(user_id: str, orders: Sequence[Order], size: int) -> Page[Order]:
-    """Return the first ``size`` of a user's orders as a page."""
-    items = tuple(orders[:size])
-    if len(orders) <= size:
+    """Return the first ``size`` of a user's orders as a page, or fewer if they are large."""
+    items = tuple(_fitting(orders[:size]))
+    if len(items) == len(orders):
         return Page(items, "")
     last = items[-1]
     return Page(items, encode_time_token(last.create_time, last.order_id, page_scope(user_id)))
+
+
+def _fitting(orders: Sequence[Order]) -> Sequence[Order]:
+    """Return as many of the orders as ``MAX_PAGE_BYTES`` hold, the first of them in any case."""
+    room = MAX_PAGE_BYTES
+    for count, order in enumerate(orders):
+        room -= _ORDER_BYTES + len(order.reject_message.encode())
+        room -= sum(_LINE_BYTES + len(line.name.encode()) for line in order.lines)
+        if room < 0 and count:
+            return orders[:count]
+    return orders
 
 
 def shortened(user_id: str, page: Page[Order], size: int) -> Page[Order]:

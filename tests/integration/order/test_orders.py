@@ -14,6 +14,7 @@ from services.common.ids import new_id
 from services.common.paging import DEFAULT_PAGE_SIZE
 from services.order.model import (
     Checkout,
+    OrderLine,
     OrderNotFound,
     RejectedError,
     RejectReason,
@@ -162,6 +163,24 @@ async def test_unsettled_checkouts_are_listed_longest_untouched_first(shelf: She
     }
     assert len(await shelf.orders.unsettled(later, 2)) == 2
     assert not await shelf.orders.unsettled(a.order.create_time, 10)
+
+
+async def test_a_page_ends_before_it_is_too_large_for_a_client(shelf: Shelf) -> None:
+    now = utc_now()
+    lines = [
+        OrderLine(f"{n:024x}", 1, "\N{GRINNING FACE}" * 200, LINES[0].unit_price)
+        for n in range(100)
+    ]
+    orders = []
+    for _ in range(30):
+        opened = await shelf.orders.open(begun(shelf.user_id, now=now))
+        confirmed = opened.confirmed(lines, now)
+        assert await shelf.orders.save(confirmed)
+        orders.append(confirmed.order)
+    pages = await shelf.walk(100)
+    assert [order for page in pages for order in page] == orders[::-1]
+    assert len(pages) == 2
+    assert len(pages[0]) > DEFAULT_PAGE_SIZE
 
 
 async def test_the_schema_may_be_prepared_again(shelf: Shelf) -> None:

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import product as pairs
 
@@ -5,7 +6,10 @@ import pytest
 
 from services.common.errors import InvalidArgument
 from services.common.money import Money
+from services.common.paging import Page
+from services.order.handler import _page
 from services.order.model import (
+    MAX_PAGE_BYTES,
     Checkout,
     ForbiddenMove,
     Order,
@@ -187,6 +191,38 @@ def test_a_page_has_a_next_one_exactly_when_orders_follow(
     page = first_orders(USER_ID, orders(known), 2)
     assert len(page.items) == given
     assert bool(page.next_page_token) is next_page
+
+
+def largest(count: int) -> list[Order]:
+    """Orders that no others are larger than, whose names are of characters of four bytes."""
+    lines = tuple(
+        OrderLine(f"{n:024x}", 10_000, "\N{GRINNING FACE}" * 200, Money("EUR", 10**12))
+        for n in range(100)
+    )
+    return [
+        replace(order, lines=lines, total=Money("EUR", 10**18), reject_message="\u2026" * 256)
+        for order in orders(count)
+    ]
+
+
+def test_twenty_orders_of_any_size_are_a_page() -> None:
+    page = first_orders(USER_ID, largest(21), 20)
+    assert len(page.items) == 20
+    assert page.next_page_token
+
+
+def test_a_page_ends_before_it_is_too_large_for_a_client() -> None:
+    many = largest(101)
+    pages, rest = list[Page[Order]](), many
+    while rest:
+        pages.append(first_orders(USER_ID, rest, 100))
+        rest = rest[len(pages[-1].items) :]
+    assert [order for page in pages for order in page.items] == many
+    assert [bool(page.next_page_token) for page in pages] == [True] * (len(pages) - 1) + [False]
+    for page in pages:
+        answer = _page(page)
+        assert answer.ByteSize() <= MAX_PAGE_BYTES
+    assert _page(pages[0]).ByteSize() > 0.8 * MAX_PAGE_BYTES
 
 
 @pytest.mark.parametrize("known", [3, 4, 5])
