@@ -8,7 +8,7 @@ from shop.order.v1 import order_pb2_grpc as pb_grpc
 
 from services.common.call import current_call
 from services.common.paging import Page
-from services.common.rpc.messages import prepared, write_moment, write_money
+from services.common.rpc.messages import money, prepared, write_moment, write_money
 from services.common.rpc.methods import Context
 from services.order.model import Order, OrderItem, OrderLine, OrderStatus
 from services.order.usecases import OrderUseCases
@@ -35,8 +35,9 @@ class OrderHandler(pb_grpc.OrderServiceServicer):
     ) -> pb.CreateOrderResponse:
         """Check out."""
         items = [OrderItem(item.product_id, item.quantity) for item in request.items]
+        expected = money(request.expected_total) if request.HasField("expected_total") else None
         order = await self.usecases.create_order(
-            current_call().principal, request.request_id, items
+            current_call().principal, request.request_id, items, expected
         )
         return pb.CreateOrderResponse(order=_order(order))
 

@@ -7,12 +7,13 @@ from enum import StrEnum
 from typing import Final
 
 from services.common.errors import AlreadyExists, FailedPrecondition, NotFound, Unavailable
-from services.common.money import Money
+from services.common.money import CURRENCY_CODE, Money
 from services.common.paging import Page, encode_time_token
 from services.common.validation import FieldChecks
 
 MAX_ITEMS: Final = 100
 MAX_QUANTITY: Final = 10_000
+MAX_TOTAL: Final = 10**18
 MAX_PAGE_BYTES: Final = 2 * 1024 * 1024
 """Half of what clients of gRPC take by default; 20 orders, however large, have room."""
 
@@ -55,6 +56,7 @@ class RejectReason(StrEnum):
     USER_NOT_FOUND = "USER_NOT_FOUND"
     USER_NOT_ACTIVE = "USER_NOT_ACTIVE"
     MIXED_CURRENCIES = "MIXED_CURRENCIES"
+    PRICE_CHANGED = "PRICE_CHANGED"
     ABANDONED = "ABANDONED"
 
 
@@ -68,7 +70,7 @@ class OrderNotFound(NotFound):
 
 
 class RequestIdReused(AlreadyExists):
-    """The user ordered other items under this request id."""
+    """The user ordered other items, or expected another total, under this request id."""
 
     reason = "REQUEST_ID_REUSED"
 
@@ -159,13 +161,20 @@ class Checkout:
 
     order: Order
     request_id: str
+    expected_total: Money | None = None
     attempt: int = 1
     settled: bool = False
     version: int = 1
 
     @classmethod
     def begin(
-        cls, order_id: str, user_id: str, request_id: str, items: Sequence[OrderItem], now: datetime
+        cls,
+        order_id: str,
+        user_id: str,
+        request_id: str,
+        items: Sequence[OrderItem],
+        now: datetime,
+        expected_total: Money | None = None,
     ) -> "Checkout":
         """Return a new checkout, whose order is PENDING."""
         lines = tuple(OrderLine(item.product_id, item.quantity) for item in items)
@@ -180,7 +189,7 @@ class Checkout:
             create_time=now,
             update_time=now,
         )
-        return cls(order, request_id)
+        return cls(order, request_id, expected_total)
 
     @property
     def pending(self) -> bool:
@@ -207,17 +216,23 @@ class Checkout:
         """The names of the earlier attempts' reservations."""
         return [_reservation_id(self.order.order_id, n) for n in range(1, self.attempt)]
 
-    def confirm_same(self, items: Sequence[OrderItem]) -> None:
-        """Raise ``RequestIdReused`` unless a request for these items may get this order."""
-        if self.items != list(items):
+    def confirm_same(self, begun: "Checkout") -> None:
+        """Raise ``RequestIdReused`` unless a request that began so may get this order."""
+        if set(self.items) != set(begun.items) or self.expected_total != begun.expected_total:
             raise RequestIdReused(
-                f"request_id {self.request_id} stands for an order of other items",
+                f"request_id {self.request_id} stands for an order of other items or another "
+                "expected_total",
                 {"order_id": self.order.order_id},
             )
 
     def confirmed(self, lines: Sequence[OrderLine], now: datetime) -> "Checkout":
         """Return the checkout as sold at these lines. Raises ``RejectedError``."""
         total = _sum_of(lines)
+        if self.expected_total is not None and self.expected_total != total:
+            raise RejectedError(
+                RejectReason.PRICE_CHANGED,
+                f"the items cost {_words(total)}, expected were {_words(self.expected_total)}",
+            )
         order = replace(
             self.order.moved(OrderStatus.CONFIRMED, now), lines=tuple(lines), total=total
         )
@@ -262,6 +277,10 @@ def order_id_of(reservation_id: str) -> str:
     return reservation_id.partition("-")[0]
 
 
+def _words(money: Money) -> str:
+    return f"{money.minor_units} {money.currency_code} in minor units"
+
+
 def _sum_of(lines: Sequence[OrderLine]) -> Money:
     totals = [line.line_total for line in lines if line.line_total is not None]
     currencies = {total.currency_code for total in totals}
@@ -273,7 +292,9 @@ def _sum_of(lines: Sequence[OrderLine]) -> Money:
     return Money(currencies.pop(), sum(total.minor_units for total in totals))
 
 
-def check_items(items: Sequence[OrderItem], request_id: str) -> None:
+def check_items(
+    items: Sequence[OrderItem], request_id: str, expected_total: Money | None = None
+) -> None:
     """Raise ``InvalidArgument`` if a request to buy breaks a rule."""
     checks = FieldChecks()
     checks.name("request_id", request_id)
@@ -284,6 +305,19 @@ def check_items(items: Sequence[OrderItem], request_id: str) -> None:
         checks.require(item.product_id not in seen, f"items[{index}].product_id", "is listed twice")
         checks.number(f"items[{index}].quantity", item.quantity, at_least=1, at_most=MAX_QUANTITY)
         seen.add(item.product_id)
+    if expected_total is not None:
+        checks.matches(
+            "expected_total.currency_code",
+            expected_total.currency_code,
+            CURRENCY_CODE,
+            "must be three upper-case letters (ISO 4217)",
+        )
+        checks.number(
+            "expected_total.minor_units",
+            expected_total.minor_units,
+            at_least=0,
+            at_most=MAX_TOTAL,
+        )
     checks.finish()
 
 

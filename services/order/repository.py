@@ -193,6 +193,7 @@ def _document(checkout: Checkout) -> Document:
             for line in order.lines
         ],
         "total": _money_document(order.total),
+        "expected_total": _money_document(checkout.expected_total),
         "reject_reason": order.reject_reason,
         "reject_message": order.reject_message,
         "create_time": order.create_time,
@@ -208,6 +209,7 @@ def _checkout(document: Mapping[str, Any]) -> Checkout:
     return Checkout(
         order=_order(document),
         request_id=document["request_id"],
+        expected_total=_money(document.get("expected_total")),  # not in older documents
         attempt=document["attempt"],
         settled=document["settled"],
         version=document["version"],

@@ -10,6 +10,7 @@ from services.common.auth.principal import Principal
 from services.common.clock import utc_now
 from services.common.errors import InvalidArgument
 from services.common.ids import new_id
+from services.common.money import Money
 from services.common.paging import Page, page_size
 from services.common.snapshot import Snapshot
 from services.common.validation import check_identifier
@@ -41,13 +42,19 @@ class OrderUseCases:
     now: Callable[[], datetime] = utc_now
 
     async def create_order(
-        self, principal: Principal, request_id: str, items: Sequence[OrderItem]
+        self,
+        principal: Principal,
+        request_id: str,
+        items: Sequence[OrderItem],
+        expected_total: Money | None = None,
     ) -> Order:
         """Check out for the calling user; once per request id, however often it is asked for."""
-        check_items(items, request_id)
-        begun = Checkout.begin(new_id(), principal.subject, request_id, items, self.now())
+        check_items(items, request_id, expected_total)
+        begun = Checkout.begin(
+            new_id(), principal.subject, request_id, items, self.now(), expected_total
+        )
         checkout = await self.orders.open(begun)
-        checkout.confirm_same(items)
+        checkout.confirm_same(begun)
         for _ in range(_MAX_ROUNDS):
             if not checkout.pending:
                 return checkout.order

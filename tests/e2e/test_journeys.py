@@ -372,6 +372,37 @@ async def test_an_order_that_cannot_be_filled_is_rejected_and_reserves_nothing(
     assert (await shop.ledger.at_rest(dollars)).available == 10
 
 
+async def test_an_order_whose_price_is_not_the_expected_one_is_rejected(
+    shop: ShopFront, admin: Admin, customer: Customer, product_id: str
+) -> None:
+    request = order_pb2.CreateOrderRequest(
+        request_id=unique("dear"),
+        items=[order_pb2.OrderItem(product_id=product_id, quantity=2)],
+        expected_total=Money(currency_code="EUR", minor_units=2 * 1_999),
+    )
+    bought = (await customer.call(shop.orders.CreateOrder, request)).order
+    assert (bought.status, bought.total) == (
+        order_pb2.ORDER_STATUS_CONFIRMED,
+        request.expected_total,
+    )
+    dearer = inventory_pb2.UpdateProductRequest(
+        product=inventory_pb2.Product(
+            product_id=product_id, price=Money(currency_code="EUR", minor_units=2_999)
+        ),
+        update_mask=FieldMask(paths=["price"]),
+    )
+    await admin.call(shop.inventory.UpdateProduct, dearer)
+    assert (await customer.call(shop.orders.CreateOrder, request)).order.order_id == bought.order_id
+    request.request_id = unique("dear")
+    rejected = (await customer.call(shop.orders.CreateOrder, request)).order
+    assert (rejected.status, rejected.reject_reason) == (
+        order_pb2.ORDER_STATUS_REJECTED,
+        "PRICE_CHANGED",
+    )
+    stock = await shop.ledger.at_rest(product_id)
+    assert (stock.available, stock.sold) == (8, 2)
+
+
 async def test_a_deactivated_user_can_neither_log_in_nor_order(
     shop: ShopFront, admin: Admin, product_id: str
 ) -> None:

@@ -93,12 +93,13 @@ async def test_a_sku_belongs_to_one_product(shop: ShopFront, admin: Admin) -> No
 
 
 async def test_a_request_id_stands_for_one_order_of_one_user(
-    customer: Customer, stranger: Customer, product_id: str
+    admin: Admin, customer: Customer, stranger: Customer, product_id: str
 ) -> None:
     request_id = unique("once")
-    first = await customer.buy({product_id: 1}, request_id)
+    other_id = await admin.add_product()
+    first = await customer.buy({product_id: 1, other_id: 1}, request_id)
 
-    assert await customer.buy({product_id: 1}, request_id) == first
+    assert await customer.buy({other_id: 1, product_id: 1}, request_id) == first
     reuse = await refused(customer.buy({product_id: 2}, request_id))
     assert (reuse.code, reuse.reason) == (grpc.StatusCode.ALREADY_EXISTS, "REQUEST_ID_REUSED")
     reuse.confirm_complete("shop.order.v1")

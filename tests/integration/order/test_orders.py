@@ -11,6 +11,7 @@ from pymongo.errors import WriteError
 from services.common.clock import utc_now
 from services.common.errors import InvalidArgument
 from services.common.ids import new_id
+from services.common.money import Money
 from services.common.paging import DEFAULT_PAGE_SIZE
 from services.order.model import (
     Checkout,
@@ -181,6 +182,12 @@ async def test_a_page_ends_before_it_is_too_large_for_a_client(shelf: Shelf) -> 
     assert [order for page in pages for order in page] == orders[::-1]
     assert len(pages) == 2
     assert len(pages[0]) > DEFAULT_PAGE_SIZE
+
+
+async def test_what_a_checkout_expects_is_stored(shelf: Shelf) -> None:
+    expecting = replace(begun(shelf.user_id), expected_total=Money("EUR", 1_999))
+    await shelf.orders.open(expecting)
+    assert await shelf.orders.get(expecting.order.order_id) == expecting
 
 
 async def test_the_schema_may_be_prepared_again(shelf: Shelf) -> None:

@@ -265,6 +265,36 @@ async def test_an_order_that_could_not_be_opened_is_opened_by_the_next_request(
     assert (await shop.buy()).order_id == shop.checkout().order.order_id
 
 
+async def test_an_order_whose_prices_changed_is_rejected_and_its_stock_given_back(
+    shop: Shop,
+) -> None:
+    items, total = [OrderItem(LAMP, 2)], Money("EUR", 3998)
+    sold = await shop.usecases.create_order(ANNA, "r-1", items, total)
+    assert (sold.status, sold.total) == (OrderStatus.CONFIRMED, total)
+    await shop.settle()
+    shop.stock.shelves[LAMP].price = Money("EUR", 2000)
+    order = await shop.usecases.create_order(ANNA, "r-2", items, total)
+    assert (order.status, order.reject_reason) == (OrderStatus.REJECTED, "PRICE_CHANGED")
+    assert "4000 EUR" in order.reject_message
+    await shop.settle()
+    assert shop.lamps == (3, 0, 2)
+
+
+async def test_a_request_repeated_in_another_order_of_items_reserves_as_the_first_did(
+    shop: Shop,
+) -> None:
+    items = [OrderItem(LAMP, 1), OrderItem(DESK, 1)]
+    shop.wire.fail("confirm_active", Fault.REQUEST_LOST)
+    with pytest.raises(Unavailable):
+        await shop.usecases.create_order(ANNA, "r-1", items)
+    await shop.settle()
+    order = await shop.usecases.create_order(ANNA, "r-1", items[::-1])
+    assert order.status is OrderStatus.CONFIRMED
+    assert [line.product_id for line in order.lines] == [LAMP, DESK]
+    assert shop.stock.reservations[shop.checkout().reservation_id].items == items
+    assert await shop.usecases.create_order(ANNA, "r-1", items[::-1]) == order
+
+
 async def test_the_last_piece_is_still_the_customers_when_they_repeat_at_once(shop: Shop) -> None:
     """An attempt that was given up may hold stock until its release arrives."""
     shop.wire.fail("confirm_active", Fault.REQUEST_LOST)

@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import product as pairs
@@ -39,8 +40,8 @@ ALLOWED = {
 }
 
 
-def begun() -> Checkout:
-    return Checkout.begin(ORDER_ID, USER_ID, "r-1", ITEMS, THEN)
+def begun(items: Sequence[OrderItem] = ITEMS, expected_total: Money | None = None) -> Checkout:
+    return Checkout.begin(ORDER_ID, USER_ID, "r-1", items, THEN, expected_total)
 
 
 def orders(count: int) -> list[Order]:
@@ -143,11 +144,31 @@ def test_stock_is_the_customers_while_the_order_is_neither_open_nor_undone(
 
 
 def test_a_repeated_request_gets_the_order_of_the_same_items_alone() -> None:
-    begun().confirm_same(ITEMS)
-    begun().confirmed(LINES, LATER).confirm_same(ITEMS)
-    for other in (ITEMS[:1], ITEMS[::-1], [*ITEMS, OrderItem("c" * 24, 1)], [OrderItem(A, 1)]):
+    for same in (ITEMS, ITEMS[::-1]):
+        begun().confirm_same(begun(same))
+        begun().confirmed(LINES, LATER).confirm_same(begun(same))
+    for other in (ITEMS[:1], [*ITEMS, OrderItem("c" * 24, 1)], [OrderItem(A, 1)]):
         with pytest.raises(RequestIdReused):
-            begun().confirm_same(other)
+            begun().confirm_same(begun(other))
+
+
+def test_a_repeated_request_expects_the_same_total() -> None:
+    prices = [None, Money("EUR", 5), Money("EUR", 6), Money("USD", 5)]
+    for known, repeated in pairs(prices, prices):
+        if known == repeated:
+            begun(ITEMS, known).confirm_same(begun(ITEMS, repeated))
+        else:
+            with pytest.raises(RequestIdReused):
+                begun(ITEMS, known).confirm_same(begun(ITEMS, repeated))
+
+
+def test_an_order_of_the_expected_total_is_confirmed_and_of_any_other_rejected() -> None:
+    total = Money("EUR", 2 * 1999 + 20000)
+    assert begun(ITEMS, total).confirmed(LINES, LATER).order.total == total
+    for other in (replace(total, minor_units=0), replace(total, currency_code="USD")):
+        with pytest.raises(RejectedError, match="23998 EUR") as refused:
+            begun(ITEMS, other).confirmed(LINES, LATER)
+        assert refused.value.reason is RejectReason.PRICE_CHANGED
 
 
 @pytest.mark.parametrize(
@@ -178,7 +199,28 @@ def test_a_request_that_breaks_rules_is_refused_naming_all_its_fields(
 
 
 def test_a_request_may_reach_its_bounds() -> None:
-    check_items([OrderItem(f"{n:024x}", 10_000) for n in range(100)], "x" * 64)
+    items = [OrderItem(f"{n:024x}", 10_000) for n in range(100)]
+    check_items(items, "x" * 64, Money("EUR", 10**18))
+    check_items(items, "x" * 64, Money("EUR", 0))
+
+
+@pytest.mark.parametrize(
+    ("expected", "violated"),
+    [
+        (Money("EUR", -1), ["minor_units"]),
+        (Money("EUR", 10**18 + 1), ["minor_units"]),
+        (Money("", 5), ["currency_code"]),
+        (Money("eur", -5), ["currency_code", "minor_units"]),
+    ],
+)
+def test_an_expected_total_that_no_order_can_have_is_refused(
+    expected: Money, violated: list[str]
+) -> None:
+    with pytest.raises(InvalidArgument) as refused:
+        check_items(ITEMS, "r", expected)
+    assert [violation.field for violation in refused.value.violations] == [
+        f"expected_total.{field}" for field in violated
+    ]
 
 
 @pytest.mark.parametrize(
