@@ -1,6 +1,6 @@
 """The orders, with each user's newest read through the cache ``user_orders:<userID>``."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -12,7 +12,7 @@ from services.common.freshness import Source
 from services.common.money import Money
 from services.common.paging import DEFAULT_PAGE_SIZE, Page
 from services.common.snapshot import Snapshot
-from services.order.model import Checkout, Order, OrderLine, OrderStatus, shortened
+from services.order.model import Checkout, Order, OrderLine, OrderStatus, Unsettled, shortened
 from services.order.ports import Orders
 
 
@@ -81,6 +81,10 @@ class CachedOrders:
         """Store the next version of a checkout; the cached orders stay true."""
         return await self.orders.note(progress)
 
+    async def touch(self, checkout: Checkout, ahead_s: float = 0.0) -> None:
+        """Let a checkout count as touched; the cached orders stay true."""
+        await self.orders.touch(checkout, ahead_s)
+
     async def page_of_user(self, user_id: str, size: int, token: str) -> Snapshot[Page[Order]]:
         """Return a page of a user's orders, the first of up to the default size from the cache."""
         if token or size > DEFAULT_PAGE_SIZE:
@@ -97,6 +101,6 @@ class CachedOrders:
         """Return the first page, of the default size, of each user's orders."""
         return await self.cache.get_many(user_ids)
 
-    async def unsettled(self, before: datetime, limit: int) -> Sequence[Checkout]:
+    async def unsettled(self, min_age_s: float, limit: int) -> Unsettled:
         """Return old checkouts not settled, from the store of record."""
-        return await self.orders.unsettled(before, limit)
+        return await self.orders.unsettled(min_age_s, limit)

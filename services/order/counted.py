@@ -1,13 +1,12 @@
 """The orders, with what becomes of each checkout counted once MongoDB has it."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 
 from services.common.paging import Page
 from services.common.snapshot import Snapshot
 from services.order.figures import CheckoutFigures
-from services.order.model import Checkout, Order
+from services.order.model import Checkout, Order, Unsettled
 from services.order.ports import Orders
 
 
@@ -47,6 +46,10 @@ class CountedOrders:
             self.figures.given_up += 1
         return noted
 
+    async def touch(self, checkout: Checkout, ahead_s: float = 0.0) -> None:
+        """Let a checkout count as touched."""
+        await self.orders.touch(checkout, ahead_s)
+
     async def get(self, order_id: str) -> Checkout:
         """Return a checkout."""
         return await self.orders.get(order_id)
@@ -61,6 +64,6 @@ class CountedOrders:
         """Return the first page of each user's orders."""
         return await self.orders.newest_of_users(user_ids)
 
-    async def unsettled(self, before: datetime, limit: int) -> Sequence[Checkout]:
+    async def unsettled(self, min_age_s: float, limit: int) -> Unsettled:
         """Return old checkouts not settled."""
-        return await self.orders.unsettled(before, limit)
+        return await self.orders.unsettled(min_age_s, limit)

@@ -1,12 +1,10 @@
 """What became of checkouts in this process, as plain numbers."""
 
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Final
 
-from services.order.model import Order, OrderStatus, RejectReason
+from services.order.model import Order, OrderStatus, RejectReason, Unsettled
 
 MOVES: Final = (
     (OrderStatus.CONFIRMED, ""),
@@ -44,8 +42,8 @@ class ReconcilerFigures:
 
     ``undone`` counts checkouts that it rejected, ``finished`` those decided before whose stock it
     let follow, ``stuck`` attempts at what cannot be reconciled, ``released`` orphaned reservations.
-    ``found`` and ``oldest_s`` are of the last run: how many were old, and for how long the oldest
-    order has been as it is.
+    ``found``, ``oldest_s`` and ``failing`` are of the last run: how many were old, for how long
+    nobody had touched the oldest, and how many could not be reconciled so far.
     """
 
     done: int = 0
@@ -57,9 +55,10 @@ class ReconcilerFigures:
     released: int = 0
     found: int = 0
     oldest_s: float = 0.0
+    failing: int = 0
 
-    def saw(self, orders: Iterable[Order], now: datetime) -> None:
+    def saw(self, unsettled: Unsettled) -> None:
         """Note what a run has found."""
-        ages_s = [(now - order.update_time).total_seconds() for order in orders]
-        self.found = len(ages_s)
-        self.oldest_s = max(ages_s, default=0.0)
+        self.found = len(unsettled.checkouts)
+        self.oldest_s = unsettled.oldest_s
+        self.failing = unsettled.failing

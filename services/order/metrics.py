@@ -80,7 +80,8 @@ class OrderMetrics(Collector):
         )
         for name, documentation, value in (
             ("found", "Old checkouts that the last run found.", f.found),
-            ("oldest_seconds", "Age of the oldest of them.", f.oldest_s),
+            ("oldest_seconds", "For how long nobody had touched the oldest of them.", f.oldest_s),
+            ("failing", "Unsettled checkouts that could not be reconciled so far.", f.failing),
             ("age_seconds", "Age from which it takes a checkout up.", self._age_s),
         ):
             yield GaugeMetricFamily(f"shop_reconciler_{name}", documentation, value=value)

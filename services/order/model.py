@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 from services.common.errors import AlreadyExists, FailedPrecondition, NotFound, Unavailable
 from services.common.money import CURRENCY_CODE, Money
@@ -157,6 +157,8 @@ class Checkout:
     The order decides and the stock follows: whoever changes the order first, by ``version``,
     has decided; then the reservation of the present attempt is committed or released, those of
     earlier attempts are released, and the checkout is ``settled``.
+
+    ``failures`` counts how often this version could not be reconciled.
     """
 
     order: Order
@@ -165,6 +167,7 @@ class Checkout:
     attempt: int = 1
     settled: bool = False
     version: int = 1
+    failures: int = 0
 
     @classmethod
     def begin(
@@ -253,19 +256,38 @@ class Checkout:
 
     def advanced(self, status: OrderStatus, now: datetime) -> "Checkout":
         """Return the checkout with its order shipped or delivered. Raises ``ForbiddenMove``."""
-        order = self.order.moved(status, now, along=_ON_ITS_WAY)
-        return replace(self, order=order, version=self.version + 1)
+        return self._next(order=self.order.moved(status, now, along=_ON_ITS_WAY))
 
     def given_up(self) -> "Checkout":
         """Return the checkout ready for its next attempt."""
-        return replace(self, attempt=self.attempt + 1, version=self.version + 1)
+        return self._next(attempt=self.attempt + 1)
 
     def followed(self) -> "Checkout":
         """Return the checkout with its stock where the order says."""
-        return replace(self, settled=True, version=self.version + 1)
+        return self._next(settled=True)
+
+    def failed(self) -> "Checkout":
+        """Return the same version of the checkout, having failed to be reconciled once more."""
+        return replace(self, failures=self.failures + 1)
 
     def _decided(self, order: Order) -> "Checkout":
-        return replace(self, order=order, settled=False, version=self.version + 1)
+        return self._next(order=order, settled=False)
+
+    def _next(self, **changes: Any) -> "Checkout":
+        return replace(self, version=self.version + 1, failures=0, **changes)
+
+
+@dataclass(frozen=True, slots=True)
+class Unsettled:
+    """Checkouts that nobody has touched for long.
+
+    ``oldest_s`` is for how long the first of them has been left alone. ``failing`` counts those
+    that could not be reconciled so far, among all that are not settled.
+    """
+
+    checkouts: Sequence[Checkout]
+    oldest_s: float
+    failing: int
 
 
 def _reservation_id(order_id: str, attempt: int) -> str:

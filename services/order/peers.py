@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 import grpc
+from google.protobuf.duration_pb2 import Duration
 from grpc.aio import AioRpcError
 from shop.inventory.v1 import inventory_pb2
 from shop.user.v1 import user_pb2
@@ -14,8 +14,9 @@ if TYPE_CHECKING:  # the generated stubs have these types for type checkers alon
     from shop.inventory.v1.inventory_pb2_grpc import InventoryServiceAsyncStub
     from shop.user.v1.user_pb2_grpc import UserServiceAsyncStub
 
+from services.common.paging import Page
 from services.common.rpc.channel import PeerCaller
-from services.common.rpc.messages import money, timestamp
+from services.common.rpc.messages import money
 from services.common.rpc.renewal import Renewed
 from services.common.rpc.status import read_refusal
 from services.order.model import (
@@ -75,13 +76,16 @@ class InventoryPeer:
         request = inventory_pb2.ReleaseReservationRequest(reservation_id=reservation_id)
         await self.peer.call(self.inventory.stub.ReleaseReservation, request)
 
-    async def held_since(self, before: datetime) -> Sequence[str]:
-        """Return the names of some reservations held since before a moment, oldest first."""
+    async def held(self, min_age_s: float, token: str) -> Page[str]:
+        """Return a page of the names of reservations held for so long, oldest first."""
+        min_age = Duration()
+        min_age.FromMilliseconds(int(min_age_s * 1000))
         request = inventory_pb2.ListHeldReservationsRequest(
-            page_size=_HELD_PAGE, create_time_before=timestamp(before)
+            page_size=_HELD_PAGE, page_token=token, min_age=min_age
         )
         response = await self.peer.call(self.inventory.stub.ListHeldReservations, request)
-        return [reservation.reservation_id for reservation in response.reservations]
+        names = tuple(reservation.reservation_id for reservation in response.reservations)
+        return Page(names, response.next_page_token)
 
 
 @dataclass(frozen=True, slots=True)

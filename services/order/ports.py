@@ -1,12 +1,11 @@
 """What the use cases need from outside."""
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
 from typing import Protocol
 
 from services.common.paging import Page
 from services.common.snapshot import Snapshot
-from services.order.model import Checkout, Order, OrderItem, OrderLine
+from services.order.model import Checkout, Order, OrderItem, OrderLine, Unsettled
 
 
 class Orders(Protocol):
@@ -28,6 +27,13 @@ class Orders(Protocol):
         """Do as ``save`` for a version whose order shows nothing new."""
         ...
 
+    async def touch(self, checkout: Checkout, ahead_s: float = 0.0) -> None:
+        """Let a checkout of this version count as touched now, or so much later.
+
+        Remembers its failures. Nothing else of it changes.
+        """
+        ...
+
     async def page_of_user(self, user_id: str, size: int, token: str) -> Snapshot[Page[Order]]:
         """Return a page of a user's orders, newest first."""
         ...
@@ -38,8 +44,11 @@ class Orders(Protocol):
         """Return the first page, of the default size, of each user's orders."""
         ...
 
-    async def unsettled(self, before: datetime, limit: int) -> Sequence[Checkout]:
-        """Return checkouts not settled and not touched since before a moment, oldest first."""
+    async def unsettled(self, min_age_s: float, limit: int) -> Unsettled:
+        """Return checkouts not settled and not touched for so long, oldest first.
+
+        The store's clock alone tells ages.
+        """
         ...
 
 
@@ -65,8 +74,8 @@ class Stock(Protocol):
         """Give held or sold stock back."""
         ...
 
-    async def held_since(self, before: datetime) -> Sequence[str]:
-        """Return the names of some reservations held since before a moment, oldest first."""
+    async def held(self, min_age_s: float, token: str) -> Page[str]:
+        """Return a page of the names of reservations held for so long, oldest first."""
         ...
 
 

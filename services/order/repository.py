@@ -1,7 +1,7 @@
 """Orders in MongoDB: one document holds the order and how far its checkout has come."""
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import timedelta
 from typing import Any, Final
 
 from pymongo import ASCENDING, DESCENDING, IndexModel
@@ -9,7 +9,7 @@ from pymongo.errors import DuplicateKeyError
 
 from services.common.batching import Batcher
 from services.common.cache.watched import Changes
-from services.common.clock import as_utc, utc_now
+from services.common.clock import as_utc
 from services.common.money import Money
 from services.common.mongo import Document, Mongo, StoreUnavailable
 from services.common.paging import DEFAULT_PAGE_SIZE, Page, decode_time_token
@@ -20,12 +20,15 @@ from services.order.model import (
     OrderLine,
     OrderNotFound,
     OrderStatus,
+    Unsettled,
     first_orders,
     page_scope,
 )
 
 _ORDERS: Final = "orders"
 _MOST_AT_ONCE: Final = 100
+_MOST_COUNTED: Final = 1_000
+_NOW: Final = {"touch_time": True}  # by MongoDB's clock
 
 ORDER_CHANGES: Final = Changes(
     _ORDERS,
@@ -82,6 +85,7 @@ class MongoOrders:
     """All orders, in MongoDB."""
 
     def __init__(self, mongo: Mongo, batcher: type[Batcher[Any, Any]] = Batcher) -> None:
+        self._mongo = mongo
         self._orders = mongo.collection(_ORDERS)
         self._lasting = mongo.lasting(_ORDERS)
         self._reads: Batcher[str, Snapshot[Page[Order]]]
@@ -89,12 +93,18 @@ class MongoOrders:
 
     async def open(self, checkout: Checkout) -> Checkout:
         """Store a new checkout, or return the one that this user has under its request id."""
+        name = {"user_id": checkout.order.user_id, "request_id": checkout.request_id}
         try:
-            await self._orders.insert_one(_document(checkout))
+            # An insertion by MongoDB's clock: this finds no order, for each has a version.
+            await self._orders.update_one(
+                {"_id": checkout.order.order_id, **name, "version": {"$exists": False}},
+                {"$setOnInsert": _fields(checkout), "$currentDate": _NOW},
+                upsert=True,
+                hint="_id_",
+            )
         except DuplicateKeyError:
             # That it is there is told by a server that may have lost the others: what it has done
             # alone is not to be answered with.
-            name = {"user_id": checkout.order.user_id, "request_id": checkout.request_id}
             known = await self._lasting.find(name).to_list(1)
             if not known:
                 raise StoreUnavailable("the order is not stored for good yet") from None
@@ -110,17 +120,25 @@ class MongoOrders:
 
     async def save(self, changed: Checkout) -> bool:
         """Store the next version of a checkout; False if somebody else did so first."""
-        fields = _document(changed)
-        # The owner says on which shard it is; the index is not to be chosen by that.
-        known = {"_id": fields.pop("_id"), "user_id": changed.order.user_id}
         result = await self._orders.update_one(
-            {**known, "version": changed.version - 1}, {"$set": fields}, hint="_id_"
+            _version(changed, changed.version - 1),
+            {"$set": _fields(changed), "$currentDate": _NOW},
+            hint="_id_",
         )
         return result.matched_count == 1
 
     async def note(self, progress: Checkout) -> bool:
         """Do as ``save`` for a version whose order shows nothing new."""
         return await self.save(progress)
+
+    async def touch(self, checkout: Checkout, ahead_s: float = 0.0) -> None:
+        """Let a checkout of this version count as touched now, or so much later."""
+        touched = {"$add": ["$$NOW", int(ahead_s * 1000)]}
+        await self._orders.update_one(
+            _version(checkout, checkout.version),
+            [{"$set": {"touch_time": touched, "failures": checkout.failures}}],
+            hint="_id_",
+        )
 
     async def newest_of_users(
         self, user_ids: Collection[str]
@@ -150,14 +168,25 @@ class MongoOrders:
         orders = [_order(document) for document in await found.to_list(None)]
         return Snapshot(first_orders(user_id, orders, size))
 
-    async def unsettled(self, before: datetime, limit: int) -> list[Checkout]:
-        """Return checkouts not settled and not touched since before a moment, oldest first."""
-        documents = await self._orders.find(
+    async def unsettled(self, min_age_s: float, limit: int) -> Unsettled:
+        """Return checkouts not settled and not touched for so long, oldest first."""
+        now = await self._mongo.now()
+        before = now - timedelta(seconds=min_age_s)
+        found = await self._lasting.find(
             {"settled": False, "touch_time": {"$lt": before}},
             sort=[("touch_time", ASCENDING)],
             limit=limit,
         ).to_list(None)
-        return [_checkout(document) for document in documents]
+        waiting = await self._lasting.find(
+            {"settled": False, "touch_time": {"$gte": before}, "failures": {"$gt": 0}},
+            {"_id": True},
+            limit=_MOST_COUNTED,
+        ).to_list(None)
+        return Unsettled(
+            [_checkout(document) for document in found],
+            (now - as_utc(found[0]["touch_time"])).total_seconds() if found else 0.0,
+            len(waiting) + sum("failures" in d and d["failures"] > 0 for d in found),
+        )
 
 
 def _newest(user_ids: Sequence[str], count: int) -> list[Document]:
@@ -176,12 +205,19 @@ def _newest(user_ids: Sequence[str], count: int) -> list[Document]:
     ]
 
 
-def _document(checkout: Checkout) -> Document:
+def _version(checkout: Checkout, version: int) -> Document:
+    """Return the filter for a version of a checkout.
+
+    The owner says on which shard it is; the index is not to be chosen by that.
+    """
+    order = checkout.order
+    return {"_id": order.order_id, "user_id": order.user_id, "version": version}
+
+
+def _fields(checkout: Checkout) -> Document:
+    """Return what a checkout's document holds, but for its names and when it was touched."""
     order = checkout.order
     return {
-        "_id": order.order_id,
-        "user_id": order.user_id,
-        "request_id": checkout.request_id,
         "status": order.status.value,
         "lines": [
             {
@@ -193,15 +229,15 @@ def _document(checkout: Checkout) -> Document:
             for line in order.lines
         ],
         "total": _money_document(order.total),
-        "expected_total": _money_document(checkout.expected_total),
         "reject_reason": order.reject_reason,
         "reject_message": order.reject_message,
         "create_time": order.create_time,
         "update_time": order.update_time,
+        "expected_total": _money_document(checkout.expected_total),
         "attempt": checkout.attempt,
         "settled": checkout.settled,
         "version": checkout.version,
-        "touch_time": utc_now(),
+        "failures": checkout.failures,
     }
 
 
@@ -213,6 +249,7 @@ def _checkout(document: Mapping[str, Any]) -> Checkout:
         attempt=document["attempt"],
         settled=document["settled"],
         version=document["version"],
+        failures=document.get("failures", 0),
     )
 
 

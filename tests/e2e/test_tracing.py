@@ -24,7 +24,7 @@ ARRIVES_WITHIN_S = 60.0
 ENDS_WITHIN_S = 60.0  # half of what a service would wait that waits for its collector
 CHECKOUT = """\
 shop-order server order.v1.OrderService/CreateOrder
-  shop-order client insert orders
+  shop-order client update orders
   shop-order client EVAL forget
   shop-order client inventory.v1.InventoryService/ReserveStock
     shop-inventory server inventory.v1.InventoryService/ReserveStock

@@ -44,6 +44,7 @@ ELECTED_WITHIN_S = 60.0
 FETCHES_NOTHING = "stopReplProducer"
 SHORT_MS = 300
 HASTY_MS = 2_000
+EVEN_NEW_S = -60.0
 PASSING_CODES = {
     6: "HostUnreachable",
     7: "HostNotFound",
@@ -213,13 +214,14 @@ async def confirm_unanswered(
     assert isinstance(as_domain_error(failed.value), StoreUnavailable)
     # As a primary says that finds the order while it steps down (a duplicate key, by its
     # other code: for the usual one the server wants to know more).
-    async with failing(primary, "failCommand", failCommands=["insert"], errorCode=11001):
+    async with failing(primary, "failCommand", failCommands=["update"], errorCode=11001):
         with pytest.raises(StoreUnavailable):
             await orders.open(checkout)
     with pytest.raises(OrderNotFound):
         await orders.get(checkout.order.order_id)
     for size in (5, DEFAULT_PAGE_SIZE):
         assert not (await orders.page_of_user(checkout.order.user_id, size, "")).value.items
+    assert not (await orders.unsettled(EVEN_NEW_S, 10)).checkouts
 
 
 async def test_an_order_that_only_one_server_has_is_no_answer_to_who_asks_for_it_again(

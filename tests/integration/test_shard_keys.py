@@ -114,7 +114,8 @@ async def of_order(mongo: Mongo) -> Mapping[str, Step]:
         "note": lambda: orders.note(confirmed.followed()),
         "newest_of_users": lambda: orders.newest_of_users([user_id, new_id()]),
         "page_of_user": lambda: orders.page_of_user(user_id, 3, ""),
-        "unsettled": lambda: orders.unsettled(utc_now(), 5),
+        "touch": lambda: orders.touch(confirmed),
+        "unsettled": lambda: orders.unsettled(5, 5),
     }
 
 

@@ -116,8 +116,8 @@ _AFTER = Section(
         ),
         Panel(
             "Oldest checkout left behind",
-            "As the last run found it, beside the age from which one is taken up. Good: 0, or"
-            " for a moment a little above that age.",
+            "For how long nobody had touched it when the last run found it, beside the age from"
+            " which one is taken up. Good: 0, or for a moment a little above that age.",
             Unit.SECONDS,
             [
                 Query("max(shop_reconciler_oldest_seconds)", "oldest"),
@@ -129,6 +129,14 @@ _AFTER = Section(
             "Checkouts left behind, the most that one process found. Good: 0; a run takes 100.",
             Unit.COUNT,
             [Query("max(shop_reconciler_found)", "found")],
+            warn=1,
+        ),
+        Panel(
+            "Cannot be settled",
+            "Checkouts that the reconciler failed at and tries again, after pauses of up to 10"
+            " minutes. Good: 0.",
+            Unit.COUNT,
+            [Query("max(shop_reconciler_failing)", "failing")],
             warn=1,
         ),
         Panel(

@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta, tzinfo
+from unittest.mock import ANY
 
 import pytest
 from pymongo.errors import WriteError
@@ -19,9 +20,12 @@ from services.order.model import (
     OrderNotFound,
     RejectedError,
     RejectReason,
+    Unsettled,
 )
 from services.order.repository import prepare_schema
 from tests.integration.order.conftest import LINES, Shelf, begun
+
+EVEN_NEW_S = -60.0
 
 Change = Callable[[Checkout], Checkout]
 
@@ -154,16 +158,87 @@ async def test_unsettled_checkouts_are_listed_longest_untouched_first(shelf: She
     a, b, c, done = [await shelf.orders.open(begun(shelf.user_id)) for _ in range(4)]
     await shelf.orders.save(done.followed())
     await asyncio.sleep(0.01)
-    touched = a.given_up()
-    await shelf.orders.save(touched)
-    later = utc_now() + timedelta(seconds=1)
-    *untouched, last = await shelf.orders.unsettled(later, 10)
-    assert last == touched
-    assert {checkout.order.order_id for checkout in untouched} == {
-        checkout.order.order_id for checkout in (b, c)
-    }
-    assert len(await shelf.orders.unsettled(later, 2)) == 2
-    assert not await shelf.orders.unsettled(a.order.create_time, 10)
+    await shelf.orders.touch(b)
+    await asyncio.sleep(0.01)
+    saved = a.given_up()
+    await shelf.orders.save(saved)
+    assert (await shelf.orders.unsettled(EVEN_NEW_S, 10)).checkouts == [c, b, saved]
+    assert (await shelf.orders.unsettled(EVEN_NEW_S, 2)).checkouts == [c, b]
+    assert (await shelf.orders.unsettled(3_600, 10)) == Unsettled([], 0.0, 0)
+
+
+async def test_for_how_long_the_oldest_was_left_alone_is_told(shelf: Shelf) -> None:
+    old, _ = [await shelf.orders.open(begun(shelf.user_id)) for _ in range(2)]
+    await shelf.orders.touch(old, ahead_s=-600)
+    unsettled = await shelf.orders.unsettled(300, 10)
+    assert unsettled.checkouts == [old]
+    assert 600 <= unsettled.oldest_s < 900
+
+
+async def test_a_checkout_that_failed_is_left_alone_for_a_while_and_counted(shelf: Shelf) -> None:
+    stuck, other = [await shelf.orders.open(begun(shelf.user_id)) for _ in range(2)]
+    failed = stuck.failed()
+    await shelf.orders.touch(failed, ahead_s=600)
+    assert await shelf.orders.get(stuck.order.order_id) == failed
+    assert await shelf.walk(5) == [[other.order, stuck.order]]
+    unsettled = await shelf.orders.unsettled(EVEN_NEW_S, 10)
+    assert (unsettled.checkouts, unsettled.failing) == ([other], 1)
+    unsettled = await shelf.orders.unsettled(-900, 10)
+    assert (unsettled.checkouts, unsettled.failing) == ([other, failed], 1)
+    await shelf.orders.save(failed.given_up())
+    assert (await shelf.orders.unsettled(EVEN_NEW_S, 10)).failing == 0
+
+
+async def test_a_checkout_that_changed_meanwhile_is_not_touched(shelf: Shelf) -> None:
+    opened = await shelf.orders.open(begun(shelf.user_id))
+    changed = opened.given_up()
+    await shelf.orders.save(changed)
+    await shelf.orders.touch(opened.failed(), ahead_s=600)
+    assert (await shelf.orders.unsettled(EVEN_NEW_S, 10)).checkouts == [changed]
+
+
+@pytest.mark.parametrize("wrong_by", [timedelta(hours=1), -timedelta(hours=1)])
+async def test_the_clock_of_a_process_ages_no_checkout(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch, wrong_by: timedelta
+) -> None:
+    class Wrong(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
+            return datetime.now(tz) + wrong_by
+
+    monkeypatch.setattr("services.common.clock.datetime", Wrong)
+    opened, saved, touched = [await shelf.orders.open(begun(shelf.user_id)) for _ in range(3)]
+    assert await shelf.orders.save(saved.given_up())
+    await shelf.orders.touch(touched)
+    assert not (await shelf.orders.unsettled(600, 10)).checkouts
+    found = await shelf.orders.unsettled(EVEN_NEW_S, 10)
+    assert found.checkouts == [opened, saved.given_up(), touched]
+    assert found.oldest_s < 600
+
+
+async def test_what_a_checkout_expects_is_stored(shelf: Shelf) -> None:
+    expecting = replace(begun(shelf.user_id), expected_total=Money("EUR", 1_999))
+    await shelf.orders.open(expecting)
+    assert await shelf.orders.get(expecting.order.order_id) == expecting
+
+
+async def test_documents_of_releases_before_are_read_and_changed(shelf: Shelf) -> None:
+    opened = await shelf.orders.open(begun(shelf.user_id))
+    documents = shelf.mongo.collection("orders")
+    new = {"expected_total": "", "failures": ""}
+    await documents.update_one({"_id": opened.order.order_id}, {"$unset": new})
+    assert await shelf.orders.get(opened.order.order_id) == opened
+    assert (await shelf.orders.unsettled(EVEN_NEW_S, 10)) == Unsettled([opened], ANY, 0)
+    await shelf.orders.touch(opened.failed())
+    assert await shelf.orders.save(opened.given_up())
+    assert await shelf.orders.get(opened.order.order_id) == opened.given_up()
+
+
+async def test_a_checkout_opened_twice_is_one_and_as_it_is_by_now(shelf: Shelf) -> None:
+    opened = await shelf.orders.open(begun(shelf.user_id))
+    given_up = opened.given_up()
+    await shelf.orders.save(given_up)
+    assert await shelf.orders.open(opened) == given_up
 
 
 async def test_a_page_ends_before_it_is_too_large_for_a_client(shelf: Shelf) -> None:
@@ -182,12 +257,6 @@ async def test_a_page_ends_before_it_is_too_large_for_a_client(shelf: Shelf) -> 
     assert [order for page in pages for order in page] == orders[::-1]
     assert len(pages) == 2
     assert len(pages[0]) > DEFAULT_PAGE_SIZE
-
-
-async def test_what_a_checkout_expects_is_stored(shelf: Shelf) -> None:
-    expecting = replace(begun(shelf.user_id), expected_total=Money("EUR", 1_999))
-    await shelf.orders.open(expecting)
-    assert await shelf.orders.get(expecting.order.order_id) == expecting
 
 
 async def test_the_schema_may_be_prepared_again(shelf: Shelf) -> None:

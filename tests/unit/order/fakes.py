@@ -1,7 +1,7 @@
 """The ports of Order, in memory, behind a wire on which things go wrong when told to."""
 
 import asyncio
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -23,6 +23,7 @@ from services.order.model import (
     OrderNotFound,
     RejectedError,
     RejectReason,
+    Unsettled,
     first_orders,
     page_scope,
 )
@@ -30,6 +31,7 @@ from services.order.reconciler import Reconciler
 from services.order.settlement import Settlement
 from services.order.usecases import OrderUseCases
 
+HELD_PAGE: Final = 100
 LAMP, DESK, DOLLAR_BOOK = "a" * 24, "b" * 24, "c" * 24
 ANNA: Final = Principal("1" * 24, Role.CUSTOMER)
 BERT: Final = Principal("2" * 24, Role.CUSTOMER)
@@ -69,10 +71,15 @@ class Wire:
         self._meanwhile: defaultdict[str, deque[Callable[[], Awaitable[object]]]]
         self._meanwhile = defaultdict(deque)
         self._late: set[asyncio.Task[None]] = set()
+        self.crossings: Counter[str] = Counter()
 
     def fail(self, step: str, *faults: Fault) -> None:
         """Let the next crossings of this step fail so."""
         self._faults[step].extend(faults)
+
+    def recover(self) -> None:
+        """Let nothing fail any more."""
+        self._faults.clear()
 
     def meanwhile(self, step: str, *others: Callable[[], Awaitable[object]]) -> None:
         """Let something else happen before each of the next crossings of this step."""
@@ -80,6 +87,7 @@ class Wire:
 
     async def cross(self, step: str, effect: Callable[[], Result]) -> Result:
         """Return what the effect, at the other end, returns or raises."""
+        self.crossings[step] += 1
         fault = self.fault(step)
         if fault is Fault.REQUEST_LATE:
             task = asyncio.create_task(self._arrive_late(effect))
@@ -156,6 +164,15 @@ class FakeOrders:
 
         return await self._wire.cross("save", effect)
 
+    async def touch(self, checkout: Checkout, ahead_s: float = 0.0) -> None:
+        def effect() -> None:
+            order_id = checkout.order.order_id
+            if self.known[order_id].version == checkout.version:
+                self.known[order_id] = checkout
+                self._touched[order_id] = self._now() + timedelta(seconds=ahead_s)
+
+        await self._wire.cross("touch", effect)
+
     async def note(self, progress: Checkout) -> bool:
         return await self.save(progress)
 
@@ -174,14 +191,20 @@ class FakeOrders:
             user_id: await self.page_of_user(user_id, DEFAULT_PAGE_SIZE, "") for user_id in user_ids
         }
 
-    async def unsettled(self, before: datetime, limit: int) -> Sequence[Checkout]:
-        def effect() -> Sequence[Checkout]:
-            old = sorted((time, order_id) for order_id, time in self._touched.items())
-            return [
-                self.known[order_id]
-                for time, order_id in old
+    async def unsettled(self, min_age_s: float, limit: int) -> Unsettled:
+        def effect() -> Unsettled:
+            now = self._now()
+            before = now - timedelta(seconds=min_age_s)
+            old = sorted(
+                (time, order_id)
+                for order_id, time in self._touched.items()
                 if time < before and not self.known[order_id].settled
-            ][:limit]
+            )
+            return Unsettled(
+                [self.known[order_id] for _, order_id in old[:limit]],
+                max(((now - time).total_seconds() for time, _ in old), default=0.0),
+                sum(not known.settled and known.failures > 0 for known in self.known.values()),
+            )
 
         return await self._wire.cross("unsettled", effect)
 
@@ -291,15 +314,20 @@ class FakeStock:
 
         await self._wire.cross("release", effect)
 
-    async def held_since(self, before: datetime) -> Sequence[str]:
-        def effect() -> Sequence[str]:
-            return [
+    async def held(self, min_age_s: float, token: str) -> Page[str]:
+        def effect() -> Page[str]:
+            before = self._now() - timedelta(seconds=min_age_s)
+            held = sorted(
                 reservation_id
                 for reservation_id, known in self.reservations.items()
-                if known.state is ReservationState.HELD and known.create_time < before
-            ]
+                if known.state is ReservationState.HELD
+                and known.create_time < before
+                and reservation_id > token
+            )
+            more = len(held) > HELD_PAGE
+            return Page(tuple(held[:HELD_PAGE]), held[HELD_PAGE - 1] if more else "")
 
-        return await self._wire.cross("held_since", effect)
+        return await self._wire.cross("held", effect)
 
     def states(self) -> dict[str, str]:
         """How each reservation stands, by the number of its order's attempt."""

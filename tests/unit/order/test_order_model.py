@@ -171,6 +171,13 @@ def test_an_order_of_the_expected_total_is_confirmed_and_of_any_other_rejected()
         assert refused.value.reason is RejectReason.PRICE_CHANGED
 
 
+def test_failures_are_those_of_one_version() -> None:
+    failed = begun().failed().failed()
+    assert (failed.failures, failed.version) == (2, 1)
+    assert failed.cancelled(LATER).failures == 0
+    assert failed.followed().failures == 0
+
+
 @pytest.mark.parametrize(
     ("items", "request_id", "violated"),
     [

@@ -1,8 +1,10 @@
+from itertools import pairwise
+
 import pytest
 
 from services.common.errors import Unavailable
 from services.order.model import OrderItem, OrderStatus
-from tests.unit.order.fakes import ANNA, BERT, LAMP, ROOT, Fault, Shop
+from tests.unit.order.fakes import ANNA, BERT, HELD_PAGE, LAMP, ROOT, Fault, Shop
 
 
 async def killed_while_pending(shop: Shop, request_id: str = "r-1") -> None:
@@ -100,13 +102,16 @@ async def test_a_young_reservation_of_no_order_is_kept(shop: Shop) -> None:
     assert shop.lamps == (1, 4, 0)
 
 
-async def test_a_reservation_that_an_order_still_needs_is_kept(shop: Shop) -> None:
+async def test_an_order_kept_open_by_repeated_calls_holds_its_stock_no_longer_than_others(
+    shop: Shop,
+) -> None:
     await killed_while_pending(shop)
     shop.now.pass_s(61)
-    pending = shop.checkout()
-    await shop.orders.save(pending.followed())  # touched, so that only its reservation is old
+    await shop.orders.touch(shop.checkout())
     await shop.reconciler.run()
-    assert shop.lamps == (3, 2, 0)
+    assert shop.checkout().pending
+    assert shop.lamps == (5, 0, 0)
+    assert (await shop.buy(2)).status is OrderStatus.CONFIRMED
 
 
 async def test_a_held_reservation_of_a_sold_order_is_kept(shop: Shop) -> None:
@@ -130,8 +135,105 @@ async def test_a_held_reservation_of_a_given_up_attempt_is_released(shop: Shop) 
     assert shop.lamps == (5, 0, 0)
 
 
+async def lost_by_inventory(shop: Shop, count: int) -> None:
+    """So many sold orders that can never be settled, since Inventory was restored without them."""
+    shop.stock.shelves[LAMP].available = 1_000
+    for n in range(count):
+        await shop.buy(1, f"lost-{n}")
+    shop.stock.reservations.clear()
+    shop.stock.shelves[LAMP].available = 5
+    shop.stock.shelves[LAMP].reserved = 0
+    shop.aftermath.settled.clear()
+
+
+async def test_many_orders_that_cannot_be_settled_do_not_keep_the_next_waiting(shop: Shop) -> None:
+    await lost_by_inventory(shop, 250)
+    await shop.buy(2, "good", BERT)
+    shop.aftermath.settled.clear()
+    shop.now.pass_s(61)
+    for _ in range(3):
+        await shop.reconciler.run()
+    assert shop.lamps == (3, 0, 2)
+    assert shop.reconciler.figures.failing == 250 - 50  # as the last run found them
+
+
+async def test_one_order_that_no_peer_answers_for_does_not_keep_the_next_waiting(
+    shop: Shop,
+) -> None:
+    for request_id in ("r-1", "r-2"):
+        await shop.buy(1, request_id)
+    shop.aftermath.settled.clear()
+    shop.now.pass_s(61)
+    shop.wire.fail("commit", Fault.REQUEST_LOST)
+    with pytest.raises(Unavailable):
+        await shop.reconciler.run()
+    await shop.reconciler.run()
+    assert [known.settled for known in shop.orders.known.values()] == [False, True]
+
+
+async def test_what_cannot_be_settled_is_tried_less_and_less_often_but_never_given_up(
+    shop: Shop,
+) -> None:
+    await lost_by_inventory(shop, 1)
+    shop.now.pass_s(61)
+    tries, waits = 0, list[int]()
+    for second in range(0, 4_000, 10):
+        await shop.reconciler.run()
+        if shop.reconciler.figures.stuck > tries:
+            tries += 1
+            waits.append(second)
+        shop.now.pass_s(10)
+    pauses = [after - before for before, after in pairwise(waits)]
+    assert pauses == [120, 180, 300, 540, 660, 660, 660, 660]
+
+
+async def test_what_could_not_be_settled_is_settled_once_it_can_be(shop: Shop) -> None:
+    await killed_after_deciding(shop)
+    lost = shop.stock.reservations.copy()
+    shop.stock.reservations.clear()
+    await reconcile_later(shop)
+    assert shop.reconciler.figures.stuck == 1
+    shop.stock.reservations.update(lost)
+    for _ in range(2):
+        await reconcile_later(shop)
+    assert shop.checkout().settled
+    assert shop.lamps == (3, 0, 2)
+    await shop.reconciler.run()
+    assert shop.reconciler.figures.failing == 0
+
+
+async def test_held_reservations_are_reviewed_page_by_page_until_all_had_their_turn(
+    shop: Shop,
+) -> None:
+    """Say, because those of the first page belong to orders that cannot be settled."""
+    shop.stock.shelves[LAMP].available = HELD_PAGE + 5
+    for n in range(HELD_PAGE):
+        await shop.buy(1, f"r-{n}")
+    shop.aftermath.settled.clear()
+    await shop.stock.reserve(f"{'9' * 24}-1", [OrderItem(LAMP, 5)])
+    shop.now.pass_s(61)
+    for known in shop.orders.known.values():
+        await shop.orders.touch(known, ahead_s=600)
+    assert shop.lamps == (0, HELD_PAGE + 5, 0)
+    for released in (0, 5):
+        await shop.reconciler.run()
+        assert shop.lamps == (released, HELD_PAGE + 5 - released, 0)
+    await shop.stock.reserve(f"{'0' * 24}-1", [OrderItem(LAMP, 5)])  # on the first page
+    shop.now.pass_s(61)
+    await shop.reconciler.run()
+    assert shop.lamps == (5, HELD_PAGE, 0)
+
+
+async def test_a_page_that_is_refused_is_followed_by_the_first(shop: Shop) -> None:
+    shop.reconciler.next_held = "a token of an older Inventory"
+    shop.wire.fail("held", Fault.REQUEST_LOST)
+    with pytest.raises(Unavailable):
+        await shop.reconciler.run()
+    assert shop.reconciler.next_held == ""
+
+
 @pytest.mark.parametrize("fault", Fault)
-@pytest.mark.parametrize("step", ["unsettled", "save", "release", "held_since"])
+@pytest.mark.parametrize("step", ["unsettled", "save", "release", "held"])
 async def test_a_round_that_breaks_off_is_made_good_by_the_next(
     shop: Shop, step: str, fault: Fault
 ) -> None:
