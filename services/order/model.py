@@ -14,6 +14,7 @@ from services.common.validation import FieldChecks
 MAX_ITEMS: Final = 100
 MAX_QUANTITY: Final = 10_000
 MAX_TOTAL: Final = 10**18
+MAX_ATTEMPTS: Final = 100
 MAX_PAGE_BYTES: Final = 2 * 1024 * 1024
 """Half of what clients of gRPC take by default; 20 orders, however large, have room."""
 
@@ -57,6 +58,7 @@ class RejectReason(StrEnum):
     USER_NOT_ACTIVE = "USER_NOT_ACTIVE"
     MIXED_CURRENCIES = "MIXED_CURRENCIES"
     PRICE_CHANGED = "PRICE_CHANGED"
+    TOO_MANY_ATTEMPTS = "TOO_MANY_ATTEMPTS"
     ABANDONED = "ABANDONED"
 
 
@@ -155,8 +157,8 @@ class Checkout:
     """An order and how far its stock has followed it.
 
     The order decides and the stock follows: whoever changes the order first, by ``version``,
-    has decided; then the reservation of the present attempt is committed or released, those of
-    earlier attempts are released, and the checkout is ``settled``.
+    has decided; then the reservation of the present attempt is committed or released, that of
+    the attempt before is released, and the checkout is ``settled``.
 
     ``failures`` counts how often this version could not be reconciled.
     """
@@ -215,9 +217,13 @@ class Checkout:
         return _reservation_id(self.order.order_id, self.attempt)
 
     @property
-    def given_up_reservation_ids(self) -> list[str]:
-        """The names of the earlier attempts' reservations."""
-        return [_reservation_id(self.order.order_id, n) for n in range(1, self.attempt)]
+    def unreleased_reservation_ids(self) -> list[str]:
+        """The names of earlier attempts' reservations that may not be released yet.
+
+        That is one at most: an attempt reserves once the one before has given back what it held.
+        """
+        before = self.attempt - 1
+        return [_reservation_id(self.order.order_id, before)] if before else []
 
     def confirm_same(self, begun: "Checkout") -> None:
         """Raise ``RequestIdReused`` unless a request that began so may get this order."""
@@ -226,6 +232,14 @@ class Checkout:
                 f"request_id {self.request_id} stands for an order of other items or another "
                 "expected_total",
                 {"order_id": self.order.order_id},
+            )
+
+    def ensure_attempts_left(self) -> None:
+        """Raise ``RejectedError`` if the attempts are used up."""
+        if self.attempt > MAX_ATTEMPTS:
+            raise RejectedError(
+                RejectReason.TOO_MANY_ATTEMPTS,
+                f"{MAX_ATTEMPTS} attempts to reserve the stock were broken off",
             )
 
     def confirmed(self, lines: Sequence[OrderLine], now: datetime) -> "Checkout":

@@ -15,8 +15,8 @@ class Settlement:
     stock: Stock
 
     async def settle(self, checkout: Checkout) -> None:
-        """Commit or release the order's stock, release that of earlier attempts, and note it."""
-        for reservation_id in checkout.given_up_reservation_ids:
+        """Commit or release the order's stock, release that of the attempt before, and note it."""
+        for reservation_id in checkout.unreleased_reservation_ids:
             await self.stock.release(reservation_id)
         if checkout.sold:
             await self.stock.commit(checkout.reservation_id)

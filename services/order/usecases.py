@@ -1,7 +1,8 @@
 """What the Order service does, one recipe per RPC."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, cast
@@ -104,42 +105,58 @@ class OrderUseCases:
         raise _interrupted(checkout)
 
     async def _decide(self, checkout: Checkout) -> Checkout | None:
-        """Return the checkout confirmed or rejected; None if its attempt was given up.
-
-        When the outcome stays open, be it because the caller went away, the attempt is given
-        up in the background and the error passes through.
-        """
+        """Return the checkout confirmed or rejected; None if its attempt was given up."""
+        reserve = self._reserve if checkout.attempt == 1 else self._reserve_again
         try:
-            lines = await self._reserve(checkout)
+            lines = await reserve(checkout)
             return checkout.confirmed(lines, self.now())
         except RejectedError as why:
             return checkout.rejected(why, self.now())
         except AttemptGivenUpError:
+            await self.orders.note(checkout.given_up())  # unless whoever gave it up has done so
             return None
-        except BaseException:
-            self.aftermath.give_up(checkout)
-            raise
 
     async def _reserve(self, checkout: Checkout) -> Sequence[OrderLine]:
         """Reserve the stock while asking after the customer; a refusal by either counts first."""
-        lines, customer = await asyncio.gather(
-            self._reserve_stock(checkout),
-            self.customers.confirm_active(checkout.order.user_id),
-            return_exceptions=True,
-        )
-        failures = [outcome for outcome in (lines, customer) if isinstance(outcome, BaseException)]
-        if failures:
-            raise min(failures, key=lambda failure: not isinstance(failure, RejectedError))
-        return cast("Sequence[OrderLine]", lines)
+        with self._attempt(checkout):
+            lines, customer = await asyncio.gather(
+                self.stock.reserve(checkout.reservation_id, checkout.items),
+                self.customers.confirm_active(checkout.order.user_id),
+                return_exceptions=True,
+            )
+            failures = [known for known in (lines, customer) if isinstance(known, BaseException)]
+            if failures:
+                raise min(failures, key=lambda failure: not isinstance(failure, RejectedError))
+            return cast("Sequence[OrderLine]", lines)
 
-    async def _reserve_stock(self, checkout: Checkout) -> Sequence[OrderLine]:
-        """Reserve for the present attempt, after what earlier ones may still hold is given back.
+    async def _reserve_again(self, checkout: Checkout) -> Sequence[OrderLine]:
+        """Reserve the stock for a further attempt, once nothing else stands in its way.
 
-        Else an order could be refused for want of the very pieces that it holds itself.
+        Attempts are bounded: while a peer is away none is begun, and the order stays open for as
+        long as its call is repeated. The attempt before gives back first what it may still hold,
+        else the order could be refused for want of its own pieces.
         """
-        for reservation_id in checkout.given_up_reservation_ids:
+        checkout.ensure_attempts_left()
+        await self.orders.touch(checkout)
+        await self.customers.confirm_active(checkout.order.user_id)
+        for reservation_id in checkout.unreleased_reservation_ids:
             await self.stock.release(reservation_id)
-        return await self.stock.reserve(checkout.reservation_id, checkout.items)
+        with self._attempt(checkout):
+            return await self.stock.reserve(checkout.reservation_id, checkout.items)
+
+    @contextmanager
+    def _attempt(self, checkout: Checkout) -> Iterator[None]:
+        """Give the attempt up, in the background, if its outcome stays open.
+
+        That is so when a peer does not answer, and when the caller goes away.
+        """
+        try:
+            yield
+        except (RejectedError, AttemptGivenUpError):
+            raise
+        except BaseException:
+            self.aftermath.give_up(checkout)
+            raise
 
     async def _visible(self, principal: Principal, order_id: str) -> Checkout:
         """Return a checkout; for a caller who may not see it, it does not exist."""

@@ -1,10 +1,12 @@
 import asyncio
+from contextlib import suppress
 
 import pytest
 
 from services.common.errors import InvalidArgument, Unavailable
 from services.common.money import Money
 from services.order.model import (
+    MAX_ATTEMPTS,
     CheckoutInterrupted,
     OrderItem,
     OrderStatus,
@@ -213,6 +215,20 @@ async def test_an_attempt_given_up_after_it_reserved_is_not_confirmed(shop: Shop
     assert shop.lamps == (4, 0, 1)
 
 
+async def test_a_reservation_that_inventory_alone_knows_as_released_is_followed_by_the_next(
+    shop: Shop,
+) -> None:
+    """Say, because the databases were restored from different moments."""
+    shop.wire.fail("reserve", Fault.REQUEST_LOST)
+    with pytest.raises(Unavailable):
+        await shop.buy()
+    await shop.settle()
+    await shop.stock.release(shop.checkout().reservation_id)
+    assert (await shop.buy()).status is OrderStatus.CONFIRMED
+    await shop.settle()
+    assert shop.lamps == (4, 0, 1)
+
+
 async def test_an_order_that_others_keep_changing_is_left_open_after_five_rounds(
     shop: Shop,
 ) -> None:
@@ -263,6 +279,80 @@ async def test_an_order_that_could_not_be_opened_is_opened_by_the_next_request(
     with pytest.raises(Unavailable):
         await shop.buy()
     assert (await shop.buy()).order_id == shop.checkout().order.order_id
+
+
+@pytest.mark.parametrize("away", [("confirm_active",), ("reserve", "release")])
+async def test_a_client_who_repeats_while_a_peer_is_away_for_an_hour_gets_the_order(
+    shop: Shop, away: tuple[str, ...]
+) -> None:
+    for step in away:
+        shop.wire.fail(step, *[Fault.REQUEST_LOST] * 1_000)
+    for _ in range(720):
+        with pytest.raises(Unavailable):
+            await shop.buy()
+        with suppress(Unavailable):
+            await shop.settle()
+        shop.now.pass_s(5)
+        with suppress(Unavailable):
+            await shop.reconciler.run()
+    assert shop.lamps == NOTHING_TAKEN
+    shop.wire.recover()
+    assert (await shop.buy()).status is OrderStatus.CONFIRMED
+    await shop.settle()
+    assert shop.lamps == (4, 0, 1)
+
+
+async def cancelled_in_mid_reservation(shop: Shop) -> None:
+    """A call whose client goes away when the stock is reserved."""
+    stuck = asyncio.Event()
+
+    async def hang() -> None:
+        stuck.set()
+        await asyncio.Event().wait()
+
+    first = not shop.orders.known
+    shop.wire.meanwhile("confirm_active" if first else "reserve", hang)
+    call = asyncio.create_task(shop.buy())
+    await stuck.wait()
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    await shop.settle()
+
+
+async def test_each_of_many_cancelled_calls_asks_inventory_for_no_more_than_the_first(
+    shop: Shop,
+) -> None:
+    for _ in range(MAX_ATTEMPTS):
+        before = shop.wire.crossings["release"]
+        await cancelled_in_mid_reservation(shop)
+        assert shop.wire.crossings["release"] <= before + 2
+    order = await shop.buy()
+    assert (order.status, order.reject_reason) == (OrderStatus.REJECTED, "TOO_MANY_ATTEMPTS")
+    await shop.settle()
+    assert shop.lamps == NOTHING_TAKEN
+    assert shop.checkout().settled
+    assert (await shop.buy()) == order
+
+
+async def test_an_order_that_was_broken_off_often_is_completed_while_attempts_are_left(
+    shop: Shop,
+) -> None:
+    for _ in range(MAX_ATTEMPTS - 1):
+        await cancelled_in_mid_reservation(shop)
+    assert (await shop.buy()).status is OrderStatus.CONFIRMED
+    await shop.settle()
+    assert shop.lamps == (4, 0, 1)
+
+
+async def test_a_call_cancelled_before_it_reserves_uses_no_attempt_up(shop: Shop) -> None:
+    await cancelled_in_mid_reservation(shop)
+    shop.wire.fail("release", *[Fault.REQUEST_LOST] * 5)
+    for _ in range(5):
+        with pytest.raises(Unavailable):
+            await shop.buy()
+        await shop.settle()
+    assert shop.checkout().attempt == 2
 
 
 async def test_an_order_whose_prices_changed_is_rejected_and_its_stock_given_back(

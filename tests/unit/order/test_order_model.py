@@ -10,6 +10,7 @@ from services.common.money import Money
 from services.common.paging import Page
 from services.order.handler import _page
 from services.order.model import (
+    MAX_ATTEMPTS,
     MAX_PAGE_BYTES,
     Checkout,
     ForbiddenMove,
@@ -130,8 +131,8 @@ def test_each_attempt_reserves_under_a_name_of_its_own() -> None:
     third = begun().given_up().given_up()
     assert third.pending
     assert third.reservation_id == f"{ORDER_ID}-3"
-    assert third.given_up_reservation_ids == [f"{ORDER_ID}-1", f"{ORDER_ID}-2"]
-    assert begun().given_up_reservation_ids == []
+    assert third.unreleased_reservation_ids == [f"{ORDER_ID}-2"]
+    assert begun().unreleased_reservation_ids == []
     assert order_id_of(third.reservation_id) == ORDER_ID
 
 
@@ -169,6 +170,14 @@ def test_an_order_of_the_expected_total_is_confirmed_and_of_any_other_rejected()
         with pytest.raises(RejectedError, match="23998 EUR") as refused:
             begun(ITEMS, other).confirmed(LINES, LATER)
         assert refused.value.reason is RejectReason.PRICE_CHANGED
+
+
+def test_the_attempts_are_used_up_after_the_last() -> None:
+    last = replace(begun(), attempt=MAX_ATTEMPTS)
+    last.ensure_attempts_left()
+    with pytest.raises(RejectedError) as refused:
+        last.given_up().ensure_attempts_left()
+    assert refused.value.reason is RejectReason.TOO_MANY_ATTEMPTS
 
 
 def test_failures_are_those_of_one_version() -> None:
