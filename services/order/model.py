@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from services.common.errors import AlreadyExists, FailedPrecondition, NotFound, Unavailable
 from services.common.money import CURRENCY_CODE, Money
-from services.common.paging import Page, encode_time_token
+from services.common.paging import DEFAULT_PAGE_SIZE, Page, encode_time_token
 from services.common.validation import FieldChecks
 
 MAX_ITEMS: Final = 100
@@ -372,13 +372,15 @@ def first_orders(user_id: str, orders: Sequence[Order], size: int) -> Page[Order
 
 
 def _fitting(orders: Sequence[Order]) -> Sequence[Order]:
-    """Return as many of the orders as ``MAX_PAGE_BYTES`` hold, the first of them in any case."""
+    """Return as many of the orders as ``MAX_PAGE_BYTES`` hold, which is 20 of any size."""
+    if len(orders) <= DEFAULT_PAGE_SIZE:
+        return orders
     room = MAX_PAGE_BYTES
     for count, order in enumerate(orders):
         room -= _ORDER_BYTES + len(order.reject_message.encode())
         room -= sum(_LINE_BYTES + len(line.name.encode()) for line in order.lines)
-        if room < 0 and count:
-            return orders[:count]
+        if room < 0:
+            return orders[: max(count, DEFAULT_PAGE_SIZE)]
     return orders
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from services.common.errors import InvalidArgument
 from services.common.money import Money
-from services.common.paging import Page
+from services.common.paging import DEFAULT_PAGE_SIZE, Page
 from services.order.handler import _page
 from services.order.model import (
     MAX_ATTEMPTS,
@@ -264,9 +264,10 @@ def largest(count: int) -> list[Order]:
 
 
 def test_twenty_orders_of_any_size_are_a_page() -> None:
-    page = first_orders(USER_ID, largest(21), 20)
-    assert len(page.items) == 20
+    page = first_orders(USER_ID, largest(21), DEFAULT_PAGE_SIZE)
+    assert len(page.items) == DEFAULT_PAGE_SIZE
     assert page.next_page_token
+    assert _page(page).ByteSize() <= MAX_PAGE_BYTES
 
 
 def test_a_page_ends_before_it_is_too_large_for_a_client() -> None:
