@@ -12,7 +12,7 @@ from redis.backoff import NoBackoff
 
 from services.common.redis.faults import lost_connections
 from services.common.redis.reign import StrangerError, read_info, reign_of
-from services.common.redis.servers import Item, RedisOptions, evaluation
+from services.common.redis.servers import Item, RedisOptions, evaluation, read_note
 from services.common.redis.wire import Wire, open_wire
 from services.common.undisturbed import seen
 
@@ -81,8 +81,7 @@ class OneRedis:
     async def noted(self, key: str) -> str | None:
         """Return the text under a key, None if there is none."""
         with lost_connections():
-            raw: Any = await self._client.get(key)
-        return None if raw is None else str(raw, "utf-8")
+            return await read_note(self._client.get(key))
 
     async def note(self, key: str, text: str) -> None:
         """Put a text under a key."""

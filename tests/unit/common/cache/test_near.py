@@ -6,7 +6,7 @@ from services.common.cache.lookup import ABSENT_TTL_S, TTL_S, Entry, Lookup
 from services.common.cache.near import Near, NearOptions
 from services.common.snapshot import Snapshot
 
-NAME: Lookup[str] = Lookup("name", encode=str, decode=str)
+NAME: Lookup[str] = Lookup("name", str)
 
 
 def entry(name: str | None, age_s: float = 0.0) -> Entry[str]:
