@@ -6,7 +6,6 @@ from typing import Any, Final
 
 from hiredis import pack_command
 from redis.asyncio import BlockingConnectionPool, Connection, Redis
-from redis.asyncio.connection import parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
@@ -132,15 +131,6 @@ class OneRedis:
         pool: Any = self._client.connection_pool
         connection: Connection = pool.make_connection()
         return connection
-
-
-def is_redis_url(url: str) -> bool:
-    """Whether a client of one server can make something of it."""
-    try:
-        parse_url(url)
-    except ValueError:
-        return False
-    return True
 
 
 def client_of(options: RedisOptions) -> Redis:
