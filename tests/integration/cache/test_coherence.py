@@ -269,24 +269,29 @@ async def test_an_unreadable_value_is_replaced_for_all_and_counted(
     [["SET", "x"], ["SET", "x", "EX", "3600"], ["RPUSH", "x"], ["HSET", "x", "y"]],
     ids=" ".join,
 )
-@pytest.mark.parametrize("prefix", ["lease", "value", "mark"])
+@pytest.mark.parametrize("prefix", ["lease", "value", "mark", "probe"])
 async def test_what_others_put_under_the_keys_of_the_cache_costs_nothing_but_a_load(
     servers: RedisServers, redis: Redis, prefix: str, occupy: list[str]
 ) -> None:
     own: Lookup[str] = Lookup(f"own_{new_id()}", str)
     names = Names({"ada": "Ada"})
-    keys = {"lease": own.lease_key("ada"), "value": own.key("ada"), "mark": mark_of(own.prefix)}
-    key = keys[prefix]
+    keys = {
+        "lease": own.lease_key("ada"),
+        "value": own.key("ada"),
+        "mark": mark_of(own.prefix),
+        "probe": own.lease_key(""),
+    }
+    key, early = keys[prefix], prefix in {"mark", "probe"}
 
     async def put() -> None:
         command, *arguments = occupy
         await redis.execute_command(command, key, *arguments)  # type: ignore[no-untyped-call]
 
-    if prefix == "mark":
+    if early:
         await put()
     async with opened_cache(servers, own, names.load) as cache:
         await until(lambda: cache.breaker.closed)
-        if prefix != "mark":
+        if not early:
             await put()
         for source in (Source.MONGO, Source.REDIS):
             answered = await told(lambda: cache.values.get("ada"), Freshness.SHARED)

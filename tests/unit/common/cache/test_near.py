@@ -194,6 +194,12 @@ def test_what_is_known_already_is_recognised_by_its_form_in_redis() -> None:
     assert near.known("b", a.raw) is None
 
 
+def test_what_has_expired_is_read_again_though_redis_still_has_it() -> None:
+    near, a = opened(), entry("Ada", age_s=TTL_S + 1)
+    bring(near, a=a)
+    assert near.known("a", a.raw) is None
+
+
 def test_an_entry_brought_again_stays_where_it_is() -> None:
     near, a = opened(entries=2), entry("a")
     bring(near, a=a, b=entry("b"))
