@@ -1,10 +1,11 @@
 """Putting the parts of a cache together."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from typing import Any, Final, Generic
 
 from services.common.background import ended, unending
@@ -77,7 +78,7 @@ async def open_cache(
             instruments.redis(redis), lookup, load, mongo, changes, options, instruments.batcher
         )
         await upkeep.begin()
-        tasks = [asyncio.create_task(work) for work in works]
+        tasks = [asyncio.create_task(work()) for work in works]
         try:
             yield cache
         finally:
@@ -95,7 +96,7 @@ def _assemble(
     changes: Changes,
     options: CacheOptions,
     batcher: type[Batcher[Any, Any]],
-) -> tuple[OpenCache[Value], Upkeep, list[Coroutine[Any, Any, None]]]:
+) -> tuple[OpenCache[Value], Upkeep, Sequence[Callable[[], Coroutine[Any, Any, None]]]]:
     """Return a cache, its upkeep, which has to begin first, and what has to run beside it."""
     timeout_s = options.redis.timeout_s
     figures = CacheFigures()
@@ -135,4 +136,5 @@ def _assemble(
         lookup, load, shared, near, breaker, invalidations, figures, timeout_s, batcher
     )
     opened = OpenCache(values, metrics, redis, answers=options.mode is not CacheMode.OFF)
-    return opened, upkeep, [unending(name, work, ended_early) for name, work in works.items()]
+    kept_up = [partial(unending, name, work, ended_early) for name, work in works.items()]
+    return opened, upkeep, kept_up

@@ -237,6 +237,18 @@ async def test_a_fill_without_its_lease_is_refused(twins: Twins, redis: Redis) -
     assert await redis.exists(NAME.lease_key(twins.ada)) == 0
 
 
+async def test_a_fill_or_a_probe_that_finds_something_else_for_a_lease_is_refused_alone(
+    twins: Twins, redis: Redis
+) -> None:
+    shared, other = twins.one.shared, new_id()
+    assert await shared.look([other], "mine") == {other: Lease.GRANTED}
+    for value_id in (twins.ada, ""):
+        await redis.rpush(NAME.lease_key(value_id), "x")
+    fills = [Fill(value_id, "mine", b"x", 300) for value_id in (twins.ada, "", other)]
+    assert await shared.fill(fills) == [False, False, True]
+    await redis.delete(NAME.lease_key(""))
+
+
 async def test_a_lease_that_is_given_back_is_free(twins: Twins) -> None:
     shared = twins.one.shared
     await shared.look([twins.ada], "mine")
@@ -269,29 +281,24 @@ async def test_an_unreadable_value_is_replaced_for_all_and_counted(
     [["SET", "x"], ["SET", "x", "EX", "3600"], ["RPUSH", "x"], ["HSET", "x", "y"]],
     ids=" ".join,
 )
-@pytest.mark.parametrize("prefix", ["lease", "value", "mark", "probe"])
+@pytest.mark.parametrize("prefix", ["lease", "value", "mark"])
 async def test_what_others_put_under_the_keys_of_the_cache_costs_nothing_but_a_load(
     servers: RedisServers, redis: Redis, prefix: str, occupy: list[str]
 ) -> None:
     own: Lookup[str] = Lookup(f"own_{new_id()}", str)
     names = Names({"ada": "Ada"})
-    keys = {
-        "lease": own.lease_key("ada"),
-        "value": own.key("ada"),
-        "mark": mark_of(own.prefix),
-        "probe": own.lease_key(""),
-    }
-    key, early = keys[prefix], prefix in {"mark", "probe"}
+    keys = {"lease": own.lease_key("ada"), "value": own.key("ada"), "mark": mark_of(own.prefix)}
+    key = keys[prefix]
 
     async def put() -> None:
         command, *arguments = occupy
         await redis.execute_command(command, key, *arguments)  # type: ignore[no-untyped-call]
 
-    if early:
+    if prefix == "mark":
         await put()
     async with opened_cache(servers, own, names.load) as cache:
         await until(lambda: cache.breaker.closed)
-        if not early:
+        if prefix != "mark":
             await put()
         for source in (Source.MONGO, Source.REDIS):
             answered = await told(lambda: cache.values.get("ada"), Freshness.SHARED)
