@@ -48,8 +48,6 @@ async def _product_handler(
     cache = await stack.enter_async_context(
         open_cache(PRODUCT, products.get_many, mongo, PRODUCT_CHANGES, options)
     )
-    if cache is None:
-        raise RuntimeError("caching is off")
     return InventoryHandler(
         InventoryUseCases(
             CachedProducts(products, cache.values),

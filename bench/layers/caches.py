@@ -105,6 +105,4 @@ async def opened_cache(
     stores = await setting.stores()
     options = CacheOptions(mode, _NEAR, RedisOptions(own_redis(stores.redis.uri), _TIMEOUT_MS))
     async with open_cache(lookup, load, mongo, PRODUCT_CHANGES, options) as cache:
-        if cache is None:
-            raise RuntimeError("caching is off")
         yield ProductCache(cache.values, Answered(cache.metrics))

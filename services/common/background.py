@@ -10,6 +10,7 @@ import structlog
 from services.common.call import Call, current_call, enter_call
 
 _CANCEL_AGAIN_S: Final = 0.5
+_RESTART_PAUSE_S: Final = 1.0
 
 Work = Coroutine[Any, Any, None]
 
@@ -74,11 +75,35 @@ async def repeating(
             await _logged(name, work())
             await asyncio.sleep(interval_s)
 
-    task = asyncio.create_task(loop(), name=name)
+    task = asyncio.create_task(unending(name, loop), name=name)
     try:
         yield
     finally:
         await ended([task])
+
+
+async def unending(
+    name: str,
+    work: Callable[[], Awaitable[object]],
+    on_end: Callable[[], object] = lambda: None,
+) -> None:
+    """Run work that has no end until this task is cancelled.
+
+    Should it end all the same, cancelled by something inside it for example, ``on_end`` is called,
+    and after a pause it begins again.
+    """
+    task = asyncio.current_task()
+    while True:
+        error: BaseException | None = None
+        try:
+            await work()
+        except (Exception, asyncio.CancelledError) as raised:
+            if task is None or task.cancelling():
+                raise
+            error = raised
+        on_end()
+        log.error("background work ended, it begins again", work=name, error=repr(error))
+        await asyncio.sleep(_RESTART_PAUSE_S)
 
 
 async def ended(tasks: Collection[asyncio.Task[Any]]) -> None:

@@ -34,14 +34,12 @@ class _Readiness:
 
     mongo: Mongo
     prepare: Callable[[], Awaitable[None]]
-    caching: bool
     prepared: bool = False
 
     async def probe(self) -> None:
         if not self.prepared:
             await self.prepare()
-            if self.caching:
-                await prepare_backstop(self.mongo)
+            await prepare_backstop(self.mongo)
             self.prepared = True
         await self.mongo.ping()
 
@@ -52,7 +50,7 @@ async def host(
     *,
     keys: LiveKeys,
     mongo: Mongo,
-    cache: OpenCache[Any] | None,
+    cache: OpenCache[Any],
     prepare: Callable[[], Awaitable[None]],
     collectors: Iterable[Collector] = (),
     instruments: Instruments = NO_INSTRUMENTS,
@@ -65,24 +63,21 @@ async def host(
     has not answered for longer than its grace, the service is NOT_SERVING. Without Redis it goes
     on serving.
     """
-    if cache is None:
+    if not cache.answers:
         service = replace(service, cached=())
     dependencies = DependencyMetrics()
-    readiness = _Readiness(mongo, prepare, caching=cache is not None)
+    readiness = _Readiness(mongo, prepare)
     health = HealthReporter(
         service.descriptor.full_name,
         vital={"mongodb": dependencies.watched("mongodb", readiness.probe)},
-        optional={}
-        if cache is None
-        else {"redis": dependencies.watched("redis", cache.redis.ping)},
+        optional={"redis": dependencies.watched("redis", cache.redis.ping)},
         grace_s=settings.mongo_grace_s,
     )
     chain = Chain(
         service, keys.verifier, as_domain_error, settings.chain(), instruments.interceptors
     )
     registry = new_registry()
-    cache_metrics = [] if cache is None else [cache.metrics]
-    own = (KeyMetrics(keys), dependencies, mongo.metrics, *cache_metrics)
+    own = (KeyMetrics(keys), dependencies, mongo.metrics, cache.metrics)
     for collector in (*chain.collectors(), *own, *collectors):
         registry.register(collector)
     server = RpcServer(service, chain, health, settings.server)

@@ -27,7 +27,6 @@ from pymongo.errors import (
 from pymongo.monitoring import CommandListener
 from pymongo.read_concern import ReadConcern
 from pymongo.results import BulkWriteResult, DeleteResult, InsertOneResult, UpdateResult
-from pymongo.uri_parser import parse_uri
 from pymongo.write_concern import WriteConcern
 
 from services.common.call import current_call, remaining_s
@@ -46,7 +45,6 @@ Result = TypeVar("Result")
 
 _NAMESPACE_EXISTS: Final = 48
 _ROUTER: Final = "isdbgrid"
-_TOLD_BY_DNS: Final = "mongodb+srv://"
 _ANSWER_MARGIN_S: Final = 0.01
 _POOL_SIZE: Final = 64
 _SILENCE_MS: Final = 10_000  # of a socket, for the few commands without a bound of their own
@@ -420,7 +418,7 @@ async def open_mongo(
         socketTimeoutMS=_SILENCE_MS,
         maxPoolSize=_POOL_SIZE,
         event_listeners=listeners,
-        # What is promised rests on these, whatever the URI says.
+        # What is promised rests on these; an argument wins over the URI.
         readPreference="primary",
         retryReads=True,
         retryWrites=True,
@@ -430,17 +428,6 @@ async def open_mongo(
         yield mongo
     finally:
         await mongo.close()
-
-
-def is_mongo_uri(uri: str) -> bool:
-    """Whether a driver can make something of it; what DNS must tell is believed."""
-    if uri.startswith(_TOLD_BY_DNS):
-        return True
-    try:
-        parse_uri(uri, warn=True)
-    except (PyMongoError, ValueError):
-        return False
-    return True
 
 
 def as_domain_error(error: Exception) -> DomainError | None:

@@ -1,6 +1,7 @@
 """Reading settings from the environment, once, with messages a person can act on."""
 
 import os
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,7 +9,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Self, TypeVar
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError
 
@@ -16,10 +24,11 @@ from services.common.auth.reload import KEYS_REFRESH_S
 from services.common.cache.near import NearOptions
 from services.common.cache.wiring import CacheMode, CacheOptions
 from services.common.logs import LogFormat, LogLevel
-from services.common.mongo import MongoDriver, MongoOptions, is_mongo_uri
-from services.common.redis.one import is_redis_url
+from services.common.mongo import MongoDriver, MongoOptions
+from services.common.mongo_uri import check_uri
 from services.common.redis.sentinel_urls import SentinelUrl, UnusableUrlError, names_several
 from services.common.redis.servers import RedisOptions
+from services.common.redis.urls import check_url
 from services.common.rpc.chain import ChainOptions, LimitKind
 from services.common.rpc.interceptors.cache_control import CacheControlPolicy
 from services.common.rpc.server import ServerOptions
@@ -29,12 +38,33 @@ from services.common.tracing.options import TracingMode, TracingOptions
 
 PREFIX = "SHOP_"
 SECRETS_DIR = f"{PREFIX}SECRETS_DIR"
+_DATABASE = re.compile(r"[A-Za-z0-9_-]{1,63}")
+_RESERVED = {"admin", "config", "local"}
+_ADDRESS = r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):[1-9][0-9]{0,4}"
+_TARGET = re.compile(rf"(dns:(//[^/]*/)?)?{_ADDRESS}|ipv[46]:{_ADDRESS}(,{_ADDRESS})*")
+_OTHER_SCHEMES = ("unix:", "unix-abstract:", "xds:")
+
+
+def _is_database(name: str) -> str:
+    if not _DATABASE.fullmatch(name) or name.lower() in _RESERVED:
+        raise ValueError("must be 1 to 63 letters, digits, '_' and '-', and no database of MongoDB")
+    return name
+
+
+def _is_target(target: str) -> str:
+    if not (_TARGET.fullmatch(target) or target.startswith(_OTHER_SCHEMES)):
+        raise ValueError("must be host:port, or like dns:///host:port")
+    return target
+
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 MetricsPort = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Grace = Annotated[float, Field(ge=0, le=86_400)]
 Milliseconds = Annotated[int, Field(ge=1, le=600_000)]
+Interval = Annotated[float, Field(ge=0.05, le=86_400)]
+Database = Annotated[str, AfterValidator(_is_database)]
+Target = Annotated[str, AfterValidator(_is_target)]
 
 
 class UnusableSettingsError(Exception):
@@ -59,16 +89,16 @@ class ServiceSettings(BaseSettings, ABC):
     mongo_timeout_ms: Milliseconds = 2_000
     mongo_grace_s: Grace = 15.0  # longer than an election takes
     redis_url: SecretStr
-    redis_timeout_ms: Milliseconds = 200
+    redis_timeout_ms: Annotated[int, Field(ge=1, le=30_000)] = 200
     redis_cluster: bool = False
     redis_sentinel: str = ""
     redis_sentinel_password: SecretStr = SecretStr("")
     cache: CacheMode = CacheMode.NEAR
     near_entries: Annotated[int, Field(ge=1, le=10_000_000)] = 10_000
-    near_bytes: Annotated[int, Field(ge=1024)] = 64 * 1024 * 1024
-    near_lease_ms: Milliseconds = 1_000
+    near_bytes: Annotated[int, Field(ge=1024 * 1024)] = 64 * 1024 * 1024
+    near_lease_ms: Annotated[int, Field(ge=50, le=600_000)] = 1_000
     trusted_keys_file: Path
-    keys_refresh_s: Seconds = KEYS_REFRESH_S
+    keys_refresh_s: Interval = KEYS_REFRESH_S
     bind_host: str = "127.0.0.1"
     reflection: bool = True
     drain_timeout_s: Seconds = 10.0
@@ -92,8 +122,7 @@ class ServiceSettings(BaseSettings, ABC):
     @field_validator("mongo_uri")
     @classmethod
     def _mongo_can_be_found(cls, uri: SecretStr) -> SecretStr:
-        if not is_mongo_uri(uri.get_secret_value()):
-            raise ValueError("must be like mongodb://user:password@host:27017/?replicaSet=rs0")
+        check_uri(uri.get_secret_value())
         return uri
 
     @model_validator(mode="after")
@@ -107,20 +136,20 @@ class ServiceSettings(BaseSettings, ABC):
     @model_validator(mode="after")
     def _redis_is_one_kind(self) -> Self:
         url = self.redis_url.get_secret_value()
+        if self.redis_sentinel and self.redis_cluster:
+            raise ValueError("SHOP_REDIS_SENTINEL and SHOP_REDIS_CLUSTER: set one of them")
         if not self.redis_sentinel:
             if self.redis_sentinel_password.get_secret_value():
                 raise ValueError("SHOP_REDIS_SENTINEL_PASSWORD: needs SHOP_REDIS_SENTINEL")
             if names_several(url):
                 raise ValueError("SHOP_REDIS_URL: several hosts need SHOP_REDIS_SENTINEL")
-            if not is_redis_url(url):
-                raise ValueError("SHOP_REDIS_URL: must be like redis://:password@host:6379/0")
-            return self
-        if self.redis_cluster:
-            raise ValueError("SHOP_REDIS_SENTINEL and SHOP_REDIS_CLUSTER: set one of them")
         try:
-            SentinelUrl.parse(url)
+            if self.redis_sentinel:
+                url = SentinelUrl.parse(url).server("host", 6379)
+            check_url(url, cluster=self.redis_cluster)
         except UnusableUrlError as error:
-            raise ValueError(f"SHOP_REDIS_URL: with SHOP_REDIS_SENTINEL, {error}") from None
+            told = "with SHOP_REDIS_SENTINEL, " if self.redis_sentinel else ""
+            raise ValueError(f"SHOP_REDIS_URL: {told}{error}") from None
         return self
 
     @property

@@ -3,7 +3,7 @@
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from services.common.settings import PREFIX
+from services.common.settings import PREFIX, Target
 from services.demo.seed import Doors
 
 
@@ -12,9 +12,9 @@ class DemoSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, env_ignore_empty=True)
 
-    user_target: str = "127.0.0.1:50051"
-    inventory_target: str = "127.0.0.1:50052"
-    order_target: str = "127.0.0.1:50053"
+    user_target: Target = "127.0.0.1:50051"
+    inventory_target: Target = "127.0.0.1:50052"
+    order_target: Target = "127.0.0.1:50053"
     admin_password: SecretStr
     demo_password: SecretStr
 

@@ -42,9 +42,8 @@ async def run(settings: Settings) -> None:
         cache = await stack.enter_async_context(
             open_cache(PRODUCT, products.get_many, mongo, PRODUCT_CHANGES, settings.caching, watch)
         )
-        if cache is not None:
-            products = CachedProducts(products, cache.values)
-            reservations = CachedReservations(reservations, cache.values)
+        products = CachedProducts(products, cache.values)
+        reservations = CachedReservations(reservations, cache.values)
         await host(
             Service(
                 descriptor=inventory_pb2.DESCRIPTOR.services_by_name["InventoryService"],

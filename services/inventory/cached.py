@@ -3,11 +3,10 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
-from services.common.cache.lookup import Lookup
+from services.common.cache.lookup import Lookup, are_counts, are_in_utc
 from services.common.cache.read_through import ReadThroughCache
-from services.common.money import Money
 from services.common.paging import Page
 from services.common.snapshot import Snapshot
 from services.inventory.model import (
@@ -21,27 +20,15 @@ from services.inventory.model import (
 from services.inventory.ports import Products, Reservations
 
 
-def _decode(fields: Mapping[str, Any]) -> Product:
-    return Product(
-        product_id=fields["product_id"],
-        sku=fields["sku"],
-        name=fields["name"],
-        description=fields["description"],
-        category=fields["category"],
-        price=Money(**fields["price"]),
-        stock=fields["stock"],
-        tags=tuple(fields["tags"]),
-        version=fields["version"],
-        create_time=datetime.fromisoformat(fields["create_time"]),
-        update_time=datetime.fromisoformat(fields["update_time"]),
+def _valid(product_id: str, product: Product) -> bool:
+    return (
+        product.product_id == product_id
+        and are_counts(product.price.minor_units, product.stock, product.version)
+        and are_in_utc(product.create_time, product.update_time)
     )
 
 
-PRODUCT: Final[Lookup[Product]] = Lookup(
-    prefix="product",
-    encode=lambda product: product,  # orjson writes a dataclass as an object of its fields
-    decode=_decode,
-)
+PRODUCT: Final = Lookup("product", Product, _valid)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Settings of the Inventory service."""
 
-from services.common.settings import MetricsPort, Port, Ports, ServiceSettings
+from services.common.settings import Database, MetricsPort, Port, Ports, ServiceSettings
 
 
 class Settings(ServiceSettings):
@@ -8,7 +8,7 @@ class Settings(ServiceSettings):
 
     inventory_port: Port = 50052
     inventory_metrics_port: MetricsPort = 9102
-    inventory_database: str = "shop_inventory"
+    inventory_database: Database = "shop_inventory"
 
     @property
     def ports(self) -> Ports:

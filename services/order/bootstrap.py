@@ -91,8 +91,7 @@ async def run(settings: Settings) -> None:
                 NEWEST_ORDERS, stored.newest_of_users, mongo, ORDER_CHANGES, settings.caching, watch
             )
         )
-        if cache is not None:
-            orders = CachedOrders(orders, cache.values)
+        orders = CachedOrders(orders, cache.values)
         settlement = Settlement(orders, stock)
         background = BackgroundTasks(_MAX_BACKGROUND_TASKS, watch.work)
         stack.push_async_callback(background.drain, _BACKGROUND_DRAIN_S)

@@ -1,59 +1,37 @@
 """The orders, with each user's newest read through the cache ``user_orders:<userID>``."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
-from services.common.cache.lookup import Lookup
+from services.common.cache.lookup import Lookup, are_counts, are_in_utc
 from services.common.cache.read_through import ReadThroughCache
 from services.common.call import current_call
 from services.common.freshness import Source
-from services.common.money import Money
 from services.common.paging import DEFAULT_PAGE_SIZE, Page
 from services.common.snapshot import Snapshot
-from services.order.model import Checkout, Order, OrderLine, OrderStatus, Unsettled, shortened
+from services.order.model import Checkout, Order, OrderLine, Unsettled, shortened
 from services.order.ports import Orders
 
 
-def _decode(fields: Mapping[str, Any]) -> Page[Order]:
-    return Page(
-        items=tuple(_decode_order(order) for order in fields["items"]),
-        next_page_token=fields["next_page_token"],
+def _valid(user_id: str, page: Page[Order]) -> bool:
+    return len(page.items) <= DEFAULT_PAGE_SIZE and all(
+        order.user_id == user_id
+        and are_in_utc(order.create_time, order.update_time)
+        and are_counts(0 if order.total is None else order.total.minor_units, *_counts(order.lines))
+        for order in page.items
     )
 
 
-def _decode_order(fields: Mapping[str, Any]) -> Order:
-    return Order(
-        order_id=fields["order_id"],
-        user_id=fields["user_id"],
-        status=OrderStatus(fields["status"]),
-        lines=tuple(
-            OrderLine(
-                line["product_id"],
-                line["quantity"],
-                line["name"],
-                _decode_money(line["unit_price"]),
-            )
-            for line in fields["lines"]
-        ),
-        total=_decode_money(fields["total"]),
-        reject_reason=fields["reject_reason"],
-        reject_message=fields["reject_message"],
-        create_time=datetime.fromisoformat(fields["create_time"]),
-        update_time=datetime.fromisoformat(fields["update_time"]),
-    )
+def _counts(lines: Sequence[OrderLine]) -> Iterator[int]:
+    for line in lines:
+        yield line.quantity
+        if line.unit_price is not None:
+            yield line.unit_price.minor_units
+            yield line.unit_price.minor_units * line.quantity  # what a line shows as its total
 
 
-def _decode_money(fields: Mapping[str, Any] | None) -> Money | None:
-    return None if fields is None else Money(fields["currency_code"], fields["minor_units"])
-
-
-NEWEST_ORDERS: Final[Lookup[Page[Order]]] = Lookup(
-    prefix="user_orders",
-    encode=lambda page: page,  # orjson writes a dataclass as an object of its fields
-    decode=_decode,
-)
+NEWEST_ORDERS: Final = Lookup("user_orders", Page[Order], _valid)
 
 
 @dataclass(frozen=True, slots=True)

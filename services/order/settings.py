@@ -3,12 +3,15 @@
 from pathlib import Path
 
 from services.common.settings import (
+    Database,
+    Interval,
     MetricsPort,
     Milliseconds,
     Port,
     Ports,
     Seconds,
     ServiceSettings,
+    Target,
 )
 
 
@@ -17,13 +20,13 @@ class Settings(ServiceSettings):
 
     order_port: Port = 50053
     order_metrics_port: MetricsPort = 9103
-    order_database: str = "shop_order"
+    order_database: Database = "shop_order"
     order_signing_key_file: Path
-    user_target: str = "127.0.0.1:50051"
-    inventory_target: str = "127.0.0.1:50052"
+    user_target: Target = "127.0.0.1:50051"
+    inventory_target: Target = "127.0.0.1:50052"
     peer_timeout_ms: Milliseconds = 2_000
     reconcile_age_s: Seconds = 30.0
-    reconcile_interval_s: Seconds = 5.0
+    reconcile_interval_s: Interval = 5.0
 
     @property
     def ports(self) -> Ports:

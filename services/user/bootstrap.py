@@ -50,8 +50,7 @@ async def run(settings: Settings) -> None:
         cache = await stack.enter_async_context(
             open_cache(USER_PROFILE, users.get_many, mongo, USER_CHANGES, settings.caching, watch)
         )
-        if cache is not None:
-            users = CachedUsers(users, cache.values)
+        users = CachedUsers(users, cache.values)
         passwords = stack.enter_context(open_passwords(settings.hash_workers, settings.hash_queue))
         usecases = UserUseCases(
             users=users,

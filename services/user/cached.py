@@ -2,35 +2,27 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from services.common.auth.principal import Role
-from services.common.cache.lookup import Lookup
+from services.common.cache.lookup import Lookup, are_in_utc
 from services.common.cache.read_through import ReadThroughCache
 from services.common.snapshot import Snapshot
 from services.user.model import Account, ProfileDraft, Registration, User, UserNotFound
 from services.user.ports import Users
 
+_ROLES: Final = (Role.CUSTOMER, Role.ADMIN)
 
-def _decode(fields: Mapping[str, Any]) -> User:
-    return User(
-        user_id=fields["user_id"],
-        username=fields["username"],
-        email=fields["email"],
-        full_name=fields["full_name"],
-        role=Role(fields["role"]),
-        active=fields["active"],
-        create_time=datetime.fromisoformat(fields["create_time"]),
-        update_time=datetime.fromisoformat(fields["update_time"]),
+
+def _valid(user_id: str, user: User) -> bool:
+    return (
+        user.user_id == user_id
+        and user.role in _ROLES
+        and are_in_utc(user.create_time, user.update_time)
     )
 
 
-USER_PROFILE: Final[Lookup[User]] = Lookup(
-    prefix="user_profile",
-    encode=lambda user: user,  # orjson writes a dataclass as an object of its fields
-    decode=_decode,
-)
+USER_PROFILE: Final = Lookup("user_profile", User, _valid)
 
 
 @dataclass(frozen=True, slots=True)

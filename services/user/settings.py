@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, SecretStr
 
 from services.common.auth.tokens import ACCESS_TOKEN_LIFETIME_S
-from services.common.settings import MetricsPort, Port, Ports, Seconds, ServiceSettings
+from services.common.settings import Database, MetricsPort, Port, Ports, Seconds, ServiceSettings
 from services.user.model import PASSWORD_RULE, is_acceptable_password
 
 
@@ -22,7 +22,7 @@ class Settings(ServiceSettings):
 
     user_port: Port = 50051
     user_metrics_port: MetricsPort = 9101
-    user_database: str = "shop_user"
+    user_database: Database = "shop_user"
     user_signing_key_file: Path
     admin_password: Annotated[SecretStr, AfterValidator(_obeys_rule)] | None = None
     access_token_lifetime_s: Annotated[int, Field(ge=1, le=86_400)] = ACCESS_TOKEN_LIFETIME_S

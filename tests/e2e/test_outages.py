@@ -3,9 +3,11 @@
 import asyncio
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -21,6 +23,7 @@ from services.stack.ports import claimed_ports
 from services.stack.processes import running
 from services.stack.services import ServicePorts
 from tests.e2e.support.contracts import SERVICES
+from tests.e2e.support.figures import figures_at
 from tests.e2e.support.in_redis import in_redis
 from tests.e2e.support.ledger import Stock, eventually
 from tests.e2e.support.people import Caller, unique
@@ -215,6 +218,58 @@ async def test_a_hung_redis_costs_little_time(
 
     assert order.status == order_pb2.ORDER_STATUS_CONFIRMED
     assert time.monotonic() - started < LONGEST_CALL_S
+
+
+@pytest.mark.parametrize(
+    "fragile_variables", [{"SHOP_REDIS_TIMEOUT_MS": "5000"}], ids=["patient with Redis"]
+)
+async def test_a_write_whose_deadline_passes_while_redis_hangs_ends_with_it_in_every_service(
+    fragile_shop: RunningShop, redis_proxy: Proxy
+) -> None:
+    shop, admin, customer = fragile_shop, await fragile_shop.admin(), await fragile_shop.customer()
+    product_id = await admin.add_product()
+    name = unique("renamed")
+    product = inventory_pb2.Product(product_id=product_id, name=name)
+    user = user_pb2.User(user_id=customer.user_id, full_name=name)
+    item = order_pb2.OrderItem(product_id=product_id, quantity=1)
+    writes: Mapping[str, tuple[Caller, Any, Any]] = {
+        "inventory": (
+            admin,
+            shop.inventory.UpdateProduct,
+            inventory_pb2.UpdateProductRequest(product=product),
+        ),
+        "user": (
+            customer,
+            shop.users.UpdateUserProfile,
+            user_pb2.UpdateUserProfileRequest(user=user),
+        ),
+        "order": (
+            customer,
+            shop.orders.CreateOrder,
+            order_pb2.CreateOrderRequest(request_id=unique("late"), items=[item]),
+        ),
+    }
+    redis_proxy.hold()
+    for service, (caller, method, request) in writes.items():
+        with pytest.raises(aio.AioRpcError) as late:
+            await caller.call(method, request, timeout_s=0.5)
+        assert late.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        await eventually(
+            partial(nothing_is_in_flight, getattr(shop.settings.ports, f"{service}_metrics")),
+            4.0,
+            f"{service} goes on",
+        )
+    redis_proxy.release()
+
+    async def is_seen() -> bool:
+        seen = (await shop.nobody.product(product_id)).name
+        return seen == (await customer.profile(customer.user_id)).full_name == name
+
+    await eventually(is_seen, 60.0, "what was written is not seen")
+
+
+async def nothing_is_in_flight(port: int) -> bool:
+    return not any((await figures_at(port, "grpc_server_in_flight", "grpc_method")).values())
 
 
 async def test_a_cached_value_that_is_garbage_or_of_somebody_else_is_not_shown(

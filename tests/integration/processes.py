@@ -19,7 +19,7 @@ from services.common.snapshot import Snapshot
 from tests.integration.conftest import PATIENT_MS, new_database
 from tests.integration.patience import until
 
-NAME: Lookup[str] = Lookup(prefix="name", encode=str, decode=str)
+NAME: Lookup[str] = Lookup("name", str)
 
 
 @dataclass

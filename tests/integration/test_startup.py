@@ -109,6 +109,20 @@ async def test_a_value_that_cannot_be_is_named_and_a_secret_not_shown(
     assert NOWHERE not in said
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SHOP_REDIS_URL", f"{NO_REDIS}?decode_responses=true"),
+        ("SHOP_MONGO_URI", f"{NOWHERE}&readPreference=secondary"),
+    ],
+)
+async def test_an_option_that_would_break_a_promise_is_refused(
+    shop: Shop, refused: Refused, name: str, value: str
+) -> None:
+    said = await refused("inventory", shop.environment("inventory") | {name: value})
+    assert f"{name}: " in said
+
+
 def pem(
     key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey,
     encryption: KeySerializationEncryption | None = None,

@@ -49,7 +49,6 @@ async def opened(
         open_mongo(options, database, instruments.mongo_listeners) as mongo,
         open_cache(PRODUCT, load, mongo, PRODUCT_CHANGES, caching, instruments) as cache,
     ):
-        assert cache is not None
         yield MongoProducts(mongo, instruments.batcher), cache
 
 

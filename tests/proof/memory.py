@@ -4,12 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from services.common.cache.envelope import unseal
 from services.common.cache.lookup import Lookup
 from services.common.cache.shared import LEASE_S, Fill, Lease
 
 ID: Final = "1"
-VERSIONS: Final[Lookup[int]] = Lookup("thing", encode=lambda version: version, decode=int)
+VERSIONS: Final[Lookup[int]] = Lookup("thing", int)
 
 
 @dataclass(frozen=True)
@@ -64,4 +63,7 @@ class MemoryRedis:
 
 def version_in(raw: bytes | None) -> int:
     """Return the version in a value, 0 for a remembered "not found", -1 for nothing."""
-    return unseal(VERSIONS.key(ID), raw)[1] or 0 if raw else -1
+    if not raw:
+        return -1
+    snapshot = VERSIONS.read(ID, raw).snapshot
+    return 0 if snapshot is None else snapshot.value

@@ -17,7 +17,7 @@ from services.common.redis.one import OneRedis, client_of
 from services.common.redis.servers import RedisOptions
 from tests.proof.memory import ALL_GUARDS, MemoryRedis
 
-KINDS: Final[Lookup[int]] = Lookup("scripted", encode=lambda version: version, decode=int)
+KINDS: Final[Lookup[int]] = Lookup("scripted", int)
 VALUES: Final = (None, b"old")
 LEASES: Final = ("", "mine", "theirs")
 NEW: Final = seal("new", 0, 1)
@@ -64,7 +64,7 @@ class Both:
         await self.client.delete(*keys)
         for key, content in zip(keys, (value, lease), strict=True):
             if content:
-                await self.client.set(key, content)
+                await self.client.set(key, content, ex=60)
         answer = await ask(RedisValues(self.redis, KINDS))
         left_value, left_lease = [await self.client.get(key) for key in keys]
         return answer, left_value, left_lease
@@ -80,7 +80,8 @@ class Both:
 
 
 @pytest.fixture
-async def both(redis_url: str) -> AsyncIterator[Both]:
+async def both(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Both]:
+    monkeypatch.setattr(shared, "LEASE_S", 60.0)  # none expires meanwhile
     client = client_of(RedisOptions(redis_url, timeout_ms=10_000))
     redis = OneRedis(client, timeout_s=10.0)
     try:

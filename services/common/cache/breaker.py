@@ -80,3 +80,12 @@ class Breaker:
             self._weight = 0
             self._state = BreakerState.SETTLING
             self._settled_at = self._clock() + self._settle_s
+
+
+class WriteOnlyBreaker(Breaker):
+    """Lets nobody ask Redis. It is told of writes as ever."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether Redis may be asked: never."""
+        return False

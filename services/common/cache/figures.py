@@ -50,6 +50,7 @@ class CacheFigures:
         "redis_miss",
         "redis_unreadable",
         "redis_waited",
+        "restarts",
     )
 
     def __init__(self) -> None:
@@ -67,6 +68,7 @@ class CacheFigures:
         self.mongo_error = 0
         self.bypassed = 0
         self.dropped = 0
+        self.restarts = 0
         self.invalidations_sent = 0
         self.invalidations_lost = 0
         self.load_s = Histogram(LOAD_BOUNDS_S)

@@ -70,7 +70,7 @@ class Invalidations:
             await self._sending.ask(value_ids)
 
     def start(self, value_ids: Collection[str]) -> None:
-        """Forget the values without waiting for it."""
+        """Do as ``send``, without waiting for it."""
         self._sending.join(value_ids)
 
     async def deliver(self, value_ids: Collection[str]) -> None:

@@ -64,6 +64,11 @@ class CacheMetrics(Collector):
         )
         yield self._batches()
         yield from self._changes()
+        yield self._counter(
+            "shop_cache_restarts",
+            "Times that work beside the calls ended unexpectedly and began again.",
+            figures.restarts,
+        )
 
     def _requests(self) -> Metric:
         family = CounterMetricFamily(

@@ -85,7 +85,7 @@ class Near(Generic[Value]):
     def known(self, value_id: str, raw: bytes) -> Entry[Value] | None:
         """Return the entry, if this is its form in Redis: it need not be read again."""
         place = self._places.get(value_id)
-        if place is None or place.entry.raw != raw:
+        if place is None or place.entry.raw != raw or monotonic() >= place.expires:
             return None
         return place.entry
 

@@ -29,7 +29,7 @@ from services.common.cache.near import Near
 from services.common.cache.shared import LEASE_S, Fill, Lease, SharedValues
 from services.common.cache.turns import Turns
 from services.common.call import Call, current_call
-from services.common.errors import DomainError
+from services.common.errors import DeadlineExceeded, DomainError, Unavailable
 from services.common.freshness import Freshness, Source
 from services.common.snapshot import Snapshot, Value
 
@@ -37,6 +37,7 @@ Load = Callable[[Collection[str]], Awaitable[Mapping[str, Snapshot[Value]]]]
 """Loads values from the store of record; what it leaves out does not exist."""
 
 _BATCH: Final = 500
+_OUTCOME_OPEN: Final = (DeadlineExceeded, Unavailable)
 
 # Looking up an enumeration's member takes several times as long as looking up a name.
 _NEAR: Final = Freshness.NEAR
@@ -140,14 +141,16 @@ class ReadThroughCache(Generic[Value]):
     async def forgetting(self, value_ids: Iterable[str]) -> AsyncIterator[None]:
         """Forget the values at the end of a block that changes what they show.
 
-        Also when the block is cancelled or fails, unless it was refused: it may have written.
+        Also when the block is cancelled or fails, unless it was refused: it may have written. Then
+        nothing is acknowledged, and nobody waits for Redis.
         """
         try:
             yield
-        except DomainError:
-            raise
-        except BaseException:
-            await self.invalidate(list(value_ids))
+        except BaseException as error:
+            if not isinstance(error, DomainError) or isinstance(error, _OUTCOME_OPEN):
+                ids = list(value_ids)
+                self._invalidations.start(ids)
+                self._near.forget(ids)
             raise
         await self.invalidate(list(value_ids))
 

@@ -33,7 +33,13 @@ for i = 1, #KEYS, 2 do
   elseif redis.call('SET', KEYS[i + 1], ARGV[1], 'NX', 'PX', ARGV[2]) then
     answers[#answers + 1] = 1
   else
-    answers[#answers + 1] = 0
+    local left = redis.call('PTTL', KEYS[i + 1])
+    if left < 0 or left > tonumber(ARGV[2]) then -- nobody's lease: it would be taken for ever
+      redis.call('SET', KEYS[i + 1], ARGV[1], 'PX', ARGV[2])
+      answers[#answers + 1] = 1
+    else
+      answers[#answers + 1] = 0
+    end
   end
 end
 return answers
@@ -44,7 +50,7 @@ local answers = {}
 for i = 1, #KEYS, 2 do
   local argument = (i - 1) / 2 * 3
   local accepted = 0
-  if redis.call('GET', KEYS[i + 1]) == ARGV[argument + 1] then
+  if redis.pcall('GET', KEYS[i + 1]) == ARGV[argument + 1] then
     redis.call('DEL', KEYS[i + 1])
     if ARGV[argument + 2] ~= '' then
       redis.call('SET', KEYS[i], ARGV[argument + 2], 'EX', ARGV[argument + 3])

@@ -61,7 +61,7 @@ class Upkeep:
         good = False
         with suppress(TimeoutError):
             async with asyncio.timeout(4 * self._timeout_s):
-                while not good and self._breaker.closed:
+                while not good and self._breaker.state is BreakerState.CLOSED:
                     good = await self._round()
         if not good:
             self._breaker.open()

@@ -1,17 +1,18 @@
 """Putting the parts of a cache together."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from typing import Any, Final, Generic
 
-from services.common.background import ended
+from services.common.background import ended, unending
 from services.common.batching import Batcher
 from services.common.cache.adoption import Adoption
 from services.common.cache.backstop import Backstop
-from services.common.cache.breaker import Breaker
+from services.common.cache.breaker import Breaker, WriteOnlyBreaker
 from services.common.cache.figures import CacheFigures
 from services.common.cache.invalidation import Invalidations
 from services.common.cache.link import InvalidationLink
@@ -32,7 +33,10 @@ _DRAIN_S: Final = 2.0
 
 
 class CacheMode(StrEnum):
-    """Where reads by id are answered from: MongoDB, Redis too, or this process's memory too."""
+    """Where reads by id are answered from: MongoDB, Redis too, or this process's memory too.
+
+    Redis is told of writes in any case: other processes may read from it.
+    """
 
     OFF = "off"
     REDIS = "redis"
@@ -55,6 +59,8 @@ class OpenCache(Generic[Value]):
     values: ReadThroughCache[Value]
     metrics: CacheMetrics
     redis: RedisServers
+    answers: bool
+    """Whether it may answer reads."""
 
 
 @asynccontextmanager
@@ -65,14 +71,8 @@ async def open_cache(
     changes: Changes,
     options: CacheOptions,
     instruments: Instruments = NO_INSTRUMENTS,
-) -> AsyncIterator[OpenCache[Value] | None]:
-    """Open the cache of one lookup, with what it does beside the calls, and close it at the end.
-
-    There is none where caching is off.
-    """
-    if options.mode is CacheMode.OFF:
-        yield None
-        return
+) -> AsyncIterator[OpenCache[Value]]:
+    """Open the cache of one lookup, with what it does beside the calls, and close it at the end."""
     async with open_redis(options.redis) as redis:
         cache, upkeep, works = _assemble(
             instruments.redis(redis), lookup, load, mongo, changes, options, instruments.batcher
@@ -96,13 +96,14 @@ def _assemble(
     changes: Changes,
     options: CacheOptions,
     batcher: type[Batcher[Any, Any]],
-) -> tuple[OpenCache[Value], Upkeep, list[Callable[[], Coroutine[Any, Any, None]]]]:
+) -> tuple[OpenCache[Value], Upkeep, Sequence[Callable[[], Coroutine[Any, Any, None]]]]:
     """Return a cache, its upkeep, which has to begin first, and what has to run beside it."""
     timeout_s = options.redis.timeout_s
     figures = CacheFigures()
     shared = RedisValues(redis, lookup)
     near: Near[Value] = Near(options.near)
-    breaker = Breaker(on_open=near.drop)
+    kind = WriteOnlyBreaker if options.mode is CacheMode.OFF else Breaker
+    breaker = kind(on_open=near.drop)
     invalidations = Invalidations(shared, breaker, figures, timeout_s, batcher)
     watched = {changes.collection: Watched.of(changes, invalidations.deliver)}
     backstop = Backstop(mongo, watched, invalidations.deliver_all)
@@ -110,10 +111,18 @@ def _assemble(
     upkeep = Upkeep(
         redis, shared, breaker, invalidations, adoption, timeout_s, backstop.request_rewind
     )
-    works = [upkeep.run, backstop.run]
+    works: dict[str, Callable[[], Awaitable[object]]] = {
+        "cache upkeep": upkeep.run,
+        "cache backstop": backstop.run,
+    }
     if options.mode is CacheMode.NEAR:
         link = InvalidationLink(redis, near, breaker, lookup.prefix, options.near.lease_s, figures)
-        works.append(link.run)
+        works["invalidation link"] = link.run
+
+    def ended_early() -> None:
+        figures.restarts += 1
+        breaker.open()  # nothing is read from what nobody may look after
+
     metrics = CacheMetrics(
         lookup.prefix,
         figures,
@@ -126,4 +135,6 @@ def _assemble(
     values = ReadThroughCache(
         lookup, load, shared, near, breaker, invalidations, figures, timeout_s, batcher
     )
-    return OpenCache(values, metrics, redis), upkeep, works
+    opened = OpenCache(values, metrics, redis, answers=options.mode is not CacheMode.OFF)
+    kept_up = [partial(unending, name, work, ended_early) for name, work in works.items()]
+    return opened, upkeep, kept_up

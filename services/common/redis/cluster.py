@@ -14,7 +14,7 @@ from redis.exceptions import AskError, TryAgainError
 
 from services.common.redis.faults import lost_connections
 from services.common.redis.reign import StrangerError, reign_of
-from services.common.redis.servers import Evaluation, Item, RedisOptions, evaluation
+from services.common.redis.servers import Evaluation, Item, RedisOptions, evaluation, read_note
 from services.common.undisturbed import seen
 
 _POOL_SIZE: Final = 32
@@ -104,8 +104,7 @@ class ClusteredRedis:
     async def noted(self, key: str) -> str | None:
         """Return the text under a key, None if there is none."""
         async with self._oriented():
-            raw: Any = await self._client.get(key)
-        return None if raw is None else str(raw, "utf-8")
+            return await read_note(self._client.get(key))
 
     async def note(self, key: str, text: str) -> None:
         """Put a text under a key."""

@@ -6,13 +6,12 @@ from typing import Any, Final
 
 from hiredis import pack_command
 from redis.asyncio import BlockingConnectionPool, Connection, Redis
-from redis.asyncio.connection import parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from services.common.redis.faults import lost_connections
 from services.common.redis.reign import StrangerError, read_info, reign_of
-from services.common.redis.servers import Item, RedisOptions, evaluation
+from services.common.redis.servers import Item, RedisOptions, evaluation, read_note
 from services.common.redis.wire import Wire, open_wire
 from services.common.undisturbed import seen
 
@@ -81,8 +80,7 @@ class OneRedis:
     async def noted(self, key: str) -> str | None:
         """Return the text under a key, None if there is none."""
         with lost_connections():
-            raw: Any = await self._client.get(key)
-        return None if raw is None else str(raw, "utf-8")
+            return await read_note(self._client.get(key))
 
     async def note(self, key: str, text: str) -> None:
         """Put a text under a key."""
@@ -133,15 +131,6 @@ class OneRedis:
         pool: Any = self._client.connection_pool
         connection: Connection = pool.make_connection()
         return connection
-
-
-def is_redis_url(url: str) -> bool:
-    """Whether a client of one server can make something of it."""
-    try:
-        parse_url(url)
-    except ValueError:
-        return False
-    return True
 
 
 def client_of(options: RedisOptions) -> Redis:

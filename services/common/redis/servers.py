@@ -1,10 +1,11 @@
 """Redis as the cache sees it: one server and several alike, used through scripts on items."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 from redis.asyncio import Connection
+from redis.exceptions import ResponseError
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,3 +99,14 @@ def evaluation(
         *arguments,
         *(argument for item in items for argument in item.arguments),
     ]
+
+
+async def read_note(get: Awaitable[Any]) -> str | None:
+    """Return the text that a GET finds; for what is no text, one that names nothing."""
+    try:
+        raw: bytes | None = await get
+    except ResponseError as error:
+        if not str(error).startswith("WRONGTYPE"):
+            raise
+        return ""
+    return None if raw is None else str(raw, "utf-8", "replace")

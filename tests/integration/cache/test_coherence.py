@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 from redis.asyncio import Redis
 
+from services.common.cache.adoption import mark_of
 from services.common.cache.breaker import BreakerState
 from services.common.cache.lookup import Lookup
 from services.common.cache.near import NearOptions
@@ -24,7 +25,7 @@ from tests.integration.caches import Opened, granting_leases_for, opened_cache, 
 from tests.integration.hanging import go_on, hang
 from tests.integration.patience import until
 
-NAME: Lookup[str] = Lookup("name", encode=str, decode=str)
+NAME: Lookup[str] = Lookup("name", str)
 
 pytestmark = pytest.mark.usefixtures("lasting_leases")
 
@@ -163,7 +164,7 @@ async def test_when_everything_is_forgotten_it_is_forgotten_everywhere(
     servers: RedisServers, rival_servers: RedisServers, redis: Redis
 ) -> None:
     names = Names({f"{number}": "somebody" for number in range(50)})
-    own: Lookup[str] = Lookup(f"own_{new_id()}", encode=str, decode=str)
+    own: Lookup[str] = Lookup(f"own_{new_id()}", str)
     async with (
         opened_cache(servers, own, names.load) as one,
         opened_cache(rival_servers, own, names.load) as two,
@@ -236,6 +237,18 @@ async def test_a_fill_without_its_lease_is_refused(twins: Twins, redis: Redis) -
     assert await redis.exists(NAME.lease_key(twins.ada)) == 0
 
 
+async def test_a_fill_or_a_probe_that_finds_something_else_for_a_lease_is_refused_alone(
+    twins: Twins, redis: Redis
+) -> None:
+    shared, other = twins.one.shared, new_id()
+    assert await shared.look([other], "mine") == {other: Lease.GRANTED}
+    for value_id in (twins.ada, ""):
+        await redis.rpush(NAME.lease_key(value_id), "x")
+    fills = [Fill(value_id, "mine", b"x", 300) for value_id in (twins.ada, "", other)]
+    assert await shared.fill(fills) == [False, False, True]
+    await redis.delete(NAME.lease_key(""))
+
+
 async def test_a_lease_that_is_given_back_is_free(twins: Twins) -> None:
     shared = twins.one.shared
     await shared.look([twins.ada], "mine")
@@ -261,6 +274,49 @@ async def test_an_unreadable_value_is_replaced_for_all_and_counted(
     assert twins.one.figures.redis_unreadable >= 1
     assert await twins.read(twins.two) == ("Ada", Source.REDIS)
     assert twins.two.figures.redis_unreadable == 0
+
+
+@pytest.mark.parametrize(
+    "occupy",
+    [["SET", "x"], ["SET", "x", "EX", "3600"], ["RPUSH", "x"], ["HSET", "x", "y"]],
+    ids=" ".join,
+)
+@pytest.mark.parametrize("prefix", ["lease", "value", "mark"])
+async def test_what_others_put_under_the_keys_of_the_cache_costs_nothing_but_a_load(
+    servers: RedisServers, redis: Redis, prefix: str, occupy: list[str]
+) -> None:
+    own: Lookup[str] = Lookup(f"own_{new_id()}", str)
+    names = Names({"ada": "Ada"})
+    keys = {"lease": own.lease_key("ada"), "value": own.key("ada"), "mark": mark_of(own.prefix)}
+    key = keys[prefix]
+
+    async def put() -> None:
+        command, *arguments = occupy
+        await redis.execute_command(command, key, *arguments)  # type: ignore[no-untyped-call]
+
+    if prefix == "mark":
+        await put()
+    async with opened_cache(servers, own, names.load) as cache:
+        await until(lambda: cache.breaker.closed)
+        if prefix != "mark":
+            await put()
+        for source in (Source.MONGO, Source.REDIS):
+            answered = await told(lambda: cache.values.get("ada"), Freshness.SHARED)
+            assert answered[1] is source
+            await cache.values.drain()
+        assert cache.figures.redis_error == 0
+    await redis.delete(*keys.values())
+
+
+async def test_bytes_that_are_no_text_under_the_mark_of_the_cache_do_not_turn_it_off(
+    servers: RedisServers, redis: Redis
+) -> None:
+    own: Lookup[str] = Lookup(f"own_{new_id()}", str)
+    await redis.set(mark_of(own.prefix), b"\xff")
+    async with opened_cache(servers, own, Names().load) as cache:
+        await until(lambda: cache.breaker.closed)
+        assert await redis.get(mark_of(own.prefix)) != b"\xff"
+    await redis.delete(mark_of(own.prefix))
 
 
 # ---- The link

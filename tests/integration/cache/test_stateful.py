@@ -299,7 +299,6 @@ async def open_side(mongo_uri: str, redis_url: str, database: str) -> AsyncItera
         await prepare_backstop(mongo)
         products = MongoProducts(mongo)
         async with open_cache(PRODUCT, products.get_many, mongo, PRODUCT_CHANGES, options) as cache:
-            assert cache is not None
             yield Side(
                 CachedProducts(products, cache.values),
                 CachedReservations(MongoReservations(mongo), cache.values),

@@ -5,7 +5,7 @@ from structlog.testing import capture_logs
 
 from services.common import background
 from services.common.auth.principal import ANONYMOUS
-from services.common.background import BackgroundTasks, repeating
+from services.common.background import BackgroundTasks, ended, repeating, unending
 from services.common.call import Call, current_call, enter_call
 from tests.patience import PATIENCE_S
 
@@ -109,6 +109,50 @@ async def test_repeated_work_goes_on_after_a_failure_and_stops_at_the_end() -> N
     await asyncio.sleep(0.01)
     assert runs == stopped_at
     assert len(logs) == runs
+
+
+@pytest.mark.parametrize("end", [None, RuntimeError("oh no"), asyncio.CancelledError()], ids=repr)
+async def test_work_without_an_end_that_ends_all_the_same_begins_again(
+    monkeypatch: pytest.MonkeyPatch, end: BaseException | None
+) -> None:
+    monkeypatch.setattr(background, "_RESTART_PAUSE_S", 0.0)
+    ends: list[str] = []
+    begun: list[str] = []
+    thrice = asyncio.Event()
+
+    async def work() -> None:
+        begun.append("again")
+        if len(begun) == 3:
+            thrice.set()
+            await asyncio.Event().wait()
+        if end is not None:
+            raise end
+
+    with capture_logs() as logs:
+        task = asyncio.create_task(unending("work", work, lambda: ends.append("end")))
+        await asyncio.wait_for(thrice.wait(), PATIENCE_S)
+        await ended([task])
+    assert (len(begun), len(ends)) == (3, 2)
+    assert [line["log_level"] for line in logs] == ["error", "error"]
+    assert task.cancelled()
+
+
+async def test_repeated_work_goes_on_after_something_in_it_was_cancelled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(background, "_RESTART_PAUSE_S", 0.0)
+    again = asyncio.Event()
+
+    async def work() -> None:
+        if not runs:
+            runs.append(1)
+            raise asyncio.CancelledError
+        again.set()
+
+    runs: list[int] = []
+    with capture_logs():
+        async with repeating("work", work, interval_s=0.001):
+            await asyncio.wait_for(again.wait(), PATIENCE_S)
 
 
 async def test_repeated_work_that_forgets_a_cancellation_ends_all_the_same(

@@ -27,7 +27,7 @@ from tests.patience import PATIENCE_S
 SOON_S, TIMEOUT_S = 0.1, 60.0
 IN_TURN = 50
 """How many batches 250 askers of 100 ids make at least."""
-NAME: Lookup[str] = Lookup(prefix="name", encode=str, decode=str)
+NAME: Lookup[str] = Lookup("name", str)
 
 
 @dataclass

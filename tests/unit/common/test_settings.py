@@ -4,6 +4,8 @@ from pathlib import Path
 import pytest
 
 from services.common.mongo import MongoDriver
+from services.common.redis.cluster import cluster_client
+from services.common.redis.one import client_of
 from services.common.redis.servers import RedisOptions
 from services.common.rpc.chain import ChainOptions, LimitKind
 from services.common.rpc.interceptors.cache_control import CacheControlPolicy
@@ -78,6 +80,21 @@ def test_every_missing_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
         ("SHOP_DRAIN_TIMEOUT_S", "inf"),
         ("SHOP_MAX_CONNECTION_AGE_S", "-1"),
         ("SHOP_DRAIN_NOTICE_S", "61"),
+        ("SHOP_REDIS_TIMEOUT_MS", "30001"),
+        ("SHOP_NEAR_BYTES", "1024"),
+        ("SHOP_NEAR_LEASE_MS", "1"),
+        ("SHOP_KEYS_REFRESH_S", "0.000001"),
+        ("SHOP_RECONCILE_INTERVAL_S", "0.000001"),
+        ("SHOP_RECONCILE_INTERVAL_S", "inf"),
+        ("SHOP_ORDER_DATABASE", "shop.order"),
+        ("SHOP_ORDER_DATABASE", "x" * 64),
+        ("SHOP_ORDER_DATABASE", "Admin"),
+        ("SHOP_USER_TARGET", "user"),
+        ("SHOP_USER_TARGET", "dns:///user"),
+        ("SHOP_USER_TARGET", "user:0"),
+        ("SHOP_USER_TARGET", "ipv4:10.0.0.1:50051,10.0.0.2"),
+        ("SHOP_INVENTORY_TARGET", "http://inventory:50052"),
+        ("SHOP_INVENTORY_TARGET", "::1:50052"),
     ],
 )
 def test_a_wrong_value_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
@@ -87,6 +104,78 @@ def test_a_wrong_value_is_named(monkeypatch: pytest.MonkeyPatch, name: str, valu
         read_settings(OrderSettings)
     assert len(str(unusable.value).splitlines()) == 1
     assert "hunter" not in str(unusable.value)
+
+
+MONGO_URIS = [
+    ("mongodb://h/?readPreference=secondary", "the option readPreference may only be primary"),
+    ("mongodb://h/?w=1", "the option w may only be majority"),
+    ("mongodb://h/?retryWrites=false", "the option retryWrites may only be true"),
+    ("mongodb://h/?readConcernLevel=available", "and not readConcernLevel"),
+    ("mongodb://h/?readPreferenceTags=dc:1", "and not readPreferenceTags"),
+    ("mongodb://h/?wtimeoutMS=1", "and not wtimeoutMS"),
+    ("mongodb://h/?journal=false", "and not journal"),
+    ("mongodb://h/?timeoutMS=1", "and not timeoutMS"),
+    ("mongodb://h/?socketTimeoutMS=1", "and not socketTimeoutMS"),
+    ("mongodb://h/?minPoolSize=100", "and not minPoolSize"),
+    ("mongodb://h/?maxPoolSize=1", "and not maxPoolSize"),
+    ("mongodb://h/?tz_aware=true", "and not something else"),
+    ("mongodb://h/?loadBalanced=true", "and not loadBalanced"),
+    ("mongodb://h/?unheardof=true", "and not unheardof"),
+    ("mongodb://root:12?hunter2@h", "and not something else"),
+    ("mongodb://h/?tls=maybe", "an option cannot be used: The value of tls must be"),
+    ("mongodb://h/?tls=true&tls=false", "the option tls needs one value"),
+    ("mongodb://h/?replicaSet=", "the option replicaSet needs one value"),
+    ("mongodb://h/?tls=true&tlsCAFile=/nowhere/ca.pem", "No such file"),
+    ("mongodb://h/?tls=false&tlsCAFile=/dev/null", "an option cannot be used: TLS"),
+    ("mongodb://a,b/?directConnection=true", "an option cannot be used: Cannot specify"),
+    ("mongodb://h/?compressors=snappy", "compression with snappy is not available"),
+    ("mongodb+srv://h/?w=0", "the option w may only be majority"),
+    ("mongodb+srv://h/?tlsCAFile=/nowhere/ca.pem", "No such file"),
+]
+
+
+@pytest.mark.parametrize(("uri", "complaint"), MONGO_URIS, ids=[uri for uri, _ in MONGO_URIS])
+def test_a_mongo_uri_that_would_not_work_as_it_reads_is_refused(
+    monkeypatch: pytest.MonkeyPatch, uri: str, complaint: str
+) -> None:
+    monkeypatch.setenv("SHOP_MONGO_URI", uri)
+    with pytest.raises(UnusableSettingsError, match=r"^SHOP_MONGO_URI: ") as unusable:
+        read_settings(InventorySettings)
+    assert complaint in str(unusable.value)
+    assert "hunter2" not in str(unusable.value)
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "mongodb+srv://u:p@h/?retryWrites=true&w=majority&appName=Shop",
+        "mongodb://u:p@a:1,b:2,c/shop?replicaSet=rs0&authSource=admin&compressors=zlib",
+        "mongodb://h/?directConnection=true&TLS=true&tlsInsecure=true",
+    ],
+)
+def test_what_a_mongo_uri_may_say_is_taken(monkeypatch: pytest.MonkeyPatch, uri: str) -> None:
+    monkeypatch.setenv("SHOP_MONGO_URI", uri)
+    assert read_settings(InventorySettings).mongo.uri == uri
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "user:50051",
+        "[::1]:50051",
+        "dns:user:50051",
+        "dns:///user.shop.svc:50051",
+        "dns://10.0.0.53/user:50051",
+        "ipv4:10.0.0.1:50051,10.0.0.2:50051",
+        "ipv6:[::1]:50051",
+        "unix:///run/user.sock",
+        "xds:///user",
+    ],
+)
+def test_targets_of_every_kind_are_taken(monkeypatch: pytest.MonkeyPatch, target: str) -> None:
+    monkeypatch.setenv("SHOP_ORDER_SIGNING_KEY_FILE", "/key.pem")
+    monkeypatch.setenv("SHOP_USER_TARGET", target)
+    assert read_settings(OrderSettings).user_target == target
 
 
 def test_an_address_that_dns_must_tell_is_believed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -280,3 +369,87 @@ def test_settings_of_redis_that_do_not_go_together_are_named(
     with pytest.raises(UnusableSettingsError) as unusable:
         read_settings(InventorySettings)
     assert str(unusable.value) == complaint
+
+
+REDIS_URLS = [
+    ("redis://h?decode_responses=true", "and not decode_responses"),
+    ("redis://h?socket_timeout=0.001", "and not socket_timeout"),
+    ("redis://h?socket_connect_timeout=60", "and not socket_connect_timeout"),
+    ("redis://h?timeout=60", "and not timeout"),
+    ("redis://h?protocol=3", "and not protocol"),
+    ("redis://h?encoding=utf-16", "and not encoding"),
+    ("redis://h?max_connections=1", "and not max_connections"),
+    ("redis://h?health_check_interval=1", "and not health_check_interval"),
+    ("redis://h?retry_on_timeout=true", "and not retry_on_timeout"),
+    ("redis://h?client_name=shop", "and not client_name"),
+    ("redis://h?x=hunter2", "and not x"),
+    ("redis://user:12?hunter2@h=1", "and not something else"),
+    ("redis://h?ssl_cert_reqs=none", "ssl_cert_reqs needs rediss://"),
+    ("redis://h?db=", "the option db needs one value"),
+    ("redis://h?db=1&db=2", "the option db needs one value"),
+    ("redis://h/1?db=2", "names the database twice"),
+    ("redis://h/shop", "the database must be a number"),
+    ("redis://h/1/2", "the database must be a number"),
+    ("redis://h?db=-1", "the database must be a number"),
+    ("rediss://h?ssl_cert_reqs=perhaps", "an option for TLS cannot be used"),
+    ("rediss://h?ssl_ca_certs=/nowhere/ca.pem", "an option for TLS cannot be used"),
+]
+
+
+@pytest.mark.parametrize(("url", "complaint"), REDIS_URLS, ids=[url for url, _ in REDIS_URLS])
+@pytest.mark.parametrize("kind", [{}, {"CLUSTER": "true"}, {"SENTINEL": "shop"}], ids=str)
+def test_a_redis_url_that_would_not_work_as_it_reads_is_refused(
+    monkeypatch: pytest.MonkeyPatch, kind: dict[str, str], url: str, complaint: str
+) -> None:
+    redis(monkeypatch, URL=url, **kind)
+    with pytest.raises(UnusableSettingsError, match=r"^SHOP_REDIS_URL: ") as unusable:
+        read_settings(InventorySettings)
+    assert complaint in str(unusable.value)
+    assert "hunter2" not in str(unusable.value)
+
+
+@pytest.mark.parametrize("url", ["redis://h:0", "unix://", "unix://?db=1", "redis://h:port"])
+def test_a_redis_url_that_names_no_server_is_refused(
+    monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    redis(monkeypatch, URL=url)
+    with pytest.raises(UnusableSettingsError, match=r"^SHOP_REDIS_URL: must be like redis://"):
+        read_settings(InventorySettings)
+
+
+@pytest.mark.parametrize("url", ["redis://h/1", "redis://h?db=1", "unix:///redis.sock"])
+def test_a_cluster_has_ports_and_no_other_database(
+    monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    redis(monkeypatch, URL=url)
+    assert read_settings(InventorySettings).redis.url == url
+    redis(monkeypatch, CLUSTER="true")
+    with pytest.raises(UnusableSettingsError, match=r"^SHOP_REDIS_URL: a cluster has"):
+        read_settings(InventorySettings)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://shop:p%40ss@h:6380/3",
+        "redis://h?username=shop&password=hunter2&db=3",
+        "rediss://h/0?ssl_cert_reqs=none",
+        "rediss://[::1]?ssl_check_hostname=false",
+        "unix:///run/redis.sock?db=2",
+    ],
+)
+async def test_what_a_redis_url_may_say_makes_a_client(
+    monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    redis(monkeypatch, URL=url)
+    client = client_of(read_settings(InventorySettings).redis)
+    client.connection_pool.make_connection()  # type: ignore[no-untyped-call]
+    await client.aclose()
+
+
+async def test_what_the_url_of_a_cluster_may_say_makes_a_client(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    url = "rediss://shop:x@h/0?ssl_cert_reqs=none&ssl_check_hostname=false"
+    redis(monkeypatch, URL=url, CLUSTER="true")
+    await cluster_client(read_settings(InventorySettings).redis).aclose()

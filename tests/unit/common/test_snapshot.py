@@ -16,11 +16,12 @@ class Reader:
 def kept(value: str, decoded: list[str]) -> Snapshot[str]:
     """The snapshot that a cache keeps, and what was read again from its JSON."""
 
-    def decode(fields: str) -> str:
-        decoded.append(fields)
-        return fields
+    class Noted(Lookup[str]):
+        def again(self, raw: bytes) -> str:
+            decoded.append(super().again(raw))
+            return decoded[-1]
 
-    snapshot = Lookup("name", encode=str, decode=decode).entry("1", Snapshot(value)).snapshot
+    snapshot = Noted("name", str).entry("1", Snapshot(value)).snapshot
     assert snapshot is not None
     return snapshot
 

@@ -13,7 +13,7 @@ from services.common.cache.read_through import ReadThroughCache
 from services.common.cache.shared import Fill, Lease
 from services.common.snapshot import Snapshot
 
-NAME: Lookup[str] = Lookup("name", encode=str, decode=str)
+NAME: Lookup[str] = Lookup("name", str)
 TIMEOUT_S = 20.0
 
 

@@ -11,7 +11,7 @@ from services.common.cache.lookup import Lookup
 from services.common.redis.servers import RedisServers
 from tests.unit.common.fakes import FakeClock
 
-NAME: Lookup[str] = Lookup(prefix="name", encode=str, decode=str)
+NAME: Lookup[str] = Lookup("name", str)
 MARK = "adopted:name"
 OLD, NEW, OTHER = "old:1", "new:1", "other:1"
 Deletion = tuple[str, frozenset[str]]

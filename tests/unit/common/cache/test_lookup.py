@@ -14,19 +14,17 @@ from services.common.snapshot import Snapshot
 class Thing:
     colour: str
     weights: tuple[int, ...]
+    shape: str = "round"
 
 
-THING: Lookup[Thing] = Lookup(
-    prefix="thing",
-    encode=lambda thing: thing,
-    decode=lambda fields: Thing(fields["colour"], tuple(fields["weights"])),
-)
+THING: Lookup[Thing] = Lookup("thing", Thing, lambda _id, thing: thing.colour != "another's")
 RED = Thing("red", (1, 2))
 
 
 def sealed(**changes: Any) -> bytes:
     """What stands in Redis under ``thing:1``, with changes."""
-    fields = {"key": "thing:1", "cached_ms": 1, "value": {"colour": "red", "weights": [1, 2]}}
+    value = {"colour": "red", "weights": [1, 2]}
+    fields = {"key": "thing:1", "cached_ms": int(time.time() * 1000), "value": value}
     return orjson.dumps({**fields, **changes})
 
 
@@ -36,7 +34,7 @@ def test_a_value_stands_as_json_with_its_key_and_the_time_of_loading() -> None:
     assert orjson.loads(made.raw) == {
         "key": "thing:1",
         "cached_ms": made.cached_ms,
-        "value": {"colour": "red", "weights": [1, 2]},
+        "value": {"colour": "red", "weights": [1, 2], "shape": "round"},
     }
     assert before_ms <= made.cached_ms <= time.time() * 1000
     assert made.ttl_s == 300
@@ -63,7 +61,7 @@ def test_what_was_written_is_read_as_it_was() -> None:
     assert THING.read("1", THING.entry("1", None).raw).snapshot is None
 
 
-@pytest.mark.parametrize(("loaded_ms_ago", "age_ms"), [(0, 0), (1500, 1500), (-60_000, 0)])
+@pytest.mark.parametrize(("loaded_ms_ago", "age_ms"), [(0, 0), (1500, 1500), (-40_000, 0)])
 def test_the_age_counts_from_loading_and_is_never_negative(loaded_ms_ago: int, age_ms: int) -> None:
     now_ms = int(time.time() * 1000)
     read = THING.read("1", sealed(cached_ms=now_ms - loaded_ms_ago))
@@ -92,6 +90,15 @@ UNREADABLE = {
     "a value without a field": sealed(value={"colour": "red"}),
     "a field of another type": sealed(value={"colour": "red", "weights": 7}),
     "bare fields": orjson.dumps({"colour": "red", "weights": [1]}),
+    "a part of another type": sealed(value={"colour": "red", "weights": [1, "2"]}),
+    "a flag for a number": sealed(value={"colour": "red", "weights": [True]}),
+    "half a character": sealed(value={"colour": "RED", "weights": []}).replace(b"RED", b"\\ud800"),
+    "an invalid value": sealed(value={"colour": "another's", "weights": []}),
+    "a flag for a time": sealed(cached_ms=True),
+    "a time long ago": sealed(cached_ms=1),
+    "a time to come": sealed(cached_ms=int(time.time() * 1000) + 10**7),
+    "a time beyond all bounds": sealed(cached_ms=2**63),
+    "deep parts": sealed(x=0).replace(b'"x":0', b'"x":' + b"[" * 10**5 + b"]" * 10**5),
     "two values": sealed() * 2,
 }
 
@@ -107,3 +114,10 @@ def test_fields_that_nobody_knows_do_no_harm() -> None:
     read = THING.read("1", raw)
     assert read.snapshot is not None
     assert read.snapshot.value == RED
+
+
+def test_nothing_found_is_believed_for_less_long_than_a_value() -> None:
+    a_while_ago = int(time.time() * 1000) - 200_000
+    assert THING.read("1", sealed(cached_ms=a_while_ago)).snapshot is not None
+    with pytest.raises(UnreadableValueError):
+        THING.read("1", sealed(cached_ms=a_while_ago, value=None))

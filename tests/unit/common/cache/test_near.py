@@ -6,7 +6,7 @@ from services.common.cache.lookup import ABSENT_TTL_S, TTL_S, Entry, Lookup
 from services.common.cache.near import Near, NearOptions
 from services.common.snapshot import Snapshot
 
-NAME: Lookup[str] = Lookup("name", encode=str, decode=str)
+NAME: Lookup[str] = Lookup("name", str)
 
 
 def entry(name: str | None, age_s: float = 0.0) -> Entry[str]:
@@ -192,6 +192,12 @@ def test_what_is_known_already_is_recognised_by_its_form_in_redis() -> None:
     assert near.known("a", bytes(bytearray(a.raw))) is a
     assert near.known("a", entry("other").raw) is None
     assert near.known("b", a.raw) is None
+
+
+def test_what_has_expired_is_read_again_though_redis_still_has_it() -> None:
+    near, a = opened(), entry("Ada", age_s=TTL_S + 1)
+    bring(near, a=a)
+    assert near.known("a", a.raw) is None
 
 
 def test_an_entry_brought_again_stays_where_it_is() -> None:

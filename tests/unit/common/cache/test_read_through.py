@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
+from typing import cast
 
 import orjson
 import pytest
@@ -11,11 +12,13 @@ from structlog.testing import capture_logs
 
 from services.common.cache import read_through
 from services.common.call import Call, enter_call
-from services.common.errors import InvalidArgument
+from services.common.errors import DeadlineExceeded, InvalidArgument, Unavailable
 from services.common.freshness import Freshness, Source
+from services.common.rpc.interceptors.deadline import DeadlineInterceptor
+from services.common.rpc.methods import Context
 from tests.patience import PATIENCE_S, until
 from tests.unit.common.cache.fakes import FakeStore, FakeValues, Parts
-from tests.unit.common.fakes import FakeClock
+from tests.unit.common.fakes import FakeClock, FakeContext
 
 
 @pytest.fixture
@@ -155,11 +158,42 @@ async def test_a_creation_forgets_that_there_was_none(parts: Parts) -> None:
     assert await parts.name("x") == "Xenia"
 
 
-@pytest.mark.parametrize("error", [RuntimeError(), asyncio.CancelledError()], ids=repr)
-async def test_a_write_that_fails_may_have_written(parts: Parts, error: BaseException) -> None:
+@pytest.mark.parametrize(
+    "error",
+    [RuntimeError(), asyncio.CancelledError(), DeadlineExceeded("late"), Unavailable("gone")],
+    ids=repr,
+)
+async def test_a_write_that_fails_may_have_written_and_does_not_wait_for_redis(
+    parts: Parts, error: BaseException
+) -> None:
+    await parts.name("a")
+    parts.shared.gate.clear()
     with pytest.raises(type(error)):
         async with parts.cache.forgetting(["a"]):
             raise error
+    assert len(parts.near) == 0
+    parts.shared.gate.set()
+    await parts.cache.drain()
+    assert parts.shared.forgotten == [["a"]]
+
+
+@pytest.mark.parametrize("hangs_in", ["the write", "its invalidation"])
+async def test_a_write_ends_with_its_deadline_while_redis_hangs_and_is_told_later(
+    parts: Parts, hangs_in: str
+) -> None:
+    parts.shared.gate.clear()
+
+    async def write(_request: object, _context: object) -> None:
+        async with parts.cache.forgetting(["a"]):
+            if hangs_in == "the write":
+                await asyncio.Event().wait()
+
+    method = DeadlineInterceptor({"Write": 0.1}).bind(write, "/shop/Write")
+    with pytest.raises(DeadlineExceeded):
+        await asyncio.ensure_future(method(None, cast("Context", FakeContext())))
+    assert parts.shared.forgotten == []
+    parts.shared.gate.set()
+    await parts.cache.drain()
     assert parts.shared.forgotten == [["a"]]
 
 
