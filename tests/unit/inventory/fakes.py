@@ -104,6 +104,7 @@ class FakeReservations:
 
     calls: list[tuple[str, str, str]] = field(default_factory=list)
     sizes: list[int] = field(default_factory=list)
+    filters: list[HeldFilter] = field(default_factory=list)
 
     async def reserve(
         self, owner: str, reservation_id: str, items: Sequence[ReservationItem]
@@ -123,4 +124,5 @@ class FakeReservations:
 
     async def page_held(self, wanted: HeldFilter, size: int, token: str) -> Page[Reservation]:
         self.sizes.append(size)
+        self.filters.append(wanted)
         return Page((), "")

@@ -1,12 +1,17 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any, cast
 
 import pytest
+from google.protobuf.duration_pb2 import Duration
 from shop.inventory.v1 import inventory_pb2 as pb
 
+from services.common.auth.principal import Principal, Role
+from services.common.call import Call, enter_call
 from services.common.errors import InvalidArgument
 from services.common.money import Money
+from services.common.rpc.messages import timestamp
 from services.inventory.handler import InventoryHandler
 from services.inventory.model import (
     PRODUCT_FIELDS,
@@ -158,6 +163,31 @@ async def test_reservations_are_committed_and_released_by_name(
     await inventory.commit_reservation("order", "order-1")
     await inventory.release_reservation("order", "order-1")
     assert reservations.calls == [("commit", "order", "order-1"), ("release", "order", "order-1")]
+
+
+async def test_reservations_are_of_the_service_that_calls(
+    inventory: InventoryUseCases, reservations: FakeReservations
+) -> None:
+    call, nothing = Call(), cast("Any", None)
+    call.principal = Principal("order", Role.SERVICE)
+    enter_call(call)
+    handler = InventoryHandler(inventory)
+    items = [pb.ReservationItem(product_id=A, quantity=1)]
+    await handler.ReserveStock(pb.ReserveStockRequest(reservation_id="r", items=items), nothing)
+    await handler.CommitReservation(pb.CommitReservationRequest(reservation_id="r"), nothing)
+    await handler.ReleaseReservation(pb.ReleaseReservationRequest(reservation_id="r"), nothing)
+    for asked in (
+        pb.ListHeldReservationsRequest(),
+        pb.ListHeldReservationsRequest(create_time_before=timestamp(THEN)),
+        pb.ListHeldReservationsRequest(min_age=Duration(seconds=30)),
+    ):
+        await handler.ListHeldReservations(asked, nothing)
+    assert {owner for _, owner, _ in reservations.calls} == {"order"}
+    assert reservations.filters == [
+        HeldFilter("order"),
+        HeldFilter("order", before=THEN),
+        HeldFilter("order", min_age=timedelta(seconds=30)),
+    ]
 
 
 BAD_REQUESTS: list[tuple[str, Callable[[InventoryUseCases], Awaitable[object]]]] = [
