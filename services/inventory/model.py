@@ -41,10 +41,10 @@ class SkuTaken(AlreadyExists):
     reason = "SKU_TAKEN"
 
 
-class RequestIdReused(AlreadyExists):
+class ProductRequestIdReused(AlreadyExists):
     """Something else was asked for under this request id."""
 
-    reason = "REQUEST_ID_REUSED"
+    reason = "PRODUCT_REQUEST_ID_REUSED"
 
     def __init__(self, request_id: str) -> None:
         super().__init__(

@@ -34,7 +34,7 @@ class Products(Protocol):
     async def add(self, draft: ProductDraft, request_id: str = "") -> Product:
         """Store a new product and return it, or the one that was made for the same request.
 
-        Raises ``SkuTaken`` and ``RequestIdReused``.
+        Raises ``SkuTaken`` and ``ProductRequestIdReused``.
         """
         ...
 
@@ -52,7 +52,7 @@ class Products(Protocol):
         """Move a product's stock by an amount, once, and return the product.
 
         Raises ``ProductNotFound``, ``InsufficientStock``, ``StockLimitExceeded`` and
-        ``RequestIdReused``.
+        ``ProductRequestIdReused``.
         """
         ...
 

@@ -43,8 +43,8 @@ from services.inventory.model import (
     ProductDraft,
     ProductFilter,
     ProductNotFound,
+    ProductRequestIdReused,
     ProductReserved,
-    RequestIdReused,
     Reservation,
     ReservationItem,
     ReservationNotFound,
@@ -215,7 +215,7 @@ class MongoProducts:
         for made in rivals:
             if made.get("request_id") == request_id:
                 if made["request_digest"] != _digest(draft):
-                    raise RequestIdReused(request_id)
+                    raise ProductRequestIdReused(request_id)
                 return _product(made)
         if rivals:
             raise _sku_taken(draft)
@@ -258,7 +258,7 @@ class MongoProducts:
             )
             if known is not None:
                 if (known["product_id"], known["delta"]) != (product_id, delta):
-                    raise RequestIdReused(adjustment.request_id)
+                    raise ProductRequestIdReused(adjustment.request_id)
                 return await self._present(product_id, session)
             moved = await self._products.find_one_and_update(
                 {"_id": product_id, "stock": {"$gte": -delta, "$lte": MAX_STOCK - delta}},

@@ -106,7 +106,10 @@ async def test_a_repeated_creation_is_told_from_a_sku_that_somebody_else_has(
     creation.request_id = unique("once")
     taken = await refused(admin.call(create, creation))
 
-    assert (other.code, other.reason) == (grpc.StatusCode.ALREADY_EXISTS, "REQUEST_ID_REUSED")
+    assert (other.code, other.reason) == (
+        grpc.StatusCode.ALREADY_EXISTS,
+        "PRODUCT_REQUEST_ID_REUSED",
+    )
     assert (taken.code, taken.reason) == (grpc.StatusCode.ALREADY_EXISTS, "SKU_TAKEN")
     other.confirm_complete("shop.inventory.v1")
 
@@ -131,7 +134,10 @@ async def test_the_stock_moves_by_an_amount_once_per_request_and_within_its_boun
     too_much = await refused(less(8, unique("once")))
     too_many = await refused(less(-(10**9), unique("once")))
 
-    assert (other.code, other.reason) == (grpc.StatusCode.ALREADY_EXISTS, "REQUEST_ID_REUSED")
+    assert (other.code, other.reason) == (
+        grpc.StatusCode.ALREADY_EXISTS,
+        "PRODUCT_REQUEST_ID_REUSED",
+    )
     for refusal, reason in (
         (too_much, "INSUFFICIENT_STOCK"),
         (too_many, "STOCK_LIMIT_EXCEEDED"),

@@ -21,8 +21,8 @@ from services.inventory.model import (
     ProductChanged,
     ProductFilter,
     ProductNotFound,
+    ProductRequestIdReused,
     ProductReserved,
-    RequestIdReused,
     SkuTaken,
     StockLimitExceeded,
 )
@@ -181,7 +181,7 @@ async def test_a_request_that_made_a_product_makes_no_other_and_hides_no_others_
 ) -> None:
     await inventory.products.add(OTHER, "once")
     for draft in (LAMP, replace(OTHER, stock=4), replace(OTHER, sku="other-2")):
-        with pytest.raises(RequestIdReused):
+        with pytest.raises(ProductRequestIdReused):
             await inventory.products.add(draft, "once")
     with pytest.raises(SkuTaken):
         await inventory.products.add(LAMP, "another")
@@ -213,7 +213,7 @@ async def test_a_repeat_of_an_adjustment_is_known_when_it_could_not_be_made_agai
     for _ in range(2):
         assert (await inventory.products.adjust(all_of_it)).stock == 0
     for other in (replace(all_of_it, delta=-9), replace(all_of_it, product_id=new_id())):
-        with pytest.raises(RequestIdReused):
+        with pytest.raises(ProductRequestIdReused):
             await inventory.products.adjust(other)
 
 

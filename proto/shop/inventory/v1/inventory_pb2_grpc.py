@@ -116,7 +116,7 @@ class InventoryServiceServicer(object):
 
         With a request_id it may be repeated (AIP-155): as long as the product is there, a repeat
         with the same content returns it as it is now, and one with other content is refused with
-        ALREADY_EXISTS and reason REQUEST_ID_REUSED. Without one, a repeat meets SKU_TAKEN.
+        ALREADY_EXISTS and reason PRODUCT_REQUEST_ID_REUSED. Without one, a repeat meets SKU_TAKEN.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -164,7 +164,7 @@ class InventoryServiceServicer(object):
 
         It may be repeated: a request_id counts once, for ever. A repeat with the same content
         changes nothing and returns the product as it is now; one with other content is refused with
-        ALREADY_EXISTS and reason REQUEST_ID_REUSED. A call that was refused may be made again.
+        ALREADY_EXISTS and reason PRODUCT_REQUEST_ID_REUSED. A call that was refused may be made again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

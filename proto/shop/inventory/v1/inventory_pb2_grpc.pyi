@@ -47,7 +47,7 @@ class InventoryServiceStub:
 
     With a request_id it may be repeated (AIP-155): as long as the product is there, a repeat
     with the same content returns it as it is now, and one with other content is refused with
-    ALREADY_EXISTS and reason REQUEST_ID_REUSED. Without one, a repeat meets SKU_TAKEN.
+    ALREADY_EXISTS and reason PRODUCT_REQUEST_ID_REUSED. Without one, a repeat meets SKU_TAKEN.
     """
     GetProduct: _grpc.UnaryUnaryMultiCallable[_inventory_pb2.GetProductRequest, _inventory_pb2.GetProductResponse]
     """GetProduct returns one product. Anybody may call it. It may be repeated."""
@@ -73,7 +73,7 @@ class InventoryServiceStub:
 
     It may be repeated: a request_id counts once, for ever. A repeat with the same content
     changes nothing and returns the product as it is now; one with other content is refused with
-    ALREADY_EXISTS and reason REQUEST_ID_REUSED. A call that was refused may be made again.
+    ALREADY_EXISTS and reason PRODUCT_REQUEST_ID_REUSED. A call that was refused may be made again.
     """
     DeleteProduct: _grpc.UnaryUnaryMultiCallable[_inventory_pb2.DeleteProductRequest, _inventory_pb2.DeleteProductResponse]
     """DeleteProduct removes a product. Administrators only. FAILED_PRECONDITION with reason
@@ -133,7 +133,7 @@ class InventoryServiceAsyncStub(InventoryServiceStub):
 
     With a request_id it may be repeated (AIP-155): as long as the product is there, a repeat
     with the same content returns it as it is now, and one with other content is refused with
-    ALREADY_EXISTS and reason REQUEST_ID_REUSED. Without one, a repeat meets SKU_TAKEN.
+    ALREADY_EXISTS and reason PRODUCT_REQUEST_ID_REUSED. Without one, a repeat meets SKU_TAKEN.
     """
     GetProduct: _aio.UnaryUnaryMultiCallable[_inventory_pb2.GetProductRequest, _inventory_pb2.GetProductResponse]  # type: ignore[assignment]
     """GetProduct returns one product. Anybody may call it. It may be repeated."""
@@ -159,7 +159,7 @@ class InventoryServiceAsyncStub(InventoryServiceStub):
 
     It may be repeated: a request_id counts once, for ever. A repeat with the same content
     changes nothing and returns the product as it is now; one with other content is refused with
-    ALREADY_EXISTS and reason REQUEST_ID_REUSED. A call that was refused may be made again.
+    ALREADY_EXISTS and reason PRODUCT_REQUEST_ID_REUSED. A call that was refused may be made again.
     """
     DeleteProduct: _aio.UnaryUnaryMultiCallable[_inventory_pb2.DeleteProductRequest, _inventory_pb2.DeleteProductResponse]  # type: ignore[assignment]
     """DeleteProduct removes a product. Administrators only. FAILED_PRECONDITION with reason
@@ -222,7 +222,7 @@ class InventoryServiceServicer(metaclass=_abc_1.ABCMeta):
 
         With a request_id it may be repeated (AIP-155): as long as the product is there, a repeat
         with the same content returns it as it is now, and one with other content is refused with
-        ALREADY_EXISTS and reason REQUEST_ID_REUSED. Without one, a repeat meets SKU_TAKEN.
+        ALREADY_EXISTS and reason PRODUCT_REQUEST_ID_REUSED. Without one, a repeat meets SKU_TAKEN.
         """
 
     @_abc_1.abstractmethod
@@ -278,7 +278,7 @@ class InventoryServiceServicer(metaclass=_abc_1.ABCMeta):
 
         It may be repeated: a request_id counts once, for ever. A repeat with the same content
         changes nothing and returns the product as it is now; one with other content is refused with
-        ALREADY_EXISTS and reason REQUEST_ID_REUSED. A call that was refused may be made again.
+        ALREADY_EXISTS and reason PRODUCT_REQUEST_ID_REUSED. A call that was refused may be made again.
         """
 
     @_abc_1.abstractmethod
