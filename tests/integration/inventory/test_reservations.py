@@ -200,8 +200,11 @@ async def test_only_released_reservations_expire_7_days_after_they_were_last_rel
         await inventory.reservations.commit(OWNER, name)
     before = await inventory.mongo.now()
     released = ("given back", "taken back", "never made")
-    for name in released * 2:
+    for name in released:
         await inventory.reservations.release(OWNER, name)
+    long_ago = {"$set": {"release_time": before - timedelta(days=6)}}
+    await inventory.mongo.collection("reservations").update_one({"_id": "given back"}, long_ago)
+    await inventory.reservations.release(OWNER, "given back")
     answer = await inventory.mongo._command({"listIndexes": "reservations"})
     assert {
         next(iter(index["key"])): index["expireAfterSeconds"]
