@@ -16,6 +16,7 @@ from typing import Any, Final, Protocol, TypeVar
 import pymongo
 import structlog
 from pymongo.errors import ExecutionTimeout, PyMongoError
+from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
 Result = TypeVar("Result")
@@ -25,6 +26,9 @@ _OUTCOME_UNKNOWN: Final = "UnknownTransactionCommitResult"
 _FIRST_PAUSE_S: Final = 0.005
 _MAX_PAUSE_S: Final = 0.1
 _GRACE_S: Final = 0.2
+# What a transaction read is what a majority has once its commit is acknowledged by a majority,
+# also when it wrote nothing: MongoDB then writes an empty entry and waits for that.
+_MAJORITY_READ: Final = ReadConcern("majority")
 
 log = structlog.get_logger()
 
@@ -36,7 +40,7 @@ class Session(Protocol):
     def in_transaction(self) -> bool:
         """Whether a transaction is begun and neither committed nor aborted."""
 
-    def start_transaction(self, *, write_concern: WriteConcern) -> Any:
+    def start_transaction(self, *, read_concern: ReadConcern, write_concern: WriteConcern) -> Any:
         """Begin a transaction, at once or when awaited."""
 
     async def commit_transaction(self) -> None:
@@ -127,7 +131,9 @@ class _Transaction:
         raise AssertionError("unreachable")
 
     async def _attempt(self, session: Session, work: Work[Result]) -> Result:
-        await settled(session.start_transaction(write_concern=self.write_concern))
+        await settled(
+            session.start_transaction(read_concern=_MAJORITY_READ, write_concern=self.write_concern)
+        )
         result = await work(session)
         if not self.wanted:
             raise _UnwantedError

@@ -10,6 +10,7 @@ ACCESS: Final[AccessTable] = {
     "BatchGetProducts": PUBLIC,
     "ListProducts": PUBLIC,
     "UpdateProduct": ADMIN,
+    "AdjustStock": ADMIN,
     "DeleteProduct": ADMIN,
     "ReserveStock": SERVICE,
     "CommitReservation": SERVICE,

@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Final
 
 from services.common.cache.lookup import Lookup, are_counts, are_in_utc
@@ -10,6 +9,8 @@ from services.common.cache.read_through import ReadThroughCache
 from services.common.paging import Page
 from services.common.snapshot import Snapshot
 from services.inventory.model import (
+    Adjustment,
+    HeldFilter,
     Product,
     ProductDraft,
     ProductFilter,
@@ -53,9 +54,9 @@ class CachedProducts:
         """Return a page of the catalogue, from the store of record."""
         return await self.products.page(wanted, size, token)
 
-    async def add(self, draft: ProductDraft) -> Product:
+    async def add(self, draft: ProductDraft, request_id: str = "") -> Product:
         """Store a new product, forget that there was none, and return it."""
-        product = await self.products.add(draft)
+        product = await self.products.add(draft, request_id)
         await self.cache.invalidate([product.product_id])
         return product
 
@@ -65,6 +66,11 @@ class CachedProducts:
         """Change a product and forget the cached one."""
         async with self.cache.forgetting([product_id]):
             return await self.products.update(product_id, draft, fields, version)
+
+    async def adjust(self, adjustment: Adjustment) -> Product:
+        """Move a product's stock and forget the cached product."""
+        async with self.cache.forgetting([adjustment.product_id]):
+            return await self.products.adjust(adjustment)
 
     async def remove(self, product_id: str) -> None:
         """Remove a product and forget the cached one."""
@@ -79,21 +85,23 @@ class CachedReservations:
     reservations: Reservations
     cache: ReadThroughCache[Product]
 
-    async def reserve(self, reservation_id: str, items: Sequence[ReservationItem]) -> Reservation:
+    async def reserve(
+        self, owner: str, reservation_id: str, items: Sequence[ReservationItem]
+    ) -> Reservation:
         """Hold stock back."""
         async with self.cache.forgetting([item.product_id for item in items]):
-            return await self.reservations.reserve(reservation_id, items)
+            return await self.reservations.reserve(owner, reservation_id, items)
 
-    async def commit(self, reservation_id: str) -> None:
+    async def commit(self, owner: str, reservation_id: str) -> None:
         """Sell held stock, which changes nothing that a product shows."""
-        await self.reservations.commit(reservation_id)
+        await self.reservations.commit(owner, reservation_id)
 
-    async def release(self, reservation_id: str) -> Reservation:
+    async def release(self, owner: str, reservation_id: str) -> Reservation:
         """Give stock back."""
-        reservation = await self.reservations.release(reservation_id)
+        reservation = await self.reservations.release(owner, reservation_id)
         await self.cache.invalidate([line.product_id for line in reservation.lines])
         return reservation
 
-    async def page_held(self, before: datetime, size: int, token: str) -> Page[Reservation]:
+    async def page_held(self, wanted: HeldFilter, size: int, token: str) -> Page[Reservation]:
         """Return a page of the reservations whose fate is still open."""
-        return await self.reservations.page_held(before, size, token)
+        return await self.reservations.page_held(wanted, size, token)

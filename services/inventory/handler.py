@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from shop.inventory.v1 import inventory_pb2 as pb
 from shop.inventory.v1 import inventory_pb2_grpc as pb_grpc
 
+from services.common.call import current_call
 from services.common.rpc.messages import (
+    duration,
     joined,
     masked_fields,
     moment,
@@ -19,6 +21,8 @@ from services.common.rpc.messages import (
 from services.common.rpc.methods import Context
 from services.inventory.model import (
     PRODUCT_FIELDS,
+    Adjustment,
+    HeldFilter,
     Product,
     ProductDraft,
     ProductFilter,
@@ -39,7 +43,7 @@ class InventoryHandler(pb_grpc.InventoryServiceServicer):
         self, request: pb.CreateProductRequest, context: Context
     ) -> pb.CreateProductResponse:
         """Add a product."""
-        product = await self.usecases.create_product(_draft(request.product))
+        product = await self.usecases.create_product(_draft(request.product), request.request_id)
         response = pb.CreateProductResponse()
         _write_product(response.product, product)
         return response
@@ -88,6 +92,17 @@ class InventoryHandler(pb_grpc.InventoryServiceServicer):
         _write_product(response.product, product)
         return response
 
+    async def AdjustStock(
+        self, request: pb.AdjustStockRequest, context: Context
+    ) -> pb.AdjustStockResponse:
+        """Move the stock of a product by an amount."""
+        product = await self.usecases.adjust_stock(
+            Adjustment(request.request_id, request.product_id, request.delta)
+        )
+        response = pb.AdjustStockResponse()
+        _write_product(response.product, product)
+        return response
+
     async def DeleteProduct(
         self, request: pb.DeleteProductRequest, context: Context
     ) -> pb.DeleteProductResponse:
@@ -100,36 +115,46 @@ class InventoryHandler(pb_grpc.InventoryServiceServicer):
     ) -> pb.ReserveStockResponse:
         """Hold stock back."""
         items = [ReservationItem(item.product_id, item.quantity) for item in request.items]
-        lines = await self.usecases.reserve_stock(request.reservation_id, items)
+        lines = await self.usecases.reserve_stock(_caller(), request.reservation_id, items)
         return pb.ReserveStockResponse(lines=[_line(line) for line in lines])
 
     async def CommitReservation(
         self, request: pb.CommitReservationRequest, context: Context
     ) -> pb.CommitReservationResponse:
         """Sell reserved stock."""
-        await self.usecases.commit_reservation(request.reservation_id)
+        await self.usecases.commit_reservation(_caller(), request.reservation_id)
         return pb.CommitReservationResponse()
 
     async def ReleaseReservation(
         self, request: pb.ReleaseReservationRequest, context: Context
     ) -> pb.ReleaseReservationResponse:
         """Give stock back."""
-        await self.usecases.release_reservation(request.reservation_id)
+        await self.usecases.release_reservation(_caller(), request.reservation_id)
         return pb.ReleaseReservationResponse()
 
     async def ListHeldReservations(
         self, request: pb.ListHeldReservationsRequest, context: Context
     ) -> pb.ListHeldReservationsResponse:
         """Return a page of open reservations."""
+        wanted = HeldFilter(
+            _caller(),
+            moment(request.create_time_before, "create_time_before")
+            if request.HasField("create_time_before")
+            else None,
+            duration(request.min_age, "min_age") if request.HasField("min_age") else None,
+        )
         page = await self.usecases.list_held_reservations(
-            moment(request.create_time_before, "create_time_before"),
-            request.page_size,
-            request.page_token,
+            wanted, request.page_size, request.page_token
         )
         return pb.ListHeldReservationsResponse(
             reservations=[_held(reservation) for reservation in page.items],
             next_page_token=page.next_page_token,
         )
+
+
+def _caller() -> str:
+    """Return the name of the calling service."""
+    return current_call().principal.subject
 
 
 def _draft(message: pb.Product) -> ProductDraft:

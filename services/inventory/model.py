@@ -3,7 +3,7 @@
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
@@ -12,6 +12,7 @@ from services.common.errors import (
     AlreadyExists,
     FailedPrecondition,
     NotFound,
+    PermissionDenied,
 )
 from services.common.money import CURRENCY_CODE, MAX_MINOR_UNITS, Money
 from services.common.validation import FieldChecks
@@ -40,6 +41,17 @@ class SkuTaken(AlreadyExists):
     reason = "SKU_TAKEN"
 
 
+class ProductRequestIdReused(AlreadyExists):
+    """Something else was asked for under this request id."""
+
+    reason = "PRODUCT_REQUEST_ID_REUSED"
+
+    def __init__(self, request_id: str) -> None:
+        super().__init__(
+            f"request_id {request_id} stands for another request", {"request_id": request_id}
+        )
+
+
 class ProductChanged(Aborted):
     """The product is no longer at the version that the caller read."""
 
@@ -62,6 +74,24 @@ class InsufficientStock(FailedPrecondition):
             f"of product {product_id} {available} are left, {wanted} are wanted",
             {"product_id": product_id, "available": str(available)},
         )
+
+
+class StockLimitExceeded(FailedPrecondition):
+    """There would be more of a product than may be."""
+
+    reason = "STOCK_LIMIT_EXCEEDED"
+
+    def __init__(self, product_id: str, delta: int, available: int) -> None:
+        super().__init__(
+            f"of product {product_id} {available:,} are there, {delta:,} more exceed {MAX_STOCK:,}",
+            {"product_id": product_id, "available": str(available)},
+        )
+
+
+class ReservationNotOwned(PermissionDenied):
+    """The reservation is another service's."""
+
+    reason = "RESERVATION_NOT_OWNED"
 
 
 class ReservationNotFound(NotFound):
@@ -176,6 +206,33 @@ class ProductFilter:
 
 
 @dataclass(frozen=True, slots=True)
+class Adjustment:
+    """An amount by which an administrator moves a product's stock, once per request id."""
+
+    request_id: str
+    product_id: str
+    delta: int
+
+    def check(self) -> None:
+        """Raise ``InvalidArgument`` if it breaks a rule."""
+        checks = FieldChecks()
+        checks.identifier("product_id", self.product_id)
+        checks.number("delta", self.delta, at_least=-MAX_STOCK, at_most=MAX_STOCK)
+        checks.require(self.delta != 0, "delta", "must not be 0")
+        checks.name("request_id", self.request_id)
+        checks.finish()
+
+
+@dataclass(frozen=True, slots=True)
+class HeldFilter:
+    """Which held reservations to list: one owner's, and of those the ones that are old enough."""
+
+    owner: str
+    before: datetime | None = None
+    min_age: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ReservationItem:
     """How much of which product to hold back."""
 
@@ -203,21 +260,38 @@ class ReservationState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """Stock held back under a name that its owner chose."""
+    """Stock held back under a name that its owner, a service, chose.
+
+    Reservations of the time before they had owners have none: any service may use them.
+    """
 
     reservation_id: str
+    owner: str
     state: ReservationState
     lines: tuple[ReservedLine, ...]
     create_time: datetime
 
-    def confirm_same(self, items: Sequence[ReservationItem]) -> None:
-        """Raise unless a request for these items may be answered with this reservation."""
+    def confirm_owned(self, caller: str) -> None:
+        """Raise ``ReservationNotOwned`` unless this service may use the reservation."""
+        if self.owner not in {"", caller}:
+            raise ReservationNotOwned(f"reservation {self.reservation_id} is not of {caller}")
+
+    def confirm_kept(self) -> None:
+        """Raise ``ReservationReleased`` if the stock was given back."""
         if self.state is ReservationState.RELEASED:
             raise ReservationReleased(f"reservation {self.reservation_id} was released")
-        if [(line.product_id, line.quantity) for line in self.lines] != [
-            (item.product_id, item.quantity) for item in items
-        ]:
+
+    def lines_of(self, items: Sequence[ReservationItem]) -> list[ReservedLine]:
+        """Return the lines in the order of these items.
+
+        Raises ``ReservationReleased``, and ``ReservationIdReused`` if it holds other items.
+        """
+        self.confirm_kept()
+        lines = {(line.product_id, line.quantity): line for line in self.lines}
+        wanted = [(item.product_id, item.quantity) for item in items]
+        if len(lines) != len(wanted) or lines.keys() != set(wanted):
             raise ReservationIdReused(f"reservation {self.reservation_id} holds other items")
+        return [lines[item] for item in wanted]
 
 
 def check_items(items: Sequence[ReservationItem]) -> None:

@@ -1,12 +1,13 @@
 """What the use cases need from outside."""
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
 from typing import Protocol
 
 from services.common.paging import Page
 from services.common.snapshot import Snapshot
 from services.inventory.model import (
+    Adjustment,
+    HeldFilter,
     Product,
     ProductDraft,
     ProductFilter,
@@ -30,8 +31,11 @@ class Products(Protocol):
         """Return a page of the catalogue, oldest product first."""
         ...
 
-    async def add(self, draft: ProductDraft) -> Product:
-        """Store a new product and return it. Raises ``SkuTaken``."""
+    async def add(self, draft: ProductDraft, request_id: str = "") -> Product:
+        """Store a new product and return it, or the one that was made for the same request.
+
+        Raises ``SkuTaken`` and ``ProductRequestIdReused``.
+        """
         ...
 
     async def update(
@@ -44,36 +48,49 @@ class Products(Protocol):
         """
         ...
 
+    async def adjust(self, adjustment: Adjustment) -> Product:
+        """Move a product's stock by an amount, once, and return the product.
+
+        Raises ``ProductNotFound``, ``InsufficientStock``, ``StockLimitExceeded`` and
+        ``ProductRequestIdReused``.
+        """
+        ...
+
     async def remove(self, product_id: str) -> None:
         """Remove a product. Raises ``ProductNotFound`` and ``ProductReserved``."""
         ...
 
 
 class Reservations(Protocol):
-    """Stock that is held back, sold or given back, each step once however often it is asked for."""
+    """Stock that is held back, sold or given back, each step once however often it is asked for.
 
-    async def reserve(self, reservation_id: str, items: Sequence[ReservationItem]) -> Reservation:
-        """Hold all items back, or none.
+    Every step is its owner's: for others it raises ``ReservationNotOwned``.
+    """
+
+    async def reserve(
+        self, owner: str, reservation_id: str, items: Sequence[ReservationItem]
+    ) -> Reservation:
+        """Hold all items back, or none, and return the reservation with lines in their order.
 
         Raises ``ProductNotFound``, ``InsufficientStock``, ``ReservationReleased`` and
         ``ReservationIdReused``.
         """
         ...
 
-    async def commit(self, reservation_id: str) -> None:
+    async def commit(self, owner: str, reservation_id: str) -> None:
         """Turn held stock into sold stock.
 
         Raises ``ReservationNotFound`` and ``ReservationReleased``.
         """
         ...
 
-    async def release(self, reservation_id: str) -> Reservation:
+    async def release(self, owner: str, reservation_id: str) -> Reservation:
         """Make held or sold stock available again and return what was given back, now or before.
 
         An unknown name is taken out of use: nothing can be reserved under it any more.
         """
         ...
 
-    async def page_held(self, before: datetime, size: int, token: str) -> Page[Reservation]:
-        """Return a page of the reservations held since before a moment, oldest first."""
+    async def page_held(self, wanted: HeldFilter, size: int, token: str) -> Page[Reservation]:
+        """Return a page of held reservations, oldest first."""
         ...

@@ -1,13 +1,20 @@
 """Products and reservations in MongoDB.
 
-A product's document holds ``stock`` (available), ``reserved`` and ``sold``; every transaction
-keeps their sum. A reservation and the stock it moves change in one transaction.
+A product's document holds ``stock`` (available), ``reserved`` and ``sold``; reservations keep
+their sum. A reservation, or an adjustment, and the stock it moves change in one transaction.
+
+An answer rests on nothing that a failover can undo. So what was done before is read as a majority
+has it (``lasting``), or in the transaction that would do it: once a majority has acknowledged its
+commit, a majority also has what it read.
 """
 
+import hashlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any, Final
 
+import orjson
 from pymongo import ASCENDING, TEXT, IndexModel, UpdateOne
 from pymongo.errors import DuplicateKeyError
 
@@ -16,7 +23,7 @@ from services.common.cache.watched import Changes
 from services.common.clock import as_utc, utc_now
 from services.common.ids import new_id
 from services.common.money import Money
-from services.common.mongo import Document, Mongo
+from services.common.mongo import Document, Mongo, StoreUnavailable
 from services.common.paging import (
     Page,
     decode_page_token,
@@ -27,29 +34,39 @@ from services.common.paging import (
 from services.common.snapshot import Snapshot
 from services.common.transaction import Session
 from services.inventory.model import (
+    MAX_STOCK,
+    Adjustment,
+    HeldFilter,
     InsufficientStock,
     Product,
     ProductChanged,
     ProductDraft,
     ProductFilter,
     ProductNotFound,
+    ProductRequestIdReused,
     ProductReserved,
     Reservation,
     ReservationItem,
     ReservationNotFound,
-    ReservationReleased,
     ReservationState,
     ReservedLine,
     SkuTaken,
+    StockLimitExceeded,
 )
 
 _PRODUCTS: Final = "products"
 _RESERVATIONS: Final = "reservations"
+_ADJUSTMENTS: Final = "stock_adjustments"
 _MOST_AT_ONCE: Final = 500
+# How long the name of a released reservation stays out of use. A call for it that comes later
+# still loses nothing: what it reserves is not in its owner's books, who finds it held and
+# releases it. A COMMITTED one stays, for the release of an order cancelled years later needs it.
+_RELEASED_FOR: Final = timedelta(days=7)
 
-PRODUCT_CHANGES: Final = Changes(_PRODUCTS, shown=("version",))
-"""The version counts the changes that a product shows."""
+PRODUCT_CHANGES: Final = Changes(_PRODUCTS, shown=("version", "stock"))
+"""Every change that a product shows is one of its stock, or counted by its version."""
 
+_RELEASED_NOW: Final = {"$currentDate": {"release_time": True}}
 _COUNT: Final = {"bsonType": ["int", "long"], "minimum": 0}
 _PRODUCT_SCHEMA: Final[Document] = {
     "bsonType": "object",
@@ -73,8 +90,20 @@ _RESERVATION_SCHEMA: Final[Document] = {
     "required": ["state", "lines", "create_time"],
     "properties": {
         "_id": {"bsonType": "string"},
+        "owner": {"bsonType": "string"},
         "state": {"enum": [state.value for state in ReservationState]},
         "lines": {"bsonType": "array"},
+        "create_time": {"bsonType": "date"},
+        "release_time": {"bsonType": "date"},
+    },
+}
+_ADJUSTMENT_SCHEMA: Final[Document] = {
+    "bsonType": "object",
+    "required": ["product_id", "delta", "create_time"],
+    "properties": {
+        "_id": {"bsonType": "string"},
+        "product_id": {"bsonType": "string"},
+        "delta": {"bsonType": ["int", "long"]},
         "create_time": {"bsonType": "date"},
     },
 }
@@ -91,6 +120,7 @@ async def prepare_schema(mongo: Mongo) -> None:
         schema=_PRODUCT_SCHEMA,
         indexes=[
             IndexModel([("sku", ASCENDING)], unique=True),
+            IndexModel([("request_id", ASCENDING)], unique=True, sparse=True),
             IndexModel([("category", ASCENDING), ("_id", ASCENDING)]),
             IndexModel(
                 [("name", TEXT), ("description", TEXT), ("tags", TEXT)], default_language="none"
@@ -105,17 +135,24 @@ async def prepare_schema(mongo: Mongo) -> None:
                 [("create_time", ASCENDING), ("_id", ASCENDING)],
                 name="held",
                 partialFilterExpression={"state": ReservationState.HELD.value},
-            )
+            ),
+            IndexModel(
+                [("release_time", ASCENDING)],
+                expireAfterSeconds=int(_RELEASED_FOR.total_seconds()),
+            ),
         ],
     )
+    await mongo.prepare(_ADJUSTMENTS, schema=_ADJUSTMENT_SCHEMA)
 
 
 class MongoProducts:
     """The catalogue in MongoDB."""
 
     def __init__(self, mongo: Mongo, batcher: type[Batcher[Any, Any]] = Batcher) -> None:
+        self._mongo = mongo
         self._products = mongo.collection(_PRODUCTS)
         self._lasting = mongo.lasting(_PRODUCTS)
+        self._adjustments = mongo.collection(_ADJUSTMENTS)
         self._reads: Batcher[str, Snapshot[Product]] = batcher(self.get_many, _MOST_AT_ONCE)
 
     async def get(self, product_id: str) -> Snapshot[Product]:
@@ -141,15 +178,15 @@ class MongoProducts:
         if token:
             (last_id,) = decode_page_token(token, scope, parts=1)
             query["_id"] = {"$gt": last_id}
-        documents = await self._products.find(
+        documents = await self._lasting.find(
             query, sort=[("_id", ASCENDING)], limit=size + 1
         ).to_list(None)
         items = tuple(_product(document) for document in documents[:size])
         more = len(documents) > size
         return Page(items, encode_page_token((items[-1].product_id,), scope) if more else "")
 
-    async def add(self, draft: ProductDraft) -> Product:
-        """Store a new product and return it. Raises ``SkuTaken``."""
+    async def add(self, draft: ProductDraft, request_id: str = "") -> Product:
+        """Store a new product and return it, or the one that was made for the same request."""
         now = utc_now()
         document: Document = {
             "_id": new_id(),
@@ -160,11 +197,29 @@ class MongoProducts:
             "create_time": now,
             "update_time": now,
         }
+        if request_id:
+            document |= {"request_id": request_id, "request_digest": _digest(draft)}
         try:
             await self._products.insert_one(document)
         except DuplicateKeyError:
-            raise _sku_taken(draft) from None
+            if not request_id:
+                raise _sku_taken(draft) from None
+            return await self._made_for(request_id, draft)
         return _product(document)
+
+    async def _made_for(self, request_id: str, draft: ProductDraft) -> Product:
+        """Return the product that a request made before. Raises ``SkuTaken`` if it made none."""
+        rivals = await self._lasting.find(
+            {"$or": [{"request_id": request_id}, {"sku": draft.sku}]}
+        ).to_list(None)
+        for made in rivals:
+            if made.get("request_id") == request_id:
+                if made["request_digest"] != _digest(draft):
+                    raise ProductRequestIdReused(request_id)
+                return _product(made)
+        if rivals:
+            raise _sku_taken(draft)
+        raise StoreUnavailable("the product is not stored for good yet")
 
     async def update(
         self, product_id: str, draft: ProductDraft, fields: Collection[str], version: int
@@ -193,6 +248,48 @@ class MongoProducts:
             )
         return _product(document)
 
+    async def adjust(self, adjustment: Adjustment) -> Product:
+        """Add an amount to a product's stock, once, and return the product."""
+        product_id, delta = adjustment.product_id, adjustment.delta
+
+        async def move(session: Session) -> Document:
+            known = await self._adjustments.find_one(
+                {"_id": adjustment.request_id}, session=session
+            )
+            if known is not None:
+                if (known["product_id"], known["delta"]) != (product_id, delta):
+                    raise ProductRequestIdReused(adjustment.request_id)
+                return await self._present(product_id, session)
+            moved = await self._products.find_one_and_update(
+                {"_id": product_id, "stock": {"$gte": -delta, "$lte": MAX_STOCK - delta}},
+                {"$inc": {"stock": delta}, "$set": {"update_time": utc_now()}},
+                return_document=True,
+                session=session,
+            )
+            if moved is None:
+                stock = (await self._present(product_id, session))["stock"]
+                if delta < 0:
+                    raise InsufficientStock(product_id, -delta, stock)
+                raise StockLimitExceeded(product_id, delta, stock)
+            await self._adjustments.insert_one(
+                {
+                    "_id": adjustment.request_id,
+                    "product_id": product_id,
+                    "delta": delta,
+                    "create_time": utc_now(),
+                },
+                session=session,
+            )
+            return moved
+
+        return _product(await self._mongo.in_transaction(move))
+
+    async def _present(self, product_id: str, session: Session) -> Document:
+        document = await self._products.find_one({"_id": product_id}, session=session)
+        if document is None:
+            raise ProductNotFound(product_id)
+        return document
+
     async def remove(self, product_id: str) -> None:
         """Remove a product. Raises ``ProductNotFound`` and ``ProductReserved``."""
         result = await self._products.delete_one({"_id": product_id, "reserved": 0})
@@ -208,46 +305,64 @@ class MongoReservations:
         self._mongo = mongo
         self._products = mongo.collection(_PRODUCTS)
         self._reservations = mongo.collection(_RESERVATIONS)
+        self._lasting = mongo.lasting(_RESERVATIONS)
 
-    async def reserve(self, reservation_id: str, items: Sequence[ReservationItem]) -> Reservation:
+    async def reserve(
+        self, owner: str, reservation_id: str, items: Sequence[ReservationItem]
+    ) -> Reservation:
         """Hold all items back, or none."""
 
         async def hold(session: Session) -> Reservation:
-            lines = await self._priced(items, session)
+            try:
+                lines, now = await self._priced(items, session)
+            except (InsufficientStock, ProductNotFound):
+                # What is missing may be what this very reservation holds.
+                known = await look(session)
+                if known is None:
+                    raise
+                return known
             await self._move(items, {"stock": -1, "reserved": 1}, session)
-            reservation = Reservation(
-                reservation_id, ReservationState.HELD, lines, create_time=utc_now()
-            )
+            reservation = Reservation(reservation_id, owner, ReservationState.HELD, lines, now)
             await self._reservations.insert_one(_document(reservation), session=session)
             return reservation
 
-        known = await self._find(reservation_id)
+        async def look(session: Session) -> Reservation | None:
+            return await self._find(reservation_id, session)
+
+        documents = await self._lasting.find({"_id": reservation_id}).to_list(1)
+        known = _reservation(documents[0]) if documents else None
         if known is None:
             try:
-                return await self._mongo.in_transaction(hold)
-            except DuplicateKeyError:
-                known = await self._get(reservation_id)
-        known.confirm_same(items)
-        return known
+                known = await self._mongo.in_transaction(hold)
+            except DuplicateKeyError:  # it is there, and no majority has it yet
+                known = await self._mongo.in_transaction(look)
+        if known is None:
+            raise StoreUnavailable("the reservation is not stored for good yet")
+        known.confirm_owned(owner)
+        return replace(known, lines=tuple(known.lines_of(items)))
 
-    async def commit(self, reservation_id: str) -> None:
+    async def commit(self, owner: str, reservation_id: str) -> None:
         """Turn held stock into sold stock."""
 
         async def sell(session: Session) -> Reservation | None:
             held = await self._leave(
                 [ReservationState.HELD], ReservationState.COMMITTED, reservation_id, session
             )
-            if held is not None:
-                await self._move(held.lines, {"reserved": -1, "sold": 1}, session)
+            if held is None:
+                return await self._find(reservation_id, session)
+            held.confirm_owned(owner)
+            await self._move(held.lines, {"reserved": -1, "sold": 1}, session)
             return held
 
-        if await self._mongo.in_transaction(sell) is None:
-            known = await self._get(reservation_id)
-            if known.state is ReservationState.RELEASED:
-                raise ReservationReleased(f"reservation {reservation_id} was released")
+        known = await self._mongo.in_transaction(sell)
+        if known is None:
+            raise ReservationNotFound(f"there is no reservation {reservation_id}")
+        known.confirm_owned(owner)
+        known.confirm_kept()
 
-    async def release(self, reservation_id: str) -> Reservation:
+    async def release(self, owner: str, reservation_id: str) -> Reservation:
         """Make held or sold stock available again and return what was given back, now or before."""
+        nothing = Reservation(reservation_id, owner, ReservationState.RELEASED, (), utc_now())
 
         async def give_back(session: Session) -> Reservation:
             known = await self._leave(
@@ -257,35 +372,42 @@ class MongoReservations:
                 session,
             )
             if known is None:
-                nothing = Reservation(reservation_id, ReservationState.RELEASED, (), utc_now())
                 released = await self._reservations.find_one_and_update(
                     {"_id": reservation_id},
-                    {"$setOnInsert": _document(nothing)},
+                    {"$setOnInsert": _document(nothing), **_RELEASED_NOW},
                     upsert=True,
                     return_document=True,
                     session=session,
                 )
-                return nothing if released is None else _reservation(released)
+                known = nothing if released is None else _reservation(released)
+                known.confirm_owned(owner)
+                return known
+            known.confirm_owned(owner)
             source = "reserved" if known.state is ReservationState.HELD else "sold"
             await self._move(known.lines, {source: -1, "stock": 1}, session)
             return known
 
         return await self._mongo.in_transaction(give_back)
 
-    async def page_held(self, before: datetime, size: int, token: str) -> Page[Reservation]:
-        """Return a page of the reservations held since before a moment, oldest first."""
-        scope = ("ListHeldReservations", before.isoformat())
+    async def page_held(self, wanted: HeldFilter, size: int, token: str) -> Page[Reservation]:
+        """Return a page of held reservations, oldest first."""
+        scope = ("ListHeldReservations", wanted.owner, str(wanted.before), str(wanted.min_age))
         query: Document = {
             "state": ReservationState.HELD.value,
-            "create_time": {"$lt": before},
+            "owner": {"$in": [wanted.owner, None]},
         }
+        if wanted.before is not None:
+            query["create_time"] = {"$lt": wanted.before}
+        if wanted.min_age is not None:
+            age_ms = wanted.min_age // timedelta(milliseconds=1)
+            query["$expr"] = {"$lte": ["$create_time", {"$subtract": ["$$NOW", age_ms]}]}
         if token:
             last_time, last_id = decode_time_token(token, scope)
             query["$or"] = [
                 {"create_time": {"$gt": last_time}},
                 {"create_time": last_time, "_id": {"$gt": last_id}},
             ]
-        documents = await self._reservations.find(
+        documents = await self._lasting.find(
             query, sort=[("create_time", ASCENDING), ("_id", ASCENDING)], limit=size + 1
         ).to_list(None)
         items = tuple(_reservation(document) for document in documents[:size])
@@ -296,14 +418,16 @@ class MongoReservations:
 
     async def _priced(
         self, items: Sequence[ReservationItem], session: Session
-    ) -> tuple[ReservedLine, ...]:
+    ) -> tuple[tuple[ReservedLine, ...], datetime]:
+        """Return the lines, and the time by MongoDB's clock, by which ages are judged."""
         documents = await self._products.find(
             {"_id": {"$in": [item.product_id for item in items]}},
-            {"name": 1, "price": 1, "stock": 1},
+            {"name": 1, "price": 1, "stock": 1, "now": "$$NOW"},
             session=session,
         ).to_list(None)
         found = {document["_id"]: document for document in documents}
-        return tuple(_line(item, found.get(item.product_id)) for item in items)
+        lines = tuple(_line(item, found.get(item.product_id)) for item in items)
+        return lines, as_utc(documents[0]["now"])
 
     async def _move(
         self,
@@ -312,14 +436,13 @@ class MongoReservations:
         session: Session,
     ) -> None:
         """Add each item's quantity to the named counts of its product, times their sign."""
-        shown = "stock" in signs
+        touched = {"$set": {"update_time": utc_now()}} if "stock" in signs else {}
         changes = [
             UpdateOne(
                 {"_id": item.product_id},
                 {
-                    "$inc": {name: sign * item.quantity for name, sign in signs.items()}
-                    | ({"version": 1} if shown else {}),
-                    **({"$set": {"update_time": utc_now()}} if shown else {}),
+                    "$inc": {name: sign * item.quantity for name, sign in signs.items()},
+                    **touched,
                 },
             )
             for item in items
@@ -337,20 +460,17 @@ class MongoReservations:
         """Move a reservation from one of ``states`` to ``state`` and return it as it was."""
         document = await self._reservations.find_one_and_update(
             {"_id": reservation_id, "state": {"$in": [known.value for known in states]}},
-            {"$set": {"state": state.value}},
+            {
+                "$set": {"state": state.value},
+                **(_RELEASED_NOW if state is ReservationState.RELEASED else {}),
+            },
             session=session,
         )
         return None if document is None else _reservation(document)
 
-    async def _find(self, reservation_id: str) -> Reservation | None:
-        document = await self._reservations.find_one({"_id": reservation_id})
+    async def _find(self, reservation_id: str, session: Session) -> Reservation | None:
+        document = await self._reservations.find_one({"_id": reservation_id}, session=session)
         return None if document is None else _reservation(document)
-
-    async def _get(self, reservation_id: str) -> Reservation:
-        known = await self._find(reservation_id)
-        if known is None:
-            raise ReservationNotFound(f"there is no reservation {reservation_id}")
-        return known
 
 
 def _sku_taken(draft: ProductDraft) -> SkuTaken:
@@ -382,6 +502,11 @@ def _draft_fields(draft: ProductDraft) -> Document:
     }
 
 
+def _digest(draft: ProductDraft) -> str:
+    """Return what tells the content of one request to create a product from another's."""
+    return hashlib.sha256(orjson.dumps(_draft_fields(draft))).hexdigest()
+
+
 def _product(document: Mapping[str, Any]) -> Product:
     return Product(
         product_id=document["_id"],
@@ -409,6 +534,7 @@ def _money_document(money: Money) -> Document:
 def _document(reservation: Reservation) -> Document:
     return {
         "_id": reservation.reservation_id,
+        "owner": reservation.owner,
         "state": reservation.state.value,
         "lines": [
             {
@@ -426,6 +552,7 @@ def _document(reservation: Reservation) -> Document:
 def _reservation(document: Mapping[str, Any]) -> Reservation:
     return Reservation(
         reservation_id=document["_id"],
+        owner=document.get("owner", ""),
         state=ReservationState(document["state"]),
         lines=tuple(
             ReservedLine(

@@ -2,7 +2,6 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 from services.common.paging import Page, page_size
 from services.common.snapshot import Snapshot
@@ -10,6 +9,8 @@ from services.common.validation import FieldChecks, check_identifier, check_name
 from services.inventory.model import (
     MAX_BATCH,
     PRODUCT_FIELDS,
+    Adjustment,
+    HeldFilter,
     Product,
     ProductDraft,
     ProductFilter,
@@ -28,10 +29,12 @@ class InventoryUseCases:
     products: Products
     reservations: Reservations
 
-    async def create_product(self, draft: ProductDraft) -> Product:
-        """Add a product."""
+    async def create_product(self, draft: ProductDraft, request_id: str) -> Product:
+        """Add a product, once per request id if there is one."""
+        if request_id:
+            check_name("request_id", request_id)
         draft.check(PRODUCT_FIELDS)
-        return await self.products.add(draft)
+        return await self.products.add(draft, request_id)
 
     async def get_product(self, product_id: str) -> Snapshot[Product]:
         """Return one product."""
@@ -65,32 +68,37 @@ class InventoryUseCases:
         draft.check(fields)
         return await self.products.update(product_id, draft, fields, version)
 
+    async def adjust_stock(self, adjustment: Adjustment) -> Product:
+        """Move the stock of a product by an amount, once per request id."""
+        adjustment.check()
+        return await self.products.adjust(adjustment)
+
     async def delete_product(self, product_id: str) -> None:
         """Remove a product."""
         check_identifier("product_id", product_id)
         await self.products.remove(product_id)
 
     async def reserve_stock(
-        self, reservation_id: str, items: Sequence[ReservationItem]
+        self, owner: str, reservation_id: str, items: Sequence[ReservationItem]
     ) -> Sequence[ReservedLine]:
         """Hold stock back, all items or none, and return the priced lines."""
         check_name("reservation_id", reservation_id)
         check_items(items)
-        reservation = await self.reservations.reserve(reservation_id, items)
+        reservation = await self.reservations.reserve(owner, reservation_id, items)
         return reservation.lines
 
-    async def commit_reservation(self, reservation_id: str) -> None:
+    async def commit_reservation(self, owner: str, reservation_id: str) -> None:
         """Sell what is held back."""
         check_name("reservation_id", reservation_id)
-        await self.reservations.commit(reservation_id)
+        await self.reservations.commit(owner, reservation_id)
 
-    async def release_reservation(self, reservation_id: str) -> None:
+    async def release_reservation(self, owner: str, reservation_id: str) -> None:
         """Give back what is held back or sold."""
         check_name("reservation_id", reservation_id)
-        await self.reservations.release(reservation_id)
+        await self.reservations.release(owner, reservation_id)
 
     async def list_held_reservations(
-        self, before: datetime, size: int, token: str
+        self, wanted: HeldFilter, size: int, token: str
     ) -> Page[Reservation]:
-        """Return a page of the reservations whose fate is still open."""
-        return await self.reservations.page_held(before, page_size(size), token)
+        """Return a page of one owner's reservations whose fate is still open."""
+        return await self.reservations.page_held(wanted, page_size(size), token)

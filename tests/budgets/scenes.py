@@ -5,8 +5,8 @@ from contextlib import suppress
 from functools import partial
 from typing import Final
 
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.field_mask_pb2 import FieldMask
-from google.protobuf.timestamp_pb2 import Timestamp
 from grpc.aio import AioRpcError
 from shop.inventory.v1 import inventory_pb2 as inventory
 from shop.order.v1 import order_pb2 as order
@@ -226,6 +226,32 @@ async def _(desk: Desk) -> Act:
     return lambda: desk.call("UpdateProduct", request, desk.admin)
 
 
+@scene("CreateProduct.again")
+async def _(desk: Desk) -> Act:
+    request = inventory.CreateProductRequest(product=a_product(), request_id=unique("once"))
+    await desk.call("CreateProduct", request, desk.admin)
+    return lambda: desk.call("CreateProduct", request, desk.admin)
+
+
+async def _adjustment(desk: Desk) -> inventory.AdjustStockRequest:
+    (product_id,) = await desk.stocked(1)
+    await desk.until_near(lambda: desk.product(product_id))
+    return inventory.AdjustStockRequest(product_id=product_id, delta=1, request_id=unique("once"))
+
+
+@scene("AdjustStock.new")
+async def _(desk: Desk) -> Act:
+    request = await _adjustment(desk)
+    return lambda: desk.call("AdjustStock", request, desk.admin)
+
+
+@scene("AdjustStock.again")
+async def _(desk: Desk) -> Act:
+    request = await _adjustment(desk)
+    await desk.call("AdjustStock", request, desk.admin)
+    return lambda: desk.call("AdjustStock", request, desk.admin)
+
+
 @scene("DeleteProduct.present")
 async def _(desk: Desk) -> Act:
     (product_id,) = await desk.stocked(1)
@@ -259,11 +285,25 @@ async def _(desk: Desk) -> Act:
     return lambda: desk.call("ReleaseReservation", request, desk.shop.service)
 
 
+@scene("CommitReservation.again")
+async def _(desk: Desk) -> Act:
+    held = await desk.reserved()
+    request = inventory.CommitReservationRequest(reservation_id=held.reservation_id)
+    await desk.call("CommitReservation", request, desk.shop.service)
+    return lambda: desk.call("CommitReservation", request, desk.shop.service)
+
+
+@scene("ReleaseReservation.again")
+async def _(desk: Desk) -> Act:
+    held = await desk.reserved()
+    request = inventory.ReleaseReservationRequest(reservation_id=held.reservation_id)
+    await desk.call("ReleaseReservation", request, desk.shop.service)
+    return lambda: desk.call("ReleaseReservation", request, desk.shop.service)
+
+
 @scene("ListHeldReservations.page")
 async def _(desk: Desk) -> Act:
-    now = Timestamp()
-    now.GetCurrentTime()
-    request = inventory.ListHeldReservationsRequest(page_size=10, create_time_before=now)
+    request = inventory.ListHeldReservationsRequest(page_size=10, min_age=Duration())
     return lambda: desk.call("ListHeldReservations", request, desk.shop.service)
 
 

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import grpc
 import pytest
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -72,6 +73,12 @@ def _product(**changes: Any) -> inv.Product:
         product.ClearField(name)  # type: ignore[arg-type]
     product.MergeFrom(inv.Product(**changes))
     return product
+
+
+def _adjustment(
+    product_id: str = ID, delta: int = 1, request_id: str = "r"
+) -> inv.AdjustStockRequest:
+    return inv.AdjustStockRequest(product_id=product_id, delta=delta, request_id=request_id)
 
 
 def _money(currency: str = "EUR", minor_units: int = 1) -> Money:
@@ -225,6 +232,15 @@ def _catalogue() -> list[Bad]:
             "product.stock",
             [_creation(stock=bad) for bad in (-1, -(2**63), 10**9 + 1, 2**63 - 1)],
         ),
+        *_each(
+            "CreateProduct",
+            "request_id",
+            [
+                inv.CreateProductRequest(product=a_product(), request_id=bad)
+                for bad in BAD_NAMES
+                if bad
+            ],
+        ),
         Bad("CreateProduct", _creation(tags=["x"] * 21), ("product.tags",)),
         Bad(
             "CreateProduct",
@@ -298,6 +314,14 @@ def _catalogue() -> list[Bad]:
             _update_product("price", price=_money("eur", -1)),
             ("product.price.currency_code", "product.price.minor_units"),
         ),
+        *_each("AdjustStock", "product_id", [_adjustment(product_id=bad) for bad in BAD_IDS]),
+        *_each(
+            "AdjustStock",
+            "delta",
+            [_adjustment(delta=bad) for bad in (0, 10**9 + 1, -(10**9) - 1, -(2**63), 2**63 - 1)],
+        ),
+        *_each("AdjustStock", "request_id", [_adjustment(request_id=bad) for bad in BAD_NAMES]),
+        Bad("AdjustStock", inv.AdjustStockRequest(), ("product_id", "delta", "request_id")),
         *_each(
             "DeleteProduct",
             "product_id",
@@ -353,6 +377,20 @@ def _reservations() -> list[Bad]:
                     create_time_before=Timestamp(seconds=bad, nanos=nanos)
                 )
                 for bad, nanos in ((10**15, 0), (-(10**15), 0), (0, -1), (0, 2 * 10**9))
+            ],
+        ),
+        *_each(
+            "ListHeldReservations",
+            "min_age",
+            [
+                inv.ListHeldReservationsRequest(min_age=Duration(seconds=bad, nanos=nanos))
+                for bad, nanos in (
+                    (-1, 0),
+                    (0, -1),
+                    (315_576_000_001, 0),
+                    (2**63 - 1, 0),
+                    (0, 10**9),
+                )
             ],
         ),
     ]

@@ -132,6 +132,13 @@ ROWS: Final[Mapping[str, Row]] = {
         ),
         to=(Who.ADMIN,),
     ),
+    "AdjustStock": _guarded(
+        lambda _: inventory_pb2.AdjustStockRequest(
+            product_id=UNKNOWN_ID, delta=1, request_id="no-such"
+        ),
+        NOT_FOUND,
+        to=(Who.ADMIN,),
+    ),
     "DeleteProduct": _guarded(
         lambda _: inventory_pb2.DeleteProductRequest(product_id=UNKNOWN_ID),
         NOT_FOUND,

@@ -92,6 +92,60 @@ async def test_a_sku_belongs_to_one_product(shop: ShopFront, admin: Admin) -> No
         refusal.confirm_complete("shop.inventory.v1")
 
 
+async def test_a_repeated_creation_is_told_from_a_sku_that_somebody_else_has(
+    shop: ShopFront, admin: Admin
+) -> None:
+    product = a_product()
+    creation = inventory_pb2.CreateProductRequest(product=product, request_id=unique("once"))
+    create = shop.inventory.CreateProduct
+    made = await admin.call(create, creation)
+    assert await admin.call(create, creation) == made
+
+    creation.product.stock += 1
+    other = await refused(admin.call(create, creation))
+    creation.request_id = unique("once")
+    taken = await refused(admin.call(create, creation))
+
+    assert (other.code, other.reason) == (
+        grpc.StatusCode.ALREADY_EXISTS,
+        "PRODUCT_REQUEST_ID_REUSED",
+    )
+    assert (taken.code, taken.reason) == (grpc.StatusCode.ALREADY_EXISTS, "SKU_TAKEN")
+    other.confirm_complete("shop.inventory.v1")
+
+
+async def test_the_stock_moves_by_an_amount_once_per_request_and_within_its_bounds(
+    shop: ShopFront, admin: Admin, product_id: str
+) -> None:
+    adjust = shop.inventory.AdjustStock
+    assert (await admin.product(product_id)).stock == 10
+
+    def less(by: int, request_id: str) -> Any:
+        request = inventory_pb2.AdjustStockRequest(
+            product_id=product_id, delta=-by, request_id=request_id
+        )
+        return admin.call(adjust, request)
+
+    request_id = unique("once")
+    for _ in range(2):
+        assert (await less(3, request_id)).product.stock == 7
+        assert (await admin.product(product_id)).stock == 7
+    other = await refused(less(2, request_id))
+    too_much = await refused(less(8, unique("once")))
+    too_many = await refused(less(-(10**9), unique("once")))
+
+    assert (other.code, other.reason) == (
+        grpc.StatusCode.ALREADY_EXISTS,
+        "PRODUCT_REQUEST_ID_REUSED",
+    )
+    for refusal, reason in (
+        (too_much, "INSUFFICIENT_STOCK"),
+        (too_many, "STOCK_LIMIT_EXCEEDED"),
+    ):
+        assert (refusal.code, refusal.reason) == (grpc.StatusCode.FAILED_PRECONDITION, reason)
+        refusal.confirm_complete("shop.inventory.v1")
+
+
 async def test_a_request_id_stands_for_one_order_of_one_user(
     admin: Admin, customer: Customer, stranger: Customer, product_id: str
 ) -> None:

@@ -4,9 +4,10 @@ Elections take seconds: both drivers, each on a database of its own, go through 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
 import pytest
 from bson import Int64
@@ -25,10 +26,20 @@ from services.common.mongo import (
 )
 from services.common.paging import DEFAULT_PAGE_SIZE
 from services.common.transaction import Session
+from services.inventory import repository as inventory
+from services.inventory.model import (
+    Adjustment,
+    HeldFilter,
+    Product,
+    ProductFilter,
+    ReservationItem,
+)
+from services.inventory.repository import MongoProducts, MongoReservations
 from services.order.model import Checkout, OrderNotFound
 from services.order.repository import MongoOrders, prepare_schema
 from tests.integration.backstop.conftest import NotedCache, watching
 from tests.integration.conftest import PATIENT_MS, new_database
+from tests.integration.inventory.conftest import LAMP, OWNER
 from tests.integration.order.conftest import begun
 from tests.integration.patience import until
 from tests.replica_set import Member, ReplicaSet, running_replica_set
@@ -240,6 +251,100 @@ async def test_an_order_that_only_one_server_has_is_no_answer_to_who_asks_for_it
     async with asyncio.timeout(ELECTED_WITHIN_S):
         for mongo in mongos:
             assert await MongoOrders(mongo).open(checkout) == checkout
+
+
+Step = Callable[[], Awaitable[object]]
+
+STEPS: Final = ("reserve", "reserve the last", "commit", "release", "adjust", "add")
+"""What Inventory does once however often it is asked for, each about a product of its own."""
+
+
+@dataclass(frozen=True)
+class Stock:
+    """The stock of Inventory through one client of MongoDB."""
+
+    products: MongoProducts
+    reservations: MongoReservations
+    about: Mapping[str, Product]
+
+    @classmethod
+    async def prepared(cls, mongo: Mongo) -> "Stock":
+        """Have a piece or two of each product: one held, one sold, and the others to be had."""
+        await inventory.prepare_schema(mongo)
+        products, reservations = MongoProducts(mongo), MongoReservations(mongo)
+        about = {
+            step: await products.add(replace(LAMP, sku=step, stock=1 + (step == "reserve")))
+            for step in STEPS[:-1]
+        }
+        stock = cls(products, reservations, about)
+        for step in ("commit", "release"):
+            await reservations.reserve(OWNER, step, stock.piece(step))
+        await reservations.commit(OWNER, "release")
+        return stock
+
+    def through(self, mongo: Mongo) -> "Stock":
+        return replace(self, products=MongoProducts(mongo), reservations=MongoReservations(mongo))
+
+    def piece(self, step: str) -> list[ReservationItem]:
+        return [ReservationItem(self.about[step].product_id, 1)]
+
+    def steps(self) -> list[Step]:
+        """Return each of the steps, to be taken once more every time."""
+        adjustment = Adjustment("adjust", self.about["adjust"].product_id, -1)
+        return [
+            lambda: self.reservations.reserve(OWNER, "some", self.piece("reserve")),
+            lambda: self.reservations.reserve(OWNER, "last", self.piece("reserve the last")),
+            lambda: self.reservations.commit(OWNER, "commit"),
+            lambda: self.reservations.release(OWNER, "release"),
+            lambda: self.products.adjust(adjustment),
+            lambda: self.products.add(replace(LAMP, sku="add", stock=1), "add"),
+        ]
+
+    async def listed(self) -> tuple[Mapping[str, int], set[str]]:
+        """Return the stock of all products, and what is held, as the lists show it."""
+        shown = await self.products.page(ProductFilter(query="lamp"), 10, "")
+        held = await self.reservations.page_held(HeldFilter(OWNER), 10, "")
+        return (
+            {product.sku: product.stock for product in shown.items},
+            {reservation.reservation_id for reservation in held.items},
+        )
+
+
+async def confirm_all_unanswered(steps: Sequence[Step]) -> None:
+    """Confirm that of these steps, taken at once, none is answered."""
+    outcomes = await asyncio.gather(*(step() for step in steps), return_exceptions=True)
+    for step, outcome in zip(STEPS, outcomes, strict=True):
+        assert isinstance(outcome, Exception), (step, outcome)
+        error = outcome if isinstance(outcome, StoreUnavailable) else as_domain_error(outcome)
+        assert isinstance(error, StoreUnavailable), (step, outcome)
+
+
+async def test_a_step_that_only_one_server_has_is_no_answer_to_who_takes_it_again(
+    replica_set: ReplicaSet, mongos: list[Mongo], databases: Databases
+) -> None:
+    stocks = [await Stock.prepared(mongo) for mongo in mongos]
+    before = (dict(zip(STEPS, (2, 1, 0, 0, 1), strict=False)), {"commit"})
+    after = (dict(zip(STEPS, (1, 0, 0, 1, 0, 1), strict=True)), {"some", "last"})
+    one, other = await replica_set.secondaries()
+    async with opened(replica_set.uri, databases, HASTY_MS) as hasty:
+        for mongo in [*mongos, *hasty]:
+            await mongo.ping()  # it knows of the election, and waits no more for a majority
+        async with kept_behind(one, other):
+            first = [asyncio.ensure_future(step()) for stock in stocks for step in stock.steps()]
+            for mongo, stock, alone in zip(mongos, stocks, hasty, strict=True):
+
+                async def all_is_done(mongo: Mongo = mongo) -> bool:
+                    found = await mongo.collection("products").find({}).to_list(None)
+                    return {product["sku"]: product["stock"] for product in found} == after[0]
+
+                await until(all_is_done)
+                await confirm_all_unanswered(stock.through(alone).steps())
+                assert await stock.listed() == before
+            assert not any(step.done() for step in first)
+    await asyncio.gather(*first)
+    for stock in stocks:
+        await asyncio.gather(*(step() for step in stock.steps()))
+        assert await stock.listed() == after
 
 
 async def confirm_unavailable(mongo: Mongo, what: str) -> None:

@@ -5,7 +5,7 @@ Every method of every repository is called, and MongoDB's profiler says what it 
 
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Final, Protocol
 
@@ -15,7 +15,7 @@ from services.common.auth.principal import Role
 from services.common.clock import utc_now
 from services.common.ids import new_id
 from services.common.mongo import Document, Mongo
-from services.inventory.model import ProductFilter, ReservationItem
+from services.inventory.model import Adjustment, HeldFilter, ProductFilter, ReservationItem
 from services.inventory.repository import MongoProducts, MongoReservations
 from services.inventory.repository import prepare_schema as prepare_inventory
 from services.order.repository import MongoOrders
@@ -23,7 +23,7 @@ from services.order.repository import prepare_schema as prepare_order
 from services.user.model import ProfileDraft, RefreshToken
 from services.user.repository import MongoSessions, MongoThrottle, MongoUsers
 from services.user.repository import prepare_schema as prepare_user
-from tests.integration.inventory.conftest import LAMP
+from tests.integration.inventory.conftest import LAMP, OWNER
 from tests.integration.order.conftest import LINES, begun
 from tests.integration.user.conftest import ADA
 
@@ -33,12 +33,14 @@ SHARD_KEYS: Final = {
     "login_attempts": "_id",
     "products": "_id",
     "reservations": "_id",
+    "stock_adjustments": "_id",
     "orders": "user_id",
 }
 # All others go to one shard. docs/scaling.md says of each what it costs and what may be done.
 TO_ALL_SHARDS: Final = {
     ("users", "find_account_named"),
     ("products", "page"),
+    ("products", "add_again"),
     ("reservations", "page_held"),
     ("orders", "get"),
     ("orders", "unsettled"),
@@ -48,6 +50,7 @@ UNIQUE_ELSEWHERE: Final = {
     ("users", ("username_key",)),
     ("users", ("email_key",)),
     ("products", ("sku",)),
+    ("products", ("request_id",)),
 }
 
 Step = Callable[[], Awaitable[object]]
@@ -88,16 +91,21 @@ async def of_inventory(mongo: Mongo) -> Mapping[str, Step]:
     product = await products.add(LAMP)
     items = [ReservationItem(product.product_id, 1)]
     some, others = new_id(), new_id()
-    now = utc_now() + timedelta(hours=1)
+    adjustment = Adjustment(new_id(), product.product_id, 1)
+    held = HeldFilter(OWNER, min_age=timedelta(0))
     return {
         "get": lambda: products.get(product.product_id),
+        "add": lambda: products.add(replace(LAMP, sku="made once"), "once"),
+        "add_again": lambda: products.add(replace(LAMP, sku="made once"), "once"),
+        "adjust": lambda: products.adjust(adjustment),
+        "adjust_again": lambda: products.adjust(adjustment),
         "page": lambda: products.page(ProductFilter(category="lamps"), 5, ""),
         "update": lambda: products.update(product.product_id, LAMP, ["name"], 0),
-        "reserve": lambda: reservations.reserve(some, items),
-        "page_held": lambda: reservations.page_held(now, 5, ""),
-        "commit": lambda: reservations.commit(some),
-        "release": lambda: reservations.release(some),
-        "release_none": lambda: reservations.release(others),
+        "reserve": lambda: reservations.reserve(OWNER, some, items),
+        "page_held": lambda: reservations.page_held(held, 5, ""),
+        "commit": lambda: reservations.commit(OWNER, some),
+        "release": lambda: reservations.release(OWNER, some),
+        "release_none": lambda: reservations.release(OWNER, others),
         "remove": lambda: products.remove(product.product_id),
     }
 

@@ -1,10 +1,11 @@
 """Between messages of the contracts and plain values."""
 
 from collections.abc import Callable, Collection, Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Final, TypeVar, cast
 
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -18,6 +19,7 @@ Value = TypeVar("Value")
 AnyMessage = TypeVar("AnyMessage", bound=Message)
 
 _EPOCH: Final = datetime.fromtimestamp(0, UTC)
+_MAX_DURATION_S: Final = 315_576_000_000  # 10,000 years, as duration.proto has it
 
 
 def prepared(snapshot: Snapshot[Value], build: Callable[[Value], AnyMessage]) -> AnyMessage:
@@ -71,6 +73,16 @@ def moment(message: Timestamp, field: str = "time") -> datetime:
         return message.ToDatetime(tzinfo=UTC)
     except (ValueError, OverflowError):
         raise InvalidArgument.of(field, "must be a moment of the years 1 to 9999") from None
+
+
+def duration(message: Duration, field: str) -> timedelta:
+    """Return a message as a span of time that is not negative.
+
+    Raises ``InvalidArgument`` naming the field for anything else.
+    """
+    if not (0 <= message.seconds <= _MAX_DURATION_S and 0 <= message.nanos < 10**9):
+        raise InvalidArgument.of(field, f"must be a duration of 0 s to {_MAX_DURATION_S:,} s")
+    return timedelta(seconds=message.seconds, microseconds=message.nanos // 1_000)
 
 
 def money_message(money: Money) -> money_pb2.Money:

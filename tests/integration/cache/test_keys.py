@@ -13,10 +13,10 @@ from services.common.clock import utc_now
 from services.common.ids import new_id
 from services.common.money import Money
 from services.common.paging import DEFAULT_PAGE_SIZE
-from services.inventory.model import InsufficientStock, Product, ProductNotFound
+from services.inventory.model import Adjustment, InsufficientStock, Product, ProductNotFound
 from services.user.model import ProfileDraft, UserNotFound
 from tests.integration.cache.conftest import Shop
-from tests.integration.inventory.conftest import LAMP, by_id, got, items
+from tests.integration.inventory.conftest import LAMP, OWNER, by_id, got, items
 from tests.integration.order.conftest import LINES, begun
 from tests.integration.user.conftest import ADA
 
@@ -149,13 +149,18 @@ PRODUCT_WRITES: dict[str, ProductWrite] = {
     "update": lambda shop, product: shop.inventory.products.update(
         product.product_id, replace(LAMP, name="New"), ["name"], 0
     ),
-    "remove": lambda shop, product: shop.inventory.products.remove(product.product_id),
-    "reserve": lambda shop, product: shop.inventory.reservations.reserve("r", items((product, 1))),
-    "reserve again": lambda shop, product: shop.inventory.reservations.reserve(
-        "held", items((product, 2))
+    "adjust": lambda shop, product: shop.inventory.products.adjust(
+        Adjustment(new_id(), product.product_id, 5)
     ),
-    "release what was held": lambda shop, _: shop.inventory.reservations.release("held"),
-    "release what was sold": lambda shop, _: shop.inventory.reservations.release("sold"),
+    "remove": lambda shop, product: shop.inventory.products.remove(product.product_id),
+    "reserve": lambda shop, product: shop.inventory.reservations.reserve(
+        OWNER, "r", items((product, 1))
+    ),
+    "reserve again": lambda shop, product: shop.inventory.reservations.reserve(
+        OWNER, "held", items((product, 2))
+    ),
+    "release what was held": lambda shop, _: shop.inventory.reservations.release(OWNER, "held"),
+    "release what was sold": lambda shop, _: shop.inventory.reservations.release(OWNER, "sold"),
 }
 
 
@@ -165,10 +170,10 @@ async def test_a_write_that_changes_what_a_product_shows_makes_redis_forget_it(
 ) -> None:
     other, product = await shop.inventory.stocked(10), await shop.inventory.stocked(10)
     if write is PRODUCT_WRITES["release what was sold"]:
-        await shop.inventory.reservations.reserve("sold", items((product, 2)))
-        await shop.inventory.reservations.commit("sold")
+        await shop.inventory.reservations.reserve(OWNER, "sold", items((product, 2)))
+        await shop.inventory.reservations.commit(OWNER, "sold")
     elif write is not PRODUCT_WRITES["remove"]:
-        await shop.inventory.reservations.reserve("held", items((product, 2)))
+        await shop.inventory.reservations.reserve(OWNER, "held", items((product, 2)))
     await shop.inventory.products.get_many([product.product_id, other.product_id])
     await shop.filled()
     await write(shop, product)
@@ -177,10 +182,10 @@ async def test_a_write_that_changes_what_a_product_shows_makes_redis_forget_it(
 
 
 async def test_selling_what_is_held_leaves_the_product_in_redis(shop: Shop, lamp: Product) -> None:
-    await shop.inventory.reservations.reserve("r", items((lamp, 1)))
+    await shop.inventory.reservations.reserve(OWNER, "r", items((lamp, 1)))
     await shop.inventory.products.get(lamp.product_id)
     await shop.filled()
-    await shop.inventory.reservations.commit("r")
+    await shop.inventory.reservations.commit(OWNER, "r")
     assert (await shop.cached(f"product:{lamp.product_id}"))["value"]["stock"] == 9
 
 
@@ -193,8 +198,8 @@ async def test_neither_stock_nor_price_of_a_reservation_comes_from_redis(
     await shop.change_behind("products", lamp.product_id, stock=1, price=cheap)
     assert (await shop.inventory.products.get(lamp.product_id)).value.stock == 10
     with pytest.raises(InsufficientStock):
-        await shop.inventory.reservations.reserve("two", items((lamp, 2)))
-    reserved = await shop.inventory.reservations.reserve("one", items((lamp, 1)))
+        await shop.inventory.reservations.reserve(OWNER, "two", items((lamp, 2)))
+    reserved = await shop.inventory.reservations.reserve(OWNER, "one", items((lamp, 1)))
     assert reserved.lines[0].unit_price == Money("EUR", 5)
     assert (await shop.inventory.products.get(lamp.product_id)).value.stock == 0
 

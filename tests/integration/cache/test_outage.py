@@ -17,7 +17,7 @@ from services.user.model import ProfileDraft, User
 from tests.integration.cache.conftest import TIMEOUT_MS, Shop
 from tests.integration.conftest import ANY_DRIVER, PATIENT_MS
 from tests.integration.hanging import hung
-from tests.integration.inventory.conftest import LAMP, Counts, by_id, got, items
+from tests.integration.inventory.conftest import LAMP, OWNER, Counts, by_id, got, items
 from tests.integration.order.conftest import LINES, begun
 from tests.integration.patience import once_within, until
 from tests.integration.user.conftest import ADA
@@ -43,10 +43,10 @@ async def confirm_reads_and_writes_go_on(shop: Shop, lamp: Product, ada: User) -
     assert (await users.get(ada.user_id)).value == ada
     assert await shelf.walk(5) == [[]]
     await products.update(lamp.product_id, replace(LAMP, name="New"), ["name"], 0)
-    await shop.inventory.reservations.reserve("a", items((lamp, 2)))
-    await shop.inventory.reservations.release("a")
-    await shop.inventory.reservations.reserve("b", items((lamp, 3)))
-    await shop.inventory.reservations.commit("b")
+    await shop.inventory.reservations.reserve(OWNER, "a", items((lamp, 2)))
+    await shop.inventory.reservations.release(OWNER, "a")
+    await shop.inventory.reservations.reserve(OWNER, "b", items((lamp, 3)))
+    await shop.inventory.reservations.commit(OWNER, "b")
     await users.update(
         ada.user_id, ProfileDraft("", "New", Role.CUSTOMER, active=True), ["full_name"]
     )

@@ -40,6 +40,7 @@ from services.common.redis.one import client_of
 from services.common.redis.servers import RedisOptions
 from services.inventory.cached import PRODUCT, CachedProducts, CachedReservations
 from services.inventory.model import (
+    Adjustment,
     Product,
     ProductDraft,
     ProductNotFound,
@@ -52,6 +53,7 @@ from services.inventory.repository import (
     MongoReservations,
     prepare_schema,
 )
+from tests.integration.inventory.conftest import OWNER
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -178,12 +180,26 @@ class Shop(RuleBasedStateMachine):
         else:
             self._wrote(side, product_id, None)
 
+    @rule(product_id=known, side=SIDES, by=st.sampled_from([-3, 5]))
+    def adjust(self, product_id: str, side: int, by: int) -> None:
+        adjustment = Adjustment(new_id(), product_id, by)
+        try:
+            self.world.run(self.world.sides[side].products.adjust(adjustment))
+        except ProductNotFound:
+            assert self.truth[product_id] is None
+        else:
+            was = self.truth[product_id]
+            assert was is not None
+            self._wrote(side, product_id, was._replace(stock=was.stock + by))
+
     @rule(target=held, product_id=known, side=SIDES)
     def reserve(self, product_id: str, side: int) -> tuple[str, str]:
         reservation_id = new_id()
         items = [ReservationItem(product_id, 1)]
         try:
-            self.world.run(self.world.sides[side].reservations.reserve(reservation_id, items))
+            self.world.run(
+                self.world.sides[side].reservations.reserve(OWNER, reservation_id, items)
+            )
         except ProductNotFound:
             assert self.truth[product_id] is None
             return product_id, ""
@@ -194,7 +210,7 @@ class Shop(RuleBasedStateMachine):
     def release(self, hold: tuple[str, str], side: int) -> None:
         product_id, reservation_id = hold
         if reservation_id:
-            self.world.run(self.world.sides[side].reservations.release(reservation_id))
+            self.world.run(self.world.sides[side].reservations.release(OWNER, reservation_id))
             self._moved(side, product_id, 1)
 
     @rule(product_id=known, side=SIDES, freshness=FRESHNESS)
@@ -259,7 +275,7 @@ class Shop(RuleBasedStateMachine):
         was = self.truth[product_id]
         assert was is not None
         self.reserved[product_id] -= by
-        self._wrote(side, product_id, Shown(was.name, was.stock + by, was.version + 1))
+        self._wrote(side, product_id, was._replace(stock=was.stock + by))
 
     def _check(self, side: int, product_id: str, freshness: Freshness, seen: Shown | None) -> None:
         """See that a read shows the truth; a near one of what another wrote, as soon as told."""

@@ -28,6 +28,9 @@ LAMP = ProductDraft(
 )
 
 
+OWNER = "order"
+
+
 @dataclass(frozen=True)
 class Counts:
     stock: int
@@ -95,7 +98,7 @@ async def inventory(
     mongo: Mongo, servers: RedisServers, wiring: Wiring
 ) -> AsyncIterator[Inventory]:
     await prepare_schema(mongo)
-    await emptied(mongo, "products", "reservations")
+    await emptied(mongo, "products", "reservations", "stock_adjustments")
     async with inventory_on(mongo, servers, wiring) as opened:
         yield opened
 

@@ -7,20 +7,36 @@ from dataclasses import replace
 import pytest
 from pymongo.errors import WriteError
 
+from services.common.cache.watched import Watched, stages_for
+from services.common.changes import Position
 from services.common.errors import InvalidArgument
 from services.common.ids import new_id
 from services.common.money import Money
 from services.inventory.model import (
+    MAX_STOCK,
     PRODUCT_FIELDS,
+    Adjustment,
+    InsufficientStock,
     Product,
     ProductChanged,
     ProductFilter,
     ProductNotFound,
+    ProductRequestIdReused,
     ProductReserved,
     SkuTaken,
+    StockLimitExceeded,
 )
-from services.inventory.repository import prepare_schema
-from tests.integration.inventory.conftest import LAMP, Inventory, by_id, got, items
+from services.inventory.repository import PRODUCT_CHANGES, prepare_schema
+from tests.integration.conftest import ANY_DRIVER
+from tests.integration.inventory.conftest import (
+    LAMP,
+    OWNER,
+    Counts,
+    Inventory,
+    by_id,
+    got,
+    items,
+)
 
 EVERYTHING = ProductFilter()
 OTHER = replace(
@@ -149,6 +165,96 @@ async def test_of_concurrent_products_with_one_sku_one_is_added(
     assert sum(isinstance(outcome, SkuTaken) for outcome in outcomes) == 19
 
 
+async def test_a_request_makes_one_product_and_its_repeats_are_told_of_it(
+    inventory: Inventory, rival: Inventory
+) -> None:
+    made = await asyncio.gather(
+        *(side.products.add(LAMP, "once") for side in [inventory, rival] * 5)
+    )
+    assert len({product.product_id for product in made}) == 1
+    edited = await inventory.products.update(made[0].product_id, OTHER, PRODUCT_FIELDS, 0)
+    assert await rival.products.add(LAMP, "once") == edited
+
+
+async def test_a_request_that_made_a_product_makes_no_other_and_hides_no_others_sku(
+    inventory: Inventory, lamp: Product
+) -> None:
+    await inventory.products.add(OTHER, "once")
+    for draft in (LAMP, replace(OTHER, stock=4), replace(OTHER, sku="other-2")):
+        with pytest.raises(ProductRequestIdReused):
+            await inventory.products.add(draft, "once")
+    with pytest.raises(SkuTaken):
+        await inventory.products.add(LAMP, "another")
+    with pytest.raises(SkuTaken):
+        await inventory.products.add(OTHER)
+
+
+async def test_the_stock_moves_by_an_amount_once_per_request_beside_sales(
+    inventory: Inventory, rival: Inventory, lamp: Product
+) -> None:
+    more, less = (Adjustment(f"{by}", lamp.product_id, by) for by in (5, -3))
+    await asyncio.gather(
+        *(side.products.adjust(more) for side in [inventory, rival] * 3),
+        *(side.products.adjust(less) for side in [inventory, rival] * 3),
+        *(rival.reservations.reserve(OWNER, f"r{n}", items((lamp, 1))) for n in range(4)),
+    )
+    assert await inventory.counts(lamp) == Counts(8, 4, 0)
+    shown = (await inventory.products.get(lamp.product_id)).value
+    assert (shown.stock, shown.version) == (8, lamp.version)
+    assert await inventory.products.adjust(less) == shown
+    renamed = await inventory.products.update(lamp.product_id, OTHER, ["name"], lamp.version)
+    assert (renamed.stock, renamed.version) == (8, lamp.version + 1)
+
+
+async def test_a_repeat_of_an_adjustment_is_known_when_it_could_not_be_made_again(
+    inventory: Inventory, lamp: Product
+) -> None:
+    all_of_it = Adjustment("all", lamp.product_id, -10)
+    for _ in range(2):
+        assert (await inventory.products.adjust(all_of_it)).stock == 0
+    for other in (replace(all_of_it, delta=-9), replace(all_of_it, product_id=new_id())):
+        with pytest.raises(ProductRequestIdReused):
+            await inventory.products.adjust(other)
+
+
+async def test_the_stock_stays_within_its_bounds_and_what_was_refused_may_be_asked_again(
+    inventory: Inventory, lamp: Product
+) -> None:
+    less = Adjustment("less", lamp.product_id, -11)
+    with pytest.raises(InsufficientStock) as refused:
+        await inventory.products.adjust(less)
+    assert refused.value.metadata == {"product_id": lamp.product_id, "available": "10"}
+    with pytest.raises(StockLimitExceeded):
+        await inventory.products.adjust(Adjustment("more", lamp.product_id, MAX_STOCK - 9))
+    with pytest.raises(ProductNotFound):
+        await inventory.products.adjust(Adjustment("none", new_id(), 1))
+    assert (await inventory.products.get(lamp.product_id)).value == lamp
+    await inventory.products.adjust(Adjustment("fill", lamp.product_id, MAX_STOCK - 10))
+    assert (await inventory.products.adjust(less)).stock == MAX_STOCK - 11
+
+
+@ANY_DRIVER
+async def test_the_cache_is_told_of_every_change_that_a_product_shows_and_of_no_other(
+    inventory: Inventory, lamp: Product
+) -> None:
+    async def nothing(_: object) -> None: ...
+
+    begin = Position(await inventory.mongo.operation_time())
+    wanted = items((lamp, 1))
+    await inventory.products.update(lamp.product_id, LAMP, ["name"], 0)
+    await inventory.products.adjust(Adjustment("a", lamp.product_id, 1))
+    await inventory.reservations.reserve(OWNER, "r", wanted)
+    await inventory.reservations.commit(OWNER, "r")
+    await inventory.reservations.release(OWNER, "r")
+    await inventory.products.remove(lamp.product_id)
+    stages = stages_for({"products": Watched.of(PRODUCT_CHANGES, nothing)})
+    told: list[str] = []
+    async with inventory.mongo.changes(stages, begin) as stream:
+        while "delete" not in told:
+            told += [change["operationType"] for change in (await stream.next()).changes]
+    assert told.count("update") == 4
+
+
 async def test_a_removed_product_is_gone_and_its_sku_free(
     inventory: Inventory, lamp: Product
 ) -> None:
@@ -165,10 +271,10 @@ async def test_a_removed_product_is_gone_and_its_sku_free(
 async def test_a_product_stays_while_some_of_it_is_reserved(
     inventory: Inventory, lamp: Product
 ) -> None:
-    await inventory.reservations.reserve("r", items((lamp, 1)))
+    await inventory.reservations.reserve(OWNER, "r", items((lamp, 1)))
     with pytest.raises(ProductReserved):
         await inventory.products.remove(lamp.product_id)
-    await inventory.reservations.release("r")
+    await inventory.reservations.release(OWNER, "r")
     await inventory.products.remove(lamp.product_id)
 
 

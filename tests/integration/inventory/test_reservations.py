@@ -11,13 +11,14 @@ from datetime import timedelta
 
 import pytest
 
-from services.common.clock import utc_now
+from services.common.clock import as_utc, utc_now
 from services.common.errors import DomainError, InvalidArgument
 from services.common.ids import new_id
 from services.common.money import Money
 from services.common.mongo import MongoDriver, MongoOptions, NoTransactionsError, open_mongo
 from services.common.transaction import Session
 from services.inventory.model import (
+    HeldFilter,
     InsufficientStock,
     Product,
     ProductNotFound,
@@ -25,6 +26,7 @@ from services.inventory.model import (
     ReservationIdReused,
     ReservationItem,
     ReservationNotFound,
+    ReservationNotOwned,
     ReservationReleased,
     ReservationState,
     ReservedLine,
@@ -32,7 +34,7 @@ from services.inventory.model import (
 from services.inventory.ports import Reservations
 from services.inventory.repository import MongoReservations, prepare_schema
 from tests.integration.conftest import PATIENT_MS
-from tests.integration.inventory.conftest import LAMP, Counts, Inventory, items
+from tests.integration.inventory.conftest import LAMP, OWNER, Counts, Inventory, items
 
 Step = Callable[[], Awaitable[object]]
 
@@ -57,7 +59,7 @@ async def test_reserving_holds_stock_back_at_the_present_price(
     inventory: Inventory, lamp: Product
 ) -> None:
     chair = await inventory.stocked(5, name="Chair", price=Money("EUR", 7))
-    reservation = await inventory.reservations.reserve("r", items((chair, 2), (lamp, 3)))
+    reservation = await inventory.reservations.reserve(OWNER, "r", items((chair, 2), (lamp, 3)))
     assert reservation.state is ReservationState.HELD
     assert reservation.lines == (
         ReservedLine(chair.product_id, "Chair", 2, Money("EUR", 7)),
@@ -77,13 +79,13 @@ async def test_a_product_shows_what_was_reserved_and_given_back_and_not_what_was
         seen.append((product.stock, product.version))
 
     await look()
-    await inventory.reservations.reserve("a", items((lamp, 3)))
+    await inventory.reservations.reserve(OWNER, "a", items((lamp, 3)))
     await look()
-    await inventory.reservations.commit("a")
+    await inventory.reservations.commit(OWNER, "a")
     await look()
-    await inventory.reservations.release("a")
+    await inventory.reservations.release(OWNER, "a")
     await look()
-    assert seen == [(10, 1), (7, 2), (7, 2), (10, 3)]
+    assert seen == [(10, 1), (7, 1), (7, 1), (10, 1)]
 
 
 @pytest.mark.parametrize("short", [True, False], ids=["too little", "deleted"])
@@ -94,42 +96,135 @@ async def test_either_all_items_are_reserved_or_none(
     if not short:
         await inventory.products.remove(other.product_id)
     with pytest.raises(InsufficientStock if short else ProductNotFound) as refused:
-        await inventory.reservations.reserve("r", items((lamp, 1), (other, 3)))
+        await inventory.reservations.reserve(OWNER, "r", items((lamp, 1), (other, 3)))
     assert refused.value.metadata["product_id"] == other.product_id
     assert await inventory.counts(lamp) == Counts(10, 0, 0)
     with pytest.raises(ReservationNotFound):
-        await inventory.reservations.commit("r")
-    await inventory.reservations.reserve("r", items((lamp, 10)))
+        await inventory.reservations.commit(OWNER, "r")
+    await inventory.reservations.reserve(OWNER, "r", items((lamp, 10)))
 
 
 async def test_the_last_piece_can_be_reserved_and_none_after_it(
     inventory: Inventory, lamp: Product
 ) -> None:
-    await inventory.reservations.reserve("all", items((lamp, 10)))
+    await inventory.reservations.reserve(OWNER, "all", items((lamp, 10)))
     with pytest.raises(InsufficientStock) as refused:
-        await inventory.reservations.reserve("more", items((lamp, 1)))
+        await inventory.reservations.reserve(OWNER, "more", items((lamp, 1)))
     assert refused.value.metadata == {"product_id": lamp.product_id, "available": "0"}
 
 
 async def test_reserving_again_gives_the_same_reservation_at_the_price_it_had(
     inventory: Inventory, lamp: Product
 ) -> None:
-    first = await inventory.reservations.reserve("r", items((lamp, 3)))
+    first = await inventory.reservations.reserve(OWNER, "r", items((lamp, 3)))
     dearer = replace(LAMP, price=Money("EUR", 99_99))
     await inventory.products.update(lamp.product_id, dearer, ["price"], 0)
-    assert await inventory.reservations.reserve("r", items((lamp, 3))) == first
+    assert await inventory.reservations.reserve(OWNER, "r", items((lamp, 3))) == first
     assert await inventory.counts(lamp) == Counts(7, 3, 0)
-    await inventory.reservations.commit("r")
-    again = await inventory.reservations.reserve("r", items((lamp, 3)))
+    await inventory.reservations.commit(OWNER, "r")
+    again = await inventory.reservations.reserve(OWNER, "r", items((lamp, 3)))
     assert again == replace(first, state=ReservationState.COMMITTED)
     assert await inventory.counts(lamp) == Counts(7, 0, 3)
+
+
+async def test_reserving_again_in_another_order_gives_the_lines_in_that_order(
+    inventory: Inventory, lamp: Product
+) -> None:
+    chair = await inventory.stocked(5)
+    first = await inventory.reservations.reserve(OWNER, "r", items((lamp, 3), (chair, 2)))
+    again = await inventory.reservations.reserve(OWNER, "r", items((chair, 2), (lamp, 3)))
+    assert again == replace(first, lines=first.lines[::-1])
+    assert await inventory.counts(lamp) == Counts(7, 3, 0)
+
+
+async def test_a_reservation_is_of_no_use_to_another_service(
+    inventory: Inventory, lamp: Product
+) -> None:
+    reservations = inventory.reservations
+    for name in ("held", "sold", "gone"):
+        await reservations.reserve(OWNER, name, items((lamp, 1)))
+    await reservations.commit(OWNER, "sold")
+    await reservations.release(OWNER, "gone")
+    for name in ("held", "sold", "gone"):
+        for step in (
+            reservations.reserve("other", name, items((lamp, 1))),
+            reservations.commit("other", name),
+            reservations.release("other", name),
+        ):
+            with pytest.raises(ReservationNotOwned):
+                await step
+    assert await inventory.counts(lamp) == Counts(8, 1, 1)
+    await reservations.reserve("other", "others", items((lamp, 1)))
+    for owner, name in ((OWNER, "held"), ("other", "others")):
+        (found,) = (await reservations.page_held(HeldFilter(owner), 5, "")).items
+        assert (found.owner, found.reservation_id) == (owner, name)
+
+
+async def test_a_reservation_from_before_there_were_owners_is_of_use_to_every_service(
+    inventory: Inventory, lamp: Product
+) -> None:
+    reservations, wanted = inventory.reservations, items((lamp, 1))
+    for name in ("a", "b"):
+        await reservations.reserve(OWNER, name, wanted)
+        await inventory.mongo.collection("reservations").update_one(
+            {"_id": name}, {"$unset": {"owner": ""}}
+        )
+    for owner in (OWNER, "other"):
+        page = await reservations.page_held(HeldFilter(owner), 5, "")
+        assert [found.reservation_id for found in page.items] == ["a", "b"]
+        await reservations.reserve(owner, "a", wanted)
+    await reservations.commit(OWNER, "a")
+    await reservations.release("other", "a")
+    await reservations.release("other", "b")
+    assert await inventory.counts(lamp) == Counts(10, 0, 0)
+
+
+async def test_the_age_of_a_reservation_is_by_mongodbs_clock(
+    inventory: Inventory, lamp: Product, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fast = utc_now() + timedelta(days=1)
+    monkeypatch.setattr("services.inventory.repository.utc_now", lambda: fast)
+    before = await inventory.mongo.now()
+    held = await inventory.reservations.reserve(OWNER, "r", items((lamp, 1)))
+    assert before <= held.create_time <= await inventory.mongo.now()
+    page = await inventory.reservations.page_held(HeldFilter(OWNER, min_age=timedelta(0)), 5, "")
+    assert page.items == (held,)
+
+
+async def test_only_released_reservations_expire_7_days_after_they_were_last_released(
+    inventory: Inventory, lamp: Product
+) -> None:
+    for name in ("held", "sold", "given back", "taken back"):
+        await inventory.reservations.reserve(OWNER, name, items((lamp, 1)))
+    for name in ("sold", "taken back"):
+        await inventory.reservations.commit(OWNER, name)
+    before = await inventory.mongo.now()
+    released = ("given back", "taken back", "never made")
+    for name in released:
+        await inventory.reservations.release(OWNER, name)
+    long_ago = {"$set": {"release_time": before - timedelta(days=6)}}
+    await inventory.mongo.collection("reservations").update_one({"_id": "given back"}, long_ago)
+    await inventory.reservations.release(OWNER, "given back")
+    answer = await inventory.mongo._command({"listIndexes": "reservations"})
+    assert {
+        next(iter(index["key"])): index["expireAfterSeconds"]
+        for index in answer["cursor"]["firstBatch"]
+        if "expireAfterSeconds" in index
+    } == {"release_time": 7 * 24 * 60 * 60}
+    found = await inventory.mongo.collection("reservations").find({}).to_list(None)
+    times = {one["_id"]: as_utc(one["release_time"]) for one in found if "release_time" in one}
+    assert set(times) == set(released)
+    assert before <= min(times.values()) <= max(times.values()) <= await inventory.mongo.now()
 
 
 async def test_one_name_reserved_many_times_at_once_is_reserved_once(
     inventory: Inventory, rival: Inventory, lamp: Product
 ) -> None:
     outcomes = await asyncio.gather(
-        *(side.reservations.reserve("r", items((lamp, 2))) for side in [inventory, rival] * 10)
+        *(
+            side.reservations.reserve(OWNER, "r", items((lamp, 2)))
+            for side in [inventory, rival] * 10
+        )
     )
     assert len({str(outcome) for outcome in outcomes}) == 1
     assert await inventory.counts(lamp) == Counts(8, 2, 0)
@@ -137,10 +232,10 @@ async def test_one_name_reserved_many_times_at_once_is_reserved_once(
 
 async def test_a_name_stands_for_its_items_only(inventory: Inventory, lamp: Product) -> None:
     other = await inventory.stocked(5)
-    await inventory.reservations.reserve("r", items((lamp, 3)))
+    await inventory.reservations.reserve(OWNER, "r", items((lamp, 3)))
     for others in (items((lamp, 2)), items((other, 3)), items((lamp, 3), (other, 1))):
         with pytest.raises(ReservationIdReused):
-            await inventory.reservations.reserve("r", others)
+            await inventory.reservations.reserve(OWNER, "r", others)
     assert await inventory.counts(lamp) == Counts(7, 3, 0)
     assert await inventory.counts(other) == Counts(5, 0, 0)
 
@@ -148,8 +243,8 @@ async def test_a_name_stands_for_its_items_only(inventory: Inventory, lamp: Prod
 async def test_committing_sells_once_however_often_it_is_asked_for(
     inventory: Inventory, rival: Inventory, lamp: Product
 ) -> None:
-    await inventory.reservations.reserve("r", items((lamp, 3)))
-    await asyncio.gather(*(side.reservations.commit("r") for side in [inventory, rival] * 5))
+    await inventory.reservations.reserve(OWNER, "r", items((lamp, 3)))
+    await asyncio.gather(*(side.reservations.commit(OWNER, "r") for side in [inventory, rival] * 5))
     assert await inventory.counts(lamp) == Counts(7, 0, 3)
 
 
@@ -157,13 +252,13 @@ async def test_committing_sells_once_however_often_it_is_asked_for(
 async def test_releasing_gives_back_once_however_often_it_is_asked_for(
     inventory: Inventory, rival: Inventory, lamp: Product, *, sold: bool
 ) -> None:
-    await inventory.reservations.reserve("other", items((lamp, 1)))
-    await inventory.reservations.commit("other")
-    await inventory.reservations.reserve("r", items((lamp, 3)))
+    await inventory.reservations.reserve(OWNER, "other", items((lamp, 1)))
+    await inventory.reservations.commit(OWNER, "other")
+    await inventory.reservations.reserve(OWNER, "r", items((lamp, 3)))
     if sold:
-        await inventory.reservations.commit("r")
+        await inventory.reservations.commit(OWNER, "r")
     outcomes = await asyncio.gather(
-        *(side.reservations.release("r") for side in [inventory, rival] * 5)
+        *(side.reservations.release(OWNER, "r") for side in [inventory, rival] * 5)
     )
     (lines,) = {outcome.lines for outcome in outcomes}
     assert [(line.product_id, line.quantity) for line in lines] == [(lamp.product_id, 3)]
@@ -175,43 +270,43 @@ async def test_commit_and_release_at_once_end_released(
 ) -> None:
     names = [f"r{n}" for n in range(5)]
     for name in names:
-        await inventory.reservations.reserve(name, items((lamp, 2)))
+        await inventory.reservations.reserve(OWNER, name, items((lamp, 2)))
     await asyncio.gather(
-        *(inventory.reservations.commit(name) for name in names),
-        *(rival.reservations.release(name) for name in names),
+        *(inventory.reservations.commit(OWNER, name) for name in names),
+        *(rival.reservations.release(OWNER, name) for name in names),
         return_exceptions=True,
     )
     assert await inventory.counts(lamp) == Counts(10, 0, 0)
 
 
 async def test_released_is_for_good(inventory: Inventory, lamp: Product) -> None:
-    await inventory.reservations.reserve("r", items((lamp, 3)))
-    await inventory.reservations.release("r")
+    await inventory.reservations.reserve(OWNER, "r", items((lamp, 3)))
+    await inventory.reservations.release(OWNER, "r")
     with pytest.raises(ReservationReleased):
-        await inventory.reservations.reserve("r", items((lamp, 3)))
+        await inventory.reservations.reserve(OWNER, "r", items((lamp, 3)))
     with pytest.raises(ReservationReleased):
-        await inventory.reservations.commit("r")
+        await inventory.reservations.commit(OWNER, "r")
     assert await inventory.counts(lamp) == Counts(10, 0, 0)
 
 
 async def test_releasing_an_unknown_name_takes_it_out_of_use(
     inventory: Inventory, lamp: Product
 ) -> None:
-    released = await inventory.reservations.release("never")
+    released = await inventory.reservations.release(OWNER, "never")
     assert (released.state, released.lines) == (ReservationState.RELEASED, ())
     with pytest.raises(ReservationReleased):
-        await inventory.reservations.reserve("never", items((lamp, 1)))
+        await inventory.reservations.reserve(OWNER, "never", items((lamp, 1)))
     with pytest.raises(ReservationReleased):
-        await inventory.reservations.commit("never")
+        await inventory.reservations.commit(OWNER, "never")
 
 
 async def test_a_release_after_one_that_nobody_was_told_of_makes_the_product_forgotten(
     inventory: Inventory, lamp: Product
 ) -> None:
-    await inventory.reservations.reserve("r", items((lamp, 2)))
+    await inventory.reservations.reserve(OWNER, "r", items((lamp, 2)))
     await inventory.products.get(lamp.product_id)
-    await MongoReservations(inventory.mongo).release("r")  # its process dies before it tells
-    await inventory.reservations.release("r")
+    await MongoReservations(inventory.mongo).release(OWNER, "r")  # its process dies before it tells
+    await inventory.reservations.release(OWNER, "r")
     assert (await inventory.products.get(lamp.product_id)).value.stock == 10
 
 
@@ -220,8 +315,8 @@ async def test_reserve_and_release_at_once_leave_nothing_reserved(
 ) -> None:
     for n in range(10):
         await asyncio.gather(
-            inventory.reservations.reserve(f"r{n}", items((lamp, 1))),
-            rival.reservations.release(f"r{n}"),
+            inventory.reservations.reserve(OWNER, f"r{n}", items((lamp, 1))),
+            rival.reservations.release(OWNER, f"r{n}"),
             return_exceptions=True,
         )
     assert await inventory.counts(lamp) == Counts(10, 0, 0)
@@ -244,7 +339,7 @@ class Overtaken(MongoReservations):
         known = await super()._leave(states, state, reservation_id, session)
         if not self.overtaken:
             self.overtaken = True
-            await self.rival.reserve(reservation_id, self.items)
+            await self.rival.reserve(OWNER, reservation_id, self.items)
         return known
 
 
@@ -253,24 +348,24 @@ async def test_a_name_reserved_while_it_is_released_as_unknown_is_released(
 ) -> None:
     slow = Overtaken(inventory.mongo)
     slow.rival, slow.items = rival.reservations, items((lamp, 1))
-    assert (await slow.release("r")).lines
+    assert (await slow.release(OWNER, "r")).lines
     assert slow.overtaken
     assert await inventory.counts(lamp) == Counts(10, 0, 0)
 
 
 async def test_an_unknown_name_cannot_be_committed(inventory: Inventory) -> None:
     with pytest.raises(ReservationNotFound):
-        await inventory.reservations.commit("never")
+        await inventory.reservations.commit(OWNER, "never")
 
 
 async def test_what_was_sold_of_a_deleted_product_is_given_back_to_nobody(
     inventory: Inventory, lamp: Product
 ) -> None:
     other = await inventory.stocked(5)
-    await inventory.reservations.reserve("r", items((lamp, 3), (other, 1)))
-    await inventory.reservations.commit("r")
+    await inventory.reservations.reserve(OWNER, "r", items((lamp, 3), (other, 1)))
+    await inventory.reservations.commit(OWNER, "r")
     await inventory.products.remove(lamp.product_id)
-    await inventory.reservations.release("r")
+    await inventory.reservations.release(OWNER, "r")
     assert await inventory.counts(other) == Counts(5, 0, 0)
     with pytest.raises(ProductNotFound):
         await inventory.products.get(lamp.product_id)
@@ -281,7 +376,7 @@ async def test_twenty_five_buyers_of_the_last_ten_get_exactly_ten(
 ) -> None:
     outcomes = await asyncio.gather(
         *(
-            (inventory, rival)[n % 2].reservations.reserve(f"r{n}", items((lamp, 1)))
+            (inventory, rival)[n % 2].reservations.reserve(OWNER, f"r{n}", items((lamp, 1)))
             for n in range(25)
         ),
         return_exceptions=True,
@@ -309,10 +404,10 @@ async def test_two_hundred_random_steps_at_once_neither_make_nor_lose_a_piece(
         reservations = chance.choice([inventory, rival]).reservations
         return chance.choice(
             [
-                lambda: reservations.reserve(name, wanted[name]),
-                lambda: reservations.reserve(name, wanted[name]),
-                lambda: reservations.commit(name),
-                lambda: reservations.release(name),
+                lambda: reservations.reserve(OWNER, name, wanted[name]),
+                lambda: reservations.reserve(OWNER, name, wanted[name]),
+                lambda: reservations.commit(OWNER, name),
+                lambda: reservations.release(OWNER, name),
             ]
         )
 
@@ -342,8 +437,11 @@ async def test_a_reservation_in_opposite_orders_at_once_ends_in_time(
 ) -> None:
     a, b = await inventory.stocked(20), await inventory.stocked(20)
     await asyncio.gather(
-        *(inventory.reservations.reserve(f"ab{n}", items((a, 1), (b, 1))) for n in range(10)),
-        *(rival.reservations.reserve(f"ba{n}", items((b, 1), (a, 1))) for n in range(10)),
+        *(
+            inventory.reservations.reserve(OWNER, f"ab{n}", items((a, 1), (b, 1)))
+            for n in range(10)
+        ),
+        *(rival.reservations.reserve(OWNER, f"ba{n}", items((b, 1), (a, 1))) for n in range(10)),
     )
     assert await inventory.counts(a) == await inventory.counts(b) == Counts(0, 20, 0)
 
@@ -355,19 +453,18 @@ async def test_an_update_of_the_stock_and_reservations_at_once_lose_nothing(
         await rival.products.update(lamp.product_id, replace(LAMP, name=f"{n}"), ["name"], 0)
 
     await asyncio.gather(
-        *(inventory.reservations.reserve(f"r{n}", items((lamp, 1))) for n in range(10)),
+        *(inventory.reservations.reserve(OWNER, f"r{n}", items((lamp, 1))) for n in range(10)),
         *(rename(n) for n in range(10)),
     )
     assert await inventory.counts(lamp) == Counts(0, 10, 0)
-    assert (await inventory.products.get(lamp.product_id)).value.version == 21
+    assert (await inventory.products.get(lamp.product_id)).value.version == 11
 
 
 async def held_names(inventory: Inventory, size: int = 2) -> list[list[str]]:
-    before = utc_now() + timedelta(seconds=1)
     pages = []
     token = ""
     while True:
-        page = await inventory.reservations.page_held(before, size, token)
+        page = await inventory.reservations.page_held(HeldFilter(OWNER), size, token)
         pages.append([reservation.reservation_id for reservation in page.items])
         token = page.next_page_token
         if not token:
@@ -378,9 +475,9 @@ async def test_the_pages_of_held_reservations_hold_each_once_oldest_first(
     inventory: Inventory, lamp: Product
 ) -> None:
     for name in ("e", "d", "c", "sold", "b", "given-back", "a"):
-        await inventory.reservations.reserve(name, items((lamp, 1)))
-    await inventory.reservations.commit("sold")
-    await inventory.reservations.release("given-back")
+        await inventory.reservations.reserve(OWNER, name, items((lamp, 1)))
+    await inventory.reservations.commit(OWNER, "sold")
+    await inventory.reservations.release(OWNER, "given-back")
     assert [name for page in await held_names(inventory) for name in page] == [*"edcba"]
     same_time = {"$set": {"create_time": utc_now()}}
     for name in "edcba":
@@ -392,23 +489,33 @@ async def test_the_pages_of_held_reservations_hold_each_once_oldest_first(
 async def test_only_reservations_older_than_asked_for_are_listed(
     inventory: Inventory, lamp: Product
 ) -> None:
-    held = await inventory.reservations.reserve("r", items((lamp, 1)))
-    page = await inventory.reservations.page_held(held.create_time, 5, "")
-    assert page.items == ()
+    held = await inventory.reservations.reserve(OWNER, "r", items((lamp, 1)))
     later = held.create_time + timedelta(milliseconds=1)
-    page = await inventory.reservations.page_held(later, 5, "")
-    assert page.items == (held,)
+    for wanted, found in (
+        (HeldFilter(OWNER, before=held.create_time), ()),
+        (HeldFilter(OWNER, before=later), (held,)),
+        (HeldFilter(OWNER, min_age=timedelta(hours=1)), ()),
+        (HeldFilter(OWNER, min_age=timedelta(days=3_652_500)), ()),
+        (HeldFilter(OWNER, min_age=timedelta(0)), (held,)),
+    ):
+        assert (await inventory.reservations.page_held(wanted, 5, "")).items == found
 
 
 async def test_a_token_of_held_reservations_is_good_for_their_moment_only(
     inventory: Inventory, lamp: Product
 ) -> None:
     for name in "ab":
-        await inventory.reservations.reserve(name, items((lamp, 1)))
+        await inventory.reservations.reserve(OWNER, name, items((lamp, 1)))
     before = utc_now() + timedelta(seconds=1)
-    token = (await inventory.reservations.page_held(before, 1, "")).next_page_token
-    with pytest.raises(InvalidArgument, match="page_token"):
-        await inventory.reservations.page_held(before + timedelta(seconds=1), 1, token)
+    wanted = HeldFilter(OWNER, before)
+    token = (await inventory.reservations.page_held(wanted, 1, "")).next_page_token
+    for other in (
+        replace(wanted, before=before + timedelta(seconds=1)),
+        replace(wanted, min_age=timedelta(0)),
+        replace(wanted, owner="other"),
+    ):
+        with pytest.raises(InvalidArgument, match="page_token"):
+            await inventory.reservations.page_held(other, 1, token)
 
 
 # PyMongo's AsyncMongoClient leaves the socket open on which it was connecting when cancelled.
@@ -418,14 +525,14 @@ async def test_a_reservation_given_up_halfway_leaves_no_trace(
 ) -> None:
     """A caller who goes away cancels the work wherever it is."""
     for n in range(20):
-        task = asyncio.create_task(inventory.reservations.reserve(f"r{n}", items((lamp, 1))))
+        task = asyncio.create_task(inventory.reservations.reserve(OWNER, f"r{n}", items((lamp, 1))))
         await asyncio.sleep(n / 4000)
         task.cancel()
         with suppress(asyncio.CancelledError, DomainError):
             await task
-        await rival.reservations.release(f"r{n}")
+        await rival.reservations.release(OWNER, f"r{n}")
     assert await inventory.counts(lamp) == Counts(10, 0, 0)
-    await rival.reservations.reserve(new_id(), items((lamp, 10)))
+    await rival.reservations.reserve(OWNER, new_id(), items((lamp, 10)))
     gc.collect()
 
 

@@ -1,6 +1,7 @@
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.timestamp_pb2 import Timestamp
 from shop.inventory.v1 import inventory_pb2 as pb
@@ -8,6 +9,7 @@ from shop.inventory.v1 import inventory_pb2 as pb
 from services.common.errors import InvalidArgument
 from services.common.money import Money
 from services.common.rpc.messages import (
+    duration,
     masked_fields,
     moment,
     money,
@@ -70,6 +72,27 @@ def test_a_moment_beyond_all_calendars_is_refused_by_name(seconds: int) -> None:
     with pytest.raises(InvalidArgument) as refused:
         moment(Timestamp(seconds=seconds), "before")
     assert [v.field for v in refused.value.violations] == ["before"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "nanos", "span"),
+    [
+        (0, 0, timedelta(0)),
+        (1, 999_999_999, timedelta(seconds=1, microseconds=999_999)),
+        (315_576_000_000, 0, timedelta(days=3_652_500)),
+    ],
+)
+def test_a_duration_may_reach_its_bounds(seconds: int, nanos: int, span: timedelta) -> None:
+    assert duration(Duration(seconds=seconds, nanos=nanos), "age") == span
+
+
+@pytest.mark.parametrize(
+    ("seconds", "nanos"), [(-1, 0), (0, -1), (315_576_000_001, 0), (2**63 - 1, 0), (0, 10**9)]
+)
+def test_what_is_no_duration_is_refused_by_name(seconds: int, nanos: int) -> None:
+    with pytest.raises(InvalidArgument) as refused:
+        duration(Duration(seconds=seconds, nanos=nanos), "age")
+    assert [v.field for v in refused.value.violations] == ["age"]
 
 
 def lamp(name: str) -> pb.GetProductResponse:

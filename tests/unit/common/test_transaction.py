@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pytest
 from pymongo import _csot
 from pymongo.errors import ExecutionTimeout, OperationFailure, PyMongoError
+from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
 from services.common.transaction import Session, Transactions
@@ -38,7 +39,7 @@ class ScriptedSession:
         self.may_end.set()
         self.committing = asyncio.Event()
 
-    def start_transaction(self, *, write_concern: WriteConcern) -> None:
+    def start_transaction(self, *, read_concern: ReadConcern, write_concern: WriteConcern) -> None:
         self.in_transaction = True
 
     async def commit_transaction(self) -> None:

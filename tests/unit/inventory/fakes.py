@@ -9,6 +9,8 @@ from services.common.money import Money
 from services.common.paging import Page
 from services.common.snapshot import Snapshot
 from services.inventory.model import (
+    Adjustment,
+    HeldFilter,
     Product,
     ProductDraft,
     ProductFilter,
@@ -72,7 +74,7 @@ class FakeProducts:
         matching = [p for p in self.known.values() if wanted.category in {"", p.category}]
         return Page(tuple(matching[:size]), "")
 
-    async def add(self, draft: ProductDraft) -> Product:
+    async def add(self, draft: ProductDraft, request_id: str = "") -> Product:
         added = product(draft, new_id())
         self.known[added.product_id] = added
         return added
@@ -86,6 +88,11 @@ class FakeProducts:
         self.known[product_id] = replace(changed, version=changed.version + 1)
         return self.known[product_id]
 
+    async def adjust(self, adjustment: Adjustment) -> Product:
+        changed = (await self.get(adjustment.product_id)).value
+        self.known[adjustment.product_id] = replace(changed, stock=changed.stock + adjustment.delta)
+        return self.known[adjustment.product_id]
+
     async def remove(self, product_id: str) -> None:
         await self.get(product_id)
         del self.known[product_id]
@@ -95,23 +102,27 @@ class FakeProducts:
 class FakeReservations:
     """Reservations of as much as anybody asks for, and what was asked."""
 
-    calls: list[tuple[str, str]] = field(default_factory=list)
+    calls: list[tuple[str, str, str]] = field(default_factory=list)
     sizes: list[int] = field(default_factory=list)
+    filters: list[HeldFilter] = field(default_factory=list)
 
-    async def reserve(self, reservation_id: str, items: Sequence[ReservationItem]) -> Reservation:
-        self.calls.append(("reserve", reservation_id))
+    async def reserve(
+        self, owner: str, reservation_id: str, items: Sequence[ReservationItem]
+    ) -> Reservation:
+        self.calls.append(("reserve", owner, reservation_id))
         lines = tuple(
             ReservedLine(item.product_id, LAMP.name, item.quantity, LAMP.price) for item in items
         )
-        return Reservation(reservation_id, ReservationState.HELD, lines, THEN)
+        return Reservation(reservation_id, owner, ReservationState.HELD, lines, THEN)
 
-    async def commit(self, reservation_id: str) -> None:
-        self.calls.append(("commit", reservation_id))
+    async def commit(self, owner: str, reservation_id: str) -> None:
+        self.calls.append(("commit", owner, reservation_id))
 
-    async def release(self, reservation_id: str) -> Reservation:
-        self.calls.append(("release", reservation_id))
-        return Reservation(reservation_id, ReservationState.RELEASED, (), THEN)
+    async def release(self, owner: str, reservation_id: str) -> Reservation:
+        self.calls.append(("release", owner, reservation_id))
+        return Reservation(reservation_id, owner, ReservationState.RELEASED, (), THEN)
 
-    async def page_held(self, before: datetime, size: int, token: str) -> Page[Reservation]:
+    async def page_held(self, wanted: HeldFilter, size: int, token: str) -> Page[Reservation]:
         self.sizes.append(size)
+        self.filters.append(wanted)
         return Page((), "")

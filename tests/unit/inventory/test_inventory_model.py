@@ -7,10 +7,12 @@ from services.common.errors import InvalidArgument
 from services.common.money import Money
 from services.inventory.model import (
     PRODUCT_FIELDS,
+    Adjustment,
     ProductFilter,
     Reservation,
     ReservationIdReused,
     ReservationItem,
+    ReservationNotOwned,
     ReservationReleased,
     ReservationState,
     ReservedLine,
@@ -162,15 +164,17 @@ def test_items_that_break_a_rule_are_refused_by_name(
 
 def reservation(state: ReservationState) -> Reservation:
     lines = (ReservedLine(A, "Lamp", 2, LAMP.price), ReservedLine(B, "Desk", 1, LAMP.price))
-    return Reservation("r", state, lines, THEN)
+    return Reservation("r", "order", state, lines, THEN)
 
 
 SAME = [ReservationItem(A, 2), ReservationItem(B, 1)]
 
 
 @pytest.mark.parametrize("state", [ReservationState.HELD, ReservationState.COMMITTED])
-def test_a_reservation_answers_a_repeated_request(state: ReservationState) -> None:
-    reservation(state).confirm_same(SAME)
+def test_a_reservation_answers_a_repeated_request_in_its_order(state: ReservationState) -> None:
+    for items in (SAME, SAME[::-1]):
+        lines = reservation(state).lines_of(items)
+        assert [ReservationItem(line.product_id, line.quantity) for line in lines] == items
 
 
 @pytest.mark.parametrize(
@@ -178,17 +182,48 @@ def test_a_reservation_answers_a_repeated_request(state: ReservationState) -> No
     [
         [ReservationItem(A, 2)],
         [ReservationItem(A, 2), ReservationItem(B, 2)],
-        [ReservationItem(B, 1), ReservationItem(A, 2)],
         [*SAME, ReservationItem("c" * 24, 1)],
     ],
-    ids=["fewer", "other quantity", "other order", "more"],
+    ids=["fewer", "other quantity", "more"],
 )
 def test_a_reservation_does_not_answer_for_other_items(other: list[ReservationItem]) -> None:
     with pytest.raises(ReservationIdReused):
-        reservation(ReservationState.HELD).confirm_same(other)
+        reservation(ReservationState.HELD).lines_of(other)
 
 
 @pytest.mark.parametrize("items", [SAME, SAME[:1]])
 def test_a_released_reservation_can_never_be_reserved_again(items: list[ReservationItem]) -> None:
     with pytest.raises(ReservationReleased):
-        reservation(ReservationState.RELEASED).confirm_same(items)
+        reservation(ReservationState.RELEASED).lines_of(items)
+
+
+def test_a_reservation_is_used_by_its_owner_and_an_old_one_by_any_service() -> None:
+    held = reservation(ReservationState.HELD)
+    held.confirm_owned("order")
+    replace(held, owner="").confirm_owned("other")
+    with pytest.raises(ReservationNotOwned):
+        held.confirm_owned("other")
+
+
+@pytest.mark.parametrize("delta", [1, -1, 10**9, -(10**9)])
+def test_an_adjustment_may_reach_its_bounds(delta: int) -> None:
+    Adjustment("x" * 64, A, delta).check()
+
+
+@pytest.mark.parametrize(
+    ("adjustment", "violated"),
+    [
+        (Adjustment("r", "x", 1), "product_id"),
+        (Adjustment("r", A, 0), "delta"),
+        (Adjustment("r", A, 10**9 + 1), "delta"),
+        (Adjustment("r", A, -(10**9) - 1), "delta"),
+        (Adjustment("", A, 1), "request_id"),
+        (Adjustment("a b", A, 1), "request_id"),
+    ],
+)
+def test_an_adjustment_that_breaks_a_rule_is_refused_by_name(
+    adjustment: Adjustment, violated: str
+) -> None:
+    with pytest.raises(InvalidArgument) as refused:
+        adjustment.check()
+    assert fields_of(refused.value) == [violated]

@@ -1,14 +1,34 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from datetime import timedelta
+from typing import Any, cast
 
 import pytest
+from google.protobuf.duration_pb2 import Duration
+from shop.inventory.v1 import inventory_pb2 as pb
 
+from services.common.auth.principal import Principal, Role
+from services.common.call import Call, enter_call
 from services.common.errors import InvalidArgument
-from services.inventory.model import ProductFilter, ProductNotFound, ReservationItem
+from services.common.money import Money
+from services.common.rpc.messages import timestamp
+from services.inventory.handler import InventoryHandler
+from services.inventory.model import (
+    PRODUCT_FIELDS,
+    Adjustment,
+    HeldFilter,
+    ProductFilter,
+    ProductNotFound,
+    ReservationItem,
+)
 from services.inventory.usecases import InventoryUseCases
 from tests.unit.inventory.fakes import LAMP, THEN, FakeProducts, FakeReservations, product
 
 A, B, C = "a" * 24, "b" * 24, "c" * 24
+HELD = HeldFilter("order", THEN)
+ITEMS = [ReservationItem(A, 1)]
+LEAST_TAKEN = 4 * 1024 * 1024
+"""How large an answer every client takes by default, in bytes."""
 
 
 @pytest.fixture
@@ -31,7 +51,7 @@ def fields_of(error: InvalidArgument) -> list[str]:
 
 
 async def test_a_created_product_can_be_got(inventory: InventoryUseCases) -> None:
-    created = await inventory.create_product(LAMP)
+    created = await inventory.create_product(LAMP, "")
     assert (await inventory.get_product(created.product_id)).value == created
 
 
@@ -39,7 +59,7 @@ async def test_a_product_that_breaks_a_rule_is_not_created(
     inventory: InventoryUseCases, products: FakeProducts
 ) -> None:
     with pytest.raises(InvalidArgument):
-        await inventory.create_product(replace(LAMP, stock=-1))
+        await inventory.create_product(replace(LAMP, stock=-1), "")
     assert set(products.known) == {A, B}
 
 
@@ -78,13 +98,41 @@ async def test_lists_have_bounded_pages(
     given: int,
 ) -> None:
     await inventory.list_products(ProductFilter(), asked, "")
-    await inventory.list_held_reservations(THEN, asked, "")
+    await inventory.list_held_reservations(HELD, asked, "")
     assert products.sizes == reservations.sizes == [given]
 
 
 async def test_a_list_can_be_narrowed_to_a_category(inventory: InventoryUseCases) -> None:
     page = await inventory.list_products(ProductFilter(category="desks"), 0, "")
     assert [p.product_id for p in page.items] == [B]
+
+
+async def test_the_largest_answers_are_of_a_size_that_every_client_takes(
+    reservations: FakeReservations,
+) -> None:
+    clef = "\N{MUSICAL SYMBOL G CLEF}"  # four bytes
+    largest = replace(
+        LAMP,
+        sku="x" * 64,
+        name=clef * 200,
+        description=clef * 4_000,
+        category="x" * 64,
+        price=Money("EUR", 10**12),
+        stock=10**9,
+        tags=(clef * 50,) * 20,
+    )
+    largest.check(PRODUCT_FIELDS)
+    ids = [f"{number:024x}" for number in range(100)]
+    known = {product_id: product(largest, product_id) for product_id in ids}
+    handler = InventoryHandler(InventoryUseCases(FakeProducts(known), reservations))
+    nothing: Any = None
+
+    page = await handler.ListProducts(pb.ListProductsRequest(page_size=1_000), nothing)
+    batch = await handler.BatchGetProducts(pb.BatchGetProductsRequest(product_ids=ids), nothing)
+
+    assert len(page.products) == 100
+    for size in (page.ByteSize(), len(cast("bytes", batch))):
+        assert 100 * 4 * 4_000 < size < LEAST_TAKEN
 
 
 async def test_an_update_checks_and_changes_the_named_fields_alone(
@@ -105,28 +153,55 @@ async def test_a_deleted_product_is_gone(inventory: InventoryUseCases) -> None:
 
 
 async def test_a_reservation_answers_with_priced_lines(inventory: InventoryUseCases) -> None:
-    (line,) = await inventory.reserve_stock("order-1", [ReservationItem(A, 2)])
+    (line,) = await inventory.reserve_stock("order", "order-1", [ReservationItem(A, 2)])
     assert (line.quantity, line.unit_price) == (2, LAMP.price)
 
 
 async def test_reservations_are_committed_and_released_by_name(
     inventory: InventoryUseCases, reservations: FakeReservations
 ) -> None:
-    await inventory.commit_reservation("order-1")
-    await inventory.release_reservation("order-1")
-    assert reservations.calls == [("commit", "order-1"), ("release", "order-1")]
+    await inventory.commit_reservation("order", "order-1")
+    await inventory.release_reservation("order", "order-1")
+    assert reservations.calls == [("commit", "order", "order-1"), ("release", "order", "order-1")]
+
+
+async def test_reservations_are_of_the_service_that_calls(
+    inventory: InventoryUseCases, reservations: FakeReservations
+) -> None:
+    call, nothing = Call(), cast("Any", None)
+    call.principal = Principal("order", Role.SERVICE)
+    enter_call(call)
+    handler = InventoryHandler(inventory)
+    items = [pb.ReservationItem(product_id=A, quantity=1)]
+    await handler.ReserveStock(pb.ReserveStockRequest(reservation_id="r", items=items), nothing)
+    await handler.CommitReservation(pb.CommitReservationRequest(reservation_id="r"), nothing)
+    await handler.ReleaseReservation(pb.ReleaseReservationRequest(reservation_id="r"), nothing)
+    for asked in (
+        pb.ListHeldReservationsRequest(),
+        pb.ListHeldReservationsRequest(create_time_before=timestamp(THEN)),
+        pb.ListHeldReservationsRequest(min_age=Duration(seconds=30)),
+    ):
+        await handler.ListHeldReservations(asked, nothing)
+    assert {owner for _, owner, _ in reservations.calls} == {"order"}
+    assert reservations.filters == [
+        HeldFilter("order"),
+        HeldFilter("order", before=THEN),
+        HeldFilter("order", min_age=timedelta(seconds=30)),
+    ]
 
 
 BAD_REQUESTS: list[tuple[str, Callable[[InventoryUseCases], Awaitable[object]]]] = [
     ("product_id", lambda inventory: inventory.get_product("x")),
     ("product_id", lambda inventory: inventory.delete_product("x")),
+    ("delta", lambda inventory: inventory.adjust_stock(Adjustment("r", A, 0))),
+    ("request_id", lambda inventory: inventory.create_product(LAMP, "a b")),
     ("product.product_id", lambda inventory: inventory.update_product("", LAMP, ["name"], 0)),
-    ("reservation_id", lambda inventory: inventory.reserve_stock("", [ReservationItem(A, 1)])),
-    ("reservation_id", lambda inventory: inventory.commit_reservation("a b")),
-    ("reservation_id", lambda inventory: inventory.release_reservation("x" * 65)),
-    ("items", lambda inventory: inventory.reserve_stock("order-1", [])),
+    ("reservation_id", lambda inventory: inventory.reserve_stock("order", "", ITEMS)),
+    ("reservation_id", lambda inventory: inventory.commit_reservation("order", "a b")),
+    ("reservation_id", lambda inventory: inventory.release_reservation("order", "x" * 65)),
+    ("items", lambda inventory: inventory.reserve_stock("order", "order-1", [])),
     ("page_size", lambda inventory: inventory.list_products(ProductFilter(), -1, "")),
-    ("page_size", lambda inventory: inventory.list_held_reservations(THEN, -1, "")),
+    ("page_size", lambda inventory: inventory.list_held_reservations(HELD, -1, "")),
     ("query", lambda inventory: inventory.list_products(ProductFilter(query="x" * 201), 0, "")),
 ]
 

@@ -52,8 +52,9 @@ class Product(_message.Message):
     stock: _builtins.int
     """How many pieces are available, without those reserved or sold: 0 to 10^9."""
     version: _builtins.int
-    """A number that grows with every change, those of the stock included. In UpdateProduct,
-    a version other than 0 must be the product's current one.
+    """A number that grows with every UpdateProduct, and with nothing else: reservations, sales and
+    AdjustStock move the stock beside it. In UpdateProduct, a version other than 0 must be the
+    product's current one.
     """
     @_builtins.property
     def price(self) -> _money_pb2.Money:
@@ -101,6 +102,11 @@ class CreateProductRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     PRODUCT_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """The caller's name for this request, when not empty: 1 to 64 of letters, digits, ".", "_" and
+    "-", unique among all administrators, a UUID for example.
+    """
     @_builtins.property
     def product(self) -> Global___Product:
         """The product; product_id, version and times are given by the service and ignored here."""
@@ -109,10 +115,11 @@ class CreateProductRequest(_message.Message):
         self,
         *,
         product: Global___Product | None = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["product", b"product"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["product", b"product"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["product", b"product", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -363,6 +370,62 @@ class UpdateProductResponse(_message.Message):
 Global___UpdateProductResponse: _TypeAlias = UpdateProductResponse  # noqa: Y015
 
 @_typing.final
+class AdjustStockRequest(_message.Message):
+    """AdjustStockRequest asks to move a product's stock by an amount."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PRODUCT_ID_FIELD_NUMBER: _builtins.int
+    DELTA_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    product_id: _builtins.str
+    """Which product."""
+    delta: _builtins.int
+    """How many pieces come, or go when negative: -10^9 to 10^9, not 0."""
+    request_id: _builtins.str
+    """The caller's name for this request: 1 to 64 of letters, digits, ".", "_" and "-", unique among
+    all administrators, a UUID for example.
+    """
+    def __init__(
+        self,
+        *,
+        product_id: _builtins.str = ...,
+        delta: _builtins.int = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delta", b"delta", "product_id", b"product_id", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AdjustStockRequest: _TypeAlias = AdjustStockRequest  # noqa: Y015
+
+@_typing.final
+class AdjustStockResponse(_message.Message):
+    """AdjustStockResponse holds the product after the change."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PRODUCT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def product(self) -> Global___Product:
+        """The product with its stock moved; on a repeat, as it is now."""
+
+    def __init__(
+        self,
+        *,
+        product: Global___Product | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["product", b"product"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["product", b"product"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AdjustStockResponse: _TypeAlias = AdjustStockResponse  # noqa: Y015
+
+@_typing.final
 class DeleteProductRequest(_message.Message):
     """DeleteProductRequest asks to remove a product."""
 
@@ -472,7 +535,9 @@ class ReserveStockRequest(_message.Message):
     RESERVATION_ID_FIELD_NUMBER: _builtins.int
     ITEMS_FIELD_NUMBER: _builtins.int
     reservation_id: _builtins.str
-    """The caller's name for the reservation: 1 to 64 of letters, digits, ".", "_" and "-"."""
+    """The caller's name for the reservation: 1 to 64 of letters, digits, ".", "_" and "-", unique
+    among all services.
+    """
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReservationItem]:
         """What to hold back: 1 to 100 items."""
@@ -605,7 +670,7 @@ class HeldReservation(_message.Message):
     """The name its owner gave it."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
-        """When it was made."""
+        """When it was made, by the clock of the store."""
 
     def __init__(
         self,
@@ -634,14 +699,16 @@ class ListHeldReservationsRequest(_message.Message):
     page_size: _builtins.int
     """How many at most: 20 when 0; more than 100 counts as 100."""
     page_token: _builtins.str
-    """The next_page_token of the page before, whose create_time_before must be repeated."""
+    """The next_page_token of the page before, whose create_time_before and min_age must be repeated."""
     @_builtins.property
     def create_time_before(self) -> _timestamp_pb2.Timestamp:
-        """Only those made before this moment, when set."""
+        """Only those made before this moment, when set. Better ask by min_age: clocks differ."""
 
     @_builtins.property
     def min_age(self) -> _duration_pb2.Duration:
-        """Only those held for at least this long by the clock of the store, when set."""
+        """Only those held for at least this long by the clock of the store, when set: 0 s to
+        315,576,000,000 s (10,000 years).
+        """
 
     def __init__(
         self,

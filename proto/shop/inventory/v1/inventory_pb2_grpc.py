@@ -30,6 +30,10 @@ class InventoryServiceStub(object):
 
     A refused call carries google.rpc.ErrorInfo with an UPPER_SNAKE reason, and
     google.rpc.BadRequest with the offending fields when its status is INVALID_ARGUMENT.
+
+    What may be repeated: each RPC says what a repeat does, be it because the answer was lost or
+    because the call ended with UNAVAILABLE or DEADLINE_EXCEEDED, which leave open whether it was
+    done. An OK rests only on what a majority of the store's servers has, also on a repeat.
     """
 
     def __init__(self, channel):
@@ -63,6 +67,11 @@ class InventoryServiceStub(object):
                 request_serializer=shop_dot_inventory_dot_v1_dot_inventory__pb2.UpdateProductRequest.SerializeToString,
                 response_deserializer=shop_dot_inventory_dot_v1_dot_inventory__pb2.UpdateProductResponse.FromString,
                 _registered_method=True)
+        self.AdjustStock = channel.unary_unary(
+                '/shop.inventory.v1.InventoryService/AdjustStock',
+                request_serializer=shop_dot_inventory_dot_v1_dot_inventory__pb2.AdjustStockRequest.SerializeToString,
+                response_deserializer=shop_dot_inventory_dot_v1_dot_inventory__pb2.AdjustStockResponse.FromString,
+                _registered_method=True)
         self.DeleteProduct = channel.unary_unary(
                 '/shop.inventory.v1.InventoryService/DeleteProduct',
                 request_serializer=shop_dot_inventory_dot_v1_dot_inventory__pb2.DeleteProductRequest.SerializeToString,
@@ -95,24 +104,33 @@ class InventoryServiceServicer(object):
 
     A refused call carries google.rpc.ErrorInfo with an UPPER_SNAKE reason, and
     google.rpc.BadRequest with the offending fields when its status is INVALID_ARGUMENT.
+
+    What may be repeated: each RPC says what a repeat does, be it because the answer was lost or
+    because the call ended with UNAVAILABLE or DEADLINE_EXCEEDED, which leave open whether it was
+    done. An OK rests only on what a majority of the store's servers has, also on a repeat.
     """
 
     def CreateProduct(self, request, context):
-        """CreateProduct adds a product. Administrators only. ALREADY_EXISTS when the sku is taken.
+        """CreateProduct adds a product. Administrators only. ALREADY_EXISTS with reason SKU_TAKEN when
+        another product has the sku.
+
+        With a request_id it may be repeated (AIP-155): as long as the product is there, a repeat
+        with the same content returns it as it is now, and one with other content is refused with
+        ALREADY_EXISTS and reason PRODUCT_REQUEST_ID_REUSED. Without one, a repeat meets SKU_TAKEN.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetProduct(self, request, context):
-        """GetProduct returns one product. Anybody may call it.
+        """GetProduct returns one product. Anybody may call it. It may be repeated.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def BatchGetProducts(self, request, context):
-        """BatchGetProducts returns several products at once. Anybody may call it.
+        """BatchGetProducts returns several products at once. Anybody may call it. It may be repeated.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -120,7 +138,7 @@ class InventoryServiceServicer(object):
 
     def ListProducts(self, request, context):
         """ListProducts returns the catalogue page by page (AIP-158), oldest product first.
-        Anybody may call it.
+        Anybody may call it. It may be repeated, each page by its token.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -128,48 +146,83 @@ class InventoryServiceServicer(object):
 
     def UpdateProduct(self, request, context):
         """UpdateProduct changes the fields that the mask names (AIP-134). Administrators only.
-        ABORTED when a version was given and the product has changed since.
+        ABORTED with reason VERSION_CONFLICT when a version was given and the product is at another.
+
+        Without a version, a repeat sets the same values once more. With one, it meets
+        VERSION_CONFLICT if the first call was done: read the product again. A stock that is set
+        overwrites what was reserved or given back meanwhile, whatever the version: AdjustStock
+        does not.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AdjustStock(self, request, context):
+        """AdjustStock adds an amount to a product's stock, or takes it away, beside all sales that
+        are under way. Administrators only. FAILED_PRECONDITION with reason INSUFFICIENT_STOCK when
+        less than nothing would be left, and STOCK_LIMIT_EXCEEDED when more than 10^9 would be.
+
+        It may be repeated: a request_id counts once, for ever. A repeat with the same content
+        changes nothing and returns the product as it is now; one with other content is refused with
+        ALREADY_EXISTS and reason PRODUCT_REQUEST_ID_REUSED. A call that was refused may be made again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteProduct(self, request, context):
-        """DeleteProduct removes a product. Administrators only. FAILED_PRECONDITION while some
-        of it is reserved.
+        """DeleteProduct removes a product. Administrators only. FAILED_PRECONDITION with reason
+        PRODUCT_RESERVED while some of it is reserved.
+
+        A repeat is refused with NOT_FOUND if the first call was done.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ReserveStock(self, request, context):
-        """ReserveStock holds stock back, all items or none. Services only. Repeating it with the
-        same reservation_id and items changes nothing and returns the same lines.
-        FAILED_PRECONDITION with reason INSUFFICIENT_STOCK or RESERVATION_RELEASED; NOT_FOUND
-        with reason PRODUCT_NOT_FOUND.
+        """ReserveStock holds stock back, all items or none. Services only; the reservation is the
+        calling service's. FAILED_PRECONDITION with reason INSUFFICIENT_STOCK or
+        RESERVATION_RELEASED; NOT_FOUND with reason PRODUCT_NOT_FOUND; PERMISSION_DENIED with reason
+        RESERVATION_NOT_OWNED when another service uses the reservation_id.
+
+        It may be repeated: with the same reservation_id and items, in whatever order, it changes
+        nothing and returns the lines at their first prices, also after the commit. With other items
+        it is refused with ALREADY_EXISTS and reason RESERVATION_ID_REUSED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CommitReservation(self, request, context):
-        """CommitReservation turns reserved stock into sold stock, once. Services only.
+        """CommitReservation turns reserved stock into sold stock, once. Services only, and of their
+        own reservations (PERMISSION_DENIED with reason RESERVATION_NOT_OWNED). NOT_FOUND with reason
+        RESERVATION_NOT_FOUND; FAILED_PRECONDITION with reason RESERVATION_RELEASED.
+
+        It may be repeated: a repeat succeeds and changes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ReleaseReservation(self, request, context):
-        """ReleaseReservation gives reserved or sold stock back, once. Services only. Releasing an
-        unknown reservation_id succeeds, and that reservation_id can then never be reserved.
+        """ReleaseReservation gives reserved or sold stock back, once. Services only, and of their own
+        reservations (PERMISSION_DENIED with reason RESERVATION_NOT_OWNED). Releasing an unknown
+        reservation_id succeeds and takes it out of use.
+
+        It may be repeated: a repeat succeeds and changes nothing. A released reservation_id is
+        refused by ReserveStock and CommitReservation for at least 7 days after it was last released;
+        then it is forgotten, and its owner must not use it again. One that was committed is kept
+        until it is released, for only its owner knows whether the stock can still come back.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListHeldReservations(self, request, context):
-        """ListHeldReservations returns reservations that are neither committed nor released,
-        oldest first, page by page (AIP-158). Services only: their owners look for orphans.
+        """ListHeldReservations returns the calling service's reservations that are neither committed
+        nor released, oldest first, page by page (AIP-158): owners look for orphans. Services only.
+        Those made before reservations had owners are listed for every service. It may be repeated.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -202,6 +255,11 @@ def add_InventoryServiceServicer_to_server(servicer, server):
                     servicer.UpdateProduct,
                     request_deserializer=shop_dot_inventory_dot_v1_dot_inventory__pb2.UpdateProductRequest.FromString,
                     response_serializer=shop_dot_inventory_dot_v1_dot_inventory__pb2.UpdateProductResponse.SerializeToString,
+            ),
+            'AdjustStock': grpc.unary_unary_rpc_method_handler(
+                    servicer.AdjustStock,
+                    request_deserializer=shop_dot_inventory_dot_v1_dot_inventory__pb2.AdjustStockRequest.FromString,
+                    response_serializer=shop_dot_inventory_dot_v1_dot_inventory__pb2.AdjustStockResponse.SerializeToString,
             ),
             'DeleteProduct': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteProduct,
@@ -241,6 +299,10 @@ class InventoryService(object):
 
     A refused call carries google.rpc.ErrorInfo with an UPPER_SNAKE reason, and
     google.rpc.BadRequest with the offending fields when its status is INVALID_ARGUMENT.
+
+    What may be repeated: each RPC says what a repeat does, be it because the answer was lost or
+    because the call ended with UNAVAILABLE or DEADLINE_EXCEEDED, which leave open whether it was
+    done. An OK rests only on what a majority of the store's servers has, also on a repeat.
     """
 
     @staticmethod
@@ -368,6 +430,33 @@ class InventoryService(object):
             '/shop.inventory.v1.InventoryService/UpdateProduct',
             shop_dot_inventory_dot_v1_dot_inventory__pb2.UpdateProductRequest.SerializeToString,
             shop_dot_inventory_dot_v1_dot_inventory__pb2.UpdateProductResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AdjustStock(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/shop.inventory.v1.InventoryService/AdjustStock',
+            shop_dot_inventory_dot_v1_dot_inventory__pb2.AdjustStockRequest.SerializeToString,
+            shop_dot_inventory_dot_v1_dot_inventory__pb2.AdjustStockResponse.FromString,
             options,
             channel_credentials,
             insecure,

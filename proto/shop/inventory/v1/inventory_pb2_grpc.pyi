@@ -31,6 +31,10 @@ class InventoryServiceStub:
 
     A refused call carries google.rpc.ErrorInfo with an UPPER_SNAKE reason, and
     google.rpc.BadRequest with the offending fields when its status is INVALID_ARGUMENT.
+
+    What may be repeated: each RPC says what a repeat does, be it because the answer was lost or
+    because the call ended with UNAVAILABLE or DEADLINE_EXCEEDED, which leave open whether it was
+    done. An OK rests only on what a majority of the store's servers has, also on a repeat.
     """
 
     @_typing.overload
@@ -38,38 +42,76 @@ class InventoryServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> InventoryServiceAsyncStub: ...
     CreateProduct: _grpc.UnaryUnaryMultiCallable[_inventory_pb2.CreateProductRequest, _inventory_pb2.CreateProductResponse]
-    """CreateProduct adds a product. Administrators only. ALREADY_EXISTS when the sku is taken."""
+    """CreateProduct adds a product. Administrators only. ALREADY_EXISTS with reason SKU_TAKEN when
+    another product has the sku.
+
+    With a request_id it may be repeated (AIP-155): as long as the product is there, a repeat
+    with the same content returns it as it is now, and one with other content is refused with
+    ALREADY_EXISTS and reason PRODUCT_REQUEST_ID_REUSED. Without one, a repeat meets SKU_TAKEN.
+    """
     GetProduct: _grpc.UnaryUnaryMultiCallable[_inventory_pb2.GetProductRequest, _inventory_pb2.GetProductResponse]
-    """GetProduct returns one product. Anybody may call it."""
+    """GetProduct returns one product. Anybody may call it. It may be repeated."""
     BatchGetProducts: _grpc.UnaryUnaryMultiCallable[_inventory_pb2.BatchGetProductsRequest, _inventory_pb2.BatchGetProductsResponse]
-    """BatchGetProducts returns several products at once. Anybody may call it."""
+    """BatchGetProducts returns several products at once. Anybody may call it. It may be repeated."""
     ListProducts: _grpc.UnaryUnaryMultiCallable[_inventory_pb2.ListProductsRequest, _inventory_pb2.ListProductsResponse]
     """ListProducts returns the catalogue page by page (AIP-158), oldest product first.
-    Anybody may call it.
+    Anybody may call it. It may be repeated, each page by its token.
     """
     UpdateProduct: _grpc.UnaryUnaryMultiCallable[_inventory_pb2.UpdateProductRequest, _inventory_pb2.UpdateProductResponse]
     """UpdateProduct changes the fields that the mask names (AIP-134). Administrators only.
-    ABORTED when a version was given and the product has changed since.
+    ABORTED with reason VERSION_CONFLICT when a version was given and the product is at another.
+
+    Without a version, a repeat sets the same values once more. With one, it meets
+    VERSION_CONFLICT if the first call was done: read the product again. A stock that is set
+    overwrites what was reserved or given back meanwhile, whatever the version: AdjustStock
+    does not.
+    """
+    AdjustStock: _grpc.UnaryUnaryMultiCallable[_inventory_pb2.AdjustStockRequest, _inventory_pb2.AdjustStockResponse]
+    """AdjustStock adds an amount to a product's stock, or takes it away, beside all sales that
+    are under way. Administrators only. FAILED_PRECONDITION with reason INSUFFICIENT_STOCK when
+    less than nothing would be left, and STOCK_LIMIT_EXCEEDED when more than 10^9 would be.
+
+    It may be repeated: a request_id counts once, for ever. A repeat with the same content
+    changes nothing and returns the product as it is now; one with other content is refused with
+    ALREADY_EXISTS and reason PRODUCT_REQUEST_ID_REUSED. A call that was refused may be made again.
     """
     DeleteProduct: _grpc.UnaryUnaryMultiCallable[_inventory_pb2.DeleteProductRequest, _inventory_pb2.DeleteProductResponse]
-    """DeleteProduct removes a product. Administrators only. FAILED_PRECONDITION while some
-    of it is reserved.
+    """DeleteProduct removes a product. Administrators only. FAILED_PRECONDITION with reason
+    PRODUCT_RESERVED while some of it is reserved.
+
+    A repeat is refused with NOT_FOUND if the first call was done.
     """
     ReserveStock: _grpc.UnaryUnaryMultiCallable[_inventory_pb2.ReserveStockRequest, _inventory_pb2.ReserveStockResponse]
-    """ReserveStock holds stock back, all items or none. Services only. Repeating it with the
-    same reservation_id and items changes nothing and returns the same lines.
-    FAILED_PRECONDITION with reason INSUFFICIENT_STOCK or RESERVATION_RELEASED; NOT_FOUND
-    with reason PRODUCT_NOT_FOUND.
+    """ReserveStock holds stock back, all items or none. Services only; the reservation is the
+    calling service's. FAILED_PRECONDITION with reason INSUFFICIENT_STOCK or
+    RESERVATION_RELEASED; NOT_FOUND with reason PRODUCT_NOT_FOUND; PERMISSION_DENIED with reason
+    RESERVATION_NOT_OWNED when another service uses the reservation_id.
+
+    It may be repeated: with the same reservation_id and items, in whatever order, it changes
+    nothing and returns the lines at their first prices, also after the commit. With other items
+    it is refused with ALREADY_EXISTS and reason RESERVATION_ID_REUSED.
     """
     CommitReservation: _grpc.UnaryUnaryMultiCallable[_inventory_pb2.CommitReservationRequest, _inventory_pb2.CommitReservationResponse]
-    """CommitReservation turns reserved stock into sold stock, once. Services only."""
+    """CommitReservation turns reserved stock into sold stock, once. Services only, and of their
+    own reservations (PERMISSION_DENIED with reason RESERVATION_NOT_OWNED). NOT_FOUND with reason
+    RESERVATION_NOT_FOUND; FAILED_PRECONDITION with reason RESERVATION_RELEASED.
+
+    It may be repeated: a repeat succeeds and changes nothing.
+    """
     ReleaseReservation: _grpc.UnaryUnaryMultiCallable[_inventory_pb2.ReleaseReservationRequest, _inventory_pb2.ReleaseReservationResponse]
-    """ReleaseReservation gives reserved or sold stock back, once. Services only. Releasing an
-    unknown reservation_id succeeds, and that reservation_id can then never be reserved.
+    """ReleaseReservation gives reserved or sold stock back, once. Services only, and of their own
+    reservations (PERMISSION_DENIED with reason RESERVATION_NOT_OWNED). Releasing an unknown
+    reservation_id succeeds and takes it out of use.
+
+    It may be repeated: a repeat succeeds and changes nothing. A released reservation_id is
+    refused by ReserveStock and CommitReservation for at least 7 days after it was last released;
+    then it is forgotten, and its owner must not use it again. One that was committed is kept
+    until it is released, for only its owner knows whether the stock can still come back.
     """
     ListHeldReservations: _grpc.UnaryUnaryMultiCallable[_inventory_pb2.ListHeldReservationsRequest, _inventory_pb2.ListHeldReservationsResponse]
-    """ListHeldReservations returns reservations that are neither committed nor released,
-    oldest first, page by page (AIP-158). Services only: their owners look for orphans.
+    """ListHeldReservations returns the calling service's reservations that are neither committed
+    nor released, oldest first, page by page (AIP-158): owners look for orphans. Services only.
+    Those made before reservations had owners are listed for every service. It may be repeated.
     """
 
 @_typing.type_check_only
@@ -78,42 +120,84 @@ class InventoryServiceAsyncStub(InventoryServiceStub):
 
     A refused call carries google.rpc.ErrorInfo with an UPPER_SNAKE reason, and
     google.rpc.BadRequest with the offending fields when its status is INVALID_ARGUMENT.
+
+    What may be repeated: each RPC says what a repeat does, be it because the answer was lost or
+    because the call ended with UNAVAILABLE or DEADLINE_EXCEEDED, which leave open whether it was
+    done. An OK rests only on what a majority of the store's servers has, also on a repeat.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateProduct: _aio.UnaryUnaryMultiCallable[_inventory_pb2.CreateProductRequest, _inventory_pb2.CreateProductResponse]  # type: ignore[assignment]
-    """CreateProduct adds a product. Administrators only. ALREADY_EXISTS when the sku is taken."""
+    """CreateProduct adds a product. Administrators only. ALREADY_EXISTS with reason SKU_TAKEN when
+    another product has the sku.
+
+    With a request_id it may be repeated (AIP-155): as long as the product is there, a repeat
+    with the same content returns it as it is now, and one with other content is refused with
+    ALREADY_EXISTS and reason PRODUCT_REQUEST_ID_REUSED. Without one, a repeat meets SKU_TAKEN.
+    """
     GetProduct: _aio.UnaryUnaryMultiCallable[_inventory_pb2.GetProductRequest, _inventory_pb2.GetProductResponse]  # type: ignore[assignment]
-    """GetProduct returns one product. Anybody may call it."""
+    """GetProduct returns one product. Anybody may call it. It may be repeated."""
     BatchGetProducts: _aio.UnaryUnaryMultiCallable[_inventory_pb2.BatchGetProductsRequest, _inventory_pb2.BatchGetProductsResponse]  # type: ignore[assignment]
-    """BatchGetProducts returns several products at once. Anybody may call it."""
+    """BatchGetProducts returns several products at once. Anybody may call it. It may be repeated."""
     ListProducts: _aio.UnaryUnaryMultiCallable[_inventory_pb2.ListProductsRequest, _inventory_pb2.ListProductsResponse]  # type: ignore[assignment]
     """ListProducts returns the catalogue page by page (AIP-158), oldest product first.
-    Anybody may call it.
+    Anybody may call it. It may be repeated, each page by its token.
     """
     UpdateProduct: _aio.UnaryUnaryMultiCallable[_inventory_pb2.UpdateProductRequest, _inventory_pb2.UpdateProductResponse]  # type: ignore[assignment]
     """UpdateProduct changes the fields that the mask names (AIP-134). Administrators only.
-    ABORTED when a version was given and the product has changed since.
+    ABORTED with reason VERSION_CONFLICT when a version was given and the product is at another.
+
+    Without a version, a repeat sets the same values once more. With one, it meets
+    VERSION_CONFLICT if the first call was done: read the product again. A stock that is set
+    overwrites what was reserved or given back meanwhile, whatever the version: AdjustStock
+    does not.
+    """
+    AdjustStock: _aio.UnaryUnaryMultiCallable[_inventory_pb2.AdjustStockRequest, _inventory_pb2.AdjustStockResponse]  # type: ignore[assignment]
+    """AdjustStock adds an amount to a product's stock, or takes it away, beside all sales that
+    are under way. Administrators only. FAILED_PRECONDITION with reason INSUFFICIENT_STOCK when
+    less than nothing would be left, and STOCK_LIMIT_EXCEEDED when more than 10^9 would be.
+
+    It may be repeated: a request_id counts once, for ever. A repeat with the same content
+    changes nothing and returns the product as it is now; one with other content is refused with
+    ALREADY_EXISTS and reason PRODUCT_REQUEST_ID_REUSED. A call that was refused may be made again.
     """
     DeleteProduct: _aio.UnaryUnaryMultiCallable[_inventory_pb2.DeleteProductRequest, _inventory_pb2.DeleteProductResponse]  # type: ignore[assignment]
-    """DeleteProduct removes a product. Administrators only. FAILED_PRECONDITION while some
-    of it is reserved.
+    """DeleteProduct removes a product. Administrators only. FAILED_PRECONDITION with reason
+    PRODUCT_RESERVED while some of it is reserved.
+
+    A repeat is refused with NOT_FOUND if the first call was done.
     """
     ReserveStock: _aio.UnaryUnaryMultiCallable[_inventory_pb2.ReserveStockRequest, _inventory_pb2.ReserveStockResponse]  # type: ignore[assignment]
-    """ReserveStock holds stock back, all items or none. Services only. Repeating it with the
-    same reservation_id and items changes nothing and returns the same lines.
-    FAILED_PRECONDITION with reason INSUFFICIENT_STOCK or RESERVATION_RELEASED; NOT_FOUND
-    with reason PRODUCT_NOT_FOUND.
+    """ReserveStock holds stock back, all items or none. Services only; the reservation is the
+    calling service's. FAILED_PRECONDITION with reason INSUFFICIENT_STOCK or
+    RESERVATION_RELEASED; NOT_FOUND with reason PRODUCT_NOT_FOUND; PERMISSION_DENIED with reason
+    RESERVATION_NOT_OWNED when another service uses the reservation_id.
+
+    It may be repeated: with the same reservation_id and items, in whatever order, it changes
+    nothing and returns the lines at their first prices, also after the commit. With other items
+    it is refused with ALREADY_EXISTS and reason RESERVATION_ID_REUSED.
     """
     CommitReservation: _aio.UnaryUnaryMultiCallable[_inventory_pb2.CommitReservationRequest, _inventory_pb2.CommitReservationResponse]  # type: ignore[assignment]
-    """CommitReservation turns reserved stock into sold stock, once. Services only."""
+    """CommitReservation turns reserved stock into sold stock, once. Services only, and of their
+    own reservations (PERMISSION_DENIED with reason RESERVATION_NOT_OWNED). NOT_FOUND with reason
+    RESERVATION_NOT_FOUND; FAILED_PRECONDITION with reason RESERVATION_RELEASED.
+
+    It may be repeated: a repeat succeeds and changes nothing.
+    """
     ReleaseReservation: _aio.UnaryUnaryMultiCallable[_inventory_pb2.ReleaseReservationRequest, _inventory_pb2.ReleaseReservationResponse]  # type: ignore[assignment]
-    """ReleaseReservation gives reserved or sold stock back, once. Services only. Releasing an
-    unknown reservation_id succeeds, and that reservation_id can then never be reserved.
+    """ReleaseReservation gives reserved or sold stock back, once. Services only, and of their own
+    reservations (PERMISSION_DENIED with reason RESERVATION_NOT_OWNED). Releasing an unknown
+    reservation_id succeeds and takes it out of use.
+
+    It may be repeated: a repeat succeeds and changes nothing. A released reservation_id is
+    refused by ReserveStock and CommitReservation for at least 7 days after it was last released;
+    then it is forgotten, and its owner must not use it again. One that was committed is kept
+    until it is released, for only its owner knows whether the stock can still come back.
     """
     ListHeldReservations: _aio.UnaryUnaryMultiCallable[_inventory_pb2.ListHeldReservationsRequest, _inventory_pb2.ListHeldReservationsResponse]  # type: ignore[assignment]
-    """ListHeldReservations returns reservations that are neither committed nor released,
-    oldest first, page by page (AIP-158). Services only: their owners look for orphans.
+    """ListHeldReservations returns the calling service's reservations that are neither committed
+    nor released, oldest first, page by page (AIP-158): owners look for orphans. Services only.
+    Those made before reservations had owners are listed for every service. It may be repeated.
     """
 
 class InventoryServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -121,6 +205,10 @@ class InventoryServiceServicer(metaclass=_abc_1.ABCMeta):
 
     A refused call carries google.rpc.ErrorInfo with an UPPER_SNAKE reason, and
     google.rpc.BadRequest with the offending fields when its status is INVALID_ARGUMENT.
+
+    What may be repeated: each RPC says what a repeat does, be it because the answer was lost or
+    because the call ended with UNAVAILABLE or DEADLINE_EXCEEDED, which leave open whether it was
+    done. An OK rests only on what a majority of the store's servers has, also on a repeat.
     """
 
     @_abc_1.abstractmethod
@@ -129,7 +217,13 @@ class InventoryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _inventory_pb2.CreateProductRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_inventory_pb2.CreateProductResponse, _abc.Awaitable[_inventory_pb2.CreateProductResponse]]:
-        """CreateProduct adds a product. Administrators only. ALREADY_EXISTS when the sku is taken."""
+        """CreateProduct adds a product. Administrators only. ALREADY_EXISTS with reason SKU_TAKEN when
+        another product has the sku.
+
+        With a request_id it may be repeated (AIP-155): as long as the product is there, a repeat
+        with the same content returns it as it is now, and one with other content is refused with
+        ALREADY_EXISTS and reason PRODUCT_REQUEST_ID_REUSED. Without one, a repeat meets SKU_TAKEN.
+        """
 
     @_abc_1.abstractmethod
     def GetProduct(
@@ -137,7 +231,7 @@ class InventoryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _inventory_pb2.GetProductRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_inventory_pb2.GetProductResponse, _abc.Awaitable[_inventory_pb2.GetProductResponse]]:
-        """GetProduct returns one product. Anybody may call it."""
+        """GetProduct returns one product. Anybody may call it. It may be repeated."""
 
     @_abc_1.abstractmethod
     def BatchGetProducts(
@@ -145,7 +239,7 @@ class InventoryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _inventory_pb2.BatchGetProductsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_inventory_pb2.BatchGetProductsResponse, _abc.Awaitable[_inventory_pb2.BatchGetProductsResponse]]:
-        """BatchGetProducts returns several products at once. Anybody may call it."""
+        """BatchGetProducts returns several products at once. Anybody may call it. It may be repeated."""
 
     @_abc_1.abstractmethod
     def ListProducts(
@@ -154,7 +248,7 @@ class InventoryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_inventory_pb2.ListProductsResponse, _abc.Awaitable[_inventory_pb2.ListProductsResponse]]:
         """ListProducts returns the catalogue page by page (AIP-158), oldest product first.
-        Anybody may call it.
+        Anybody may call it. It may be repeated, each page by its token.
         """
 
     @_abc_1.abstractmethod
@@ -164,7 +258,27 @@ class InventoryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_inventory_pb2.UpdateProductResponse, _abc.Awaitable[_inventory_pb2.UpdateProductResponse]]:
         """UpdateProduct changes the fields that the mask names (AIP-134). Administrators only.
-        ABORTED when a version was given and the product has changed since.
+        ABORTED with reason VERSION_CONFLICT when a version was given and the product is at another.
+
+        Without a version, a repeat sets the same values once more. With one, it meets
+        VERSION_CONFLICT if the first call was done: read the product again. A stock that is set
+        overwrites what was reserved or given back meanwhile, whatever the version: AdjustStock
+        does not.
+        """
+
+    @_abc_1.abstractmethod
+    def AdjustStock(
+        self,
+        request: _inventory_pb2.AdjustStockRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_inventory_pb2.AdjustStockResponse, _abc.Awaitable[_inventory_pb2.AdjustStockResponse]]:
+        """AdjustStock adds an amount to a product's stock, or takes it away, beside all sales that
+        are under way. Administrators only. FAILED_PRECONDITION with reason INSUFFICIENT_STOCK when
+        less than nothing would be left, and STOCK_LIMIT_EXCEEDED when more than 10^9 would be.
+
+        It may be repeated: a request_id counts once, for ever. A repeat with the same content
+        changes nothing and returns the product as it is now; one with other content is refused with
+        ALREADY_EXISTS and reason PRODUCT_REQUEST_ID_REUSED. A call that was refused may be made again.
         """
 
     @_abc_1.abstractmethod
@@ -173,8 +287,10 @@ class InventoryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _inventory_pb2.DeleteProductRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_inventory_pb2.DeleteProductResponse, _abc.Awaitable[_inventory_pb2.DeleteProductResponse]]:
-        """DeleteProduct removes a product. Administrators only. FAILED_PRECONDITION while some
-        of it is reserved.
+        """DeleteProduct removes a product. Administrators only. FAILED_PRECONDITION with reason
+        PRODUCT_RESERVED while some of it is reserved.
+
+        A repeat is refused with NOT_FOUND if the first call was done.
         """
 
     @_abc_1.abstractmethod
@@ -183,10 +299,14 @@ class InventoryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _inventory_pb2.ReserveStockRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_inventory_pb2.ReserveStockResponse, _abc.Awaitable[_inventory_pb2.ReserveStockResponse]]:
-        """ReserveStock holds stock back, all items or none. Services only. Repeating it with the
-        same reservation_id and items changes nothing and returns the same lines.
-        FAILED_PRECONDITION with reason INSUFFICIENT_STOCK or RESERVATION_RELEASED; NOT_FOUND
-        with reason PRODUCT_NOT_FOUND.
+        """ReserveStock holds stock back, all items or none. Services only; the reservation is the
+        calling service's. FAILED_PRECONDITION with reason INSUFFICIENT_STOCK or
+        RESERVATION_RELEASED; NOT_FOUND with reason PRODUCT_NOT_FOUND; PERMISSION_DENIED with reason
+        RESERVATION_NOT_OWNED when another service uses the reservation_id.
+
+        It may be repeated: with the same reservation_id and items, in whatever order, it changes
+        nothing and returns the lines at their first prices, also after the commit. With other items
+        it is refused with ALREADY_EXISTS and reason RESERVATION_ID_REUSED.
         """
 
     @_abc_1.abstractmethod
@@ -195,7 +315,12 @@ class InventoryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _inventory_pb2.CommitReservationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_inventory_pb2.CommitReservationResponse, _abc.Awaitable[_inventory_pb2.CommitReservationResponse]]:
-        """CommitReservation turns reserved stock into sold stock, once. Services only."""
+        """CommitReservation turns reserved stock into sold stock, once. Services only, and of their
+        own reservations (PERMISSION_DENIED with reason RESERVATION_NOT_OWNED). NOT_FOUND with reason
+        RESERVATION_NOT_FOUND; FAILED_PRECONDITION with reason RESERVATION_RELEASED.
+
+        It may be repeated: a repeat succeeds and changes nothing.
+        """
 
     @_abc_1.abstractmethod
     def ReleaseReservation(
@@ -203,8 +328,14 @@ class InventoryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _inventory_pb2.ReleaseReservationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_inventory_pb2.ReleaseReservationResponse, _abc.Awaitable[_inventory_pb2.ReleaseReservationResponse]]:
-        """ReleaseReservation gives reserved or sold stock back, once. Services only. Releasing an
-        unknown reservation_id succeeds, and that reservation_id can then never be reserved.
+        """ReleaseReservation gives reserved or sold stock back, once. Services only, and of their own
+        reservations (PERMISSION_DENIED with reason RESERVATION_NOT_OWNED). Releasing an unknown
+        reservation_id succeeds and takes it out of use.
+
+        It may be repeated: a repeat succeeds and changes nothing. A released reservation_id is
+        refused by ReserveStock and CommitReservation for at least 7 days after it was last released;
+        then it is forgotten, and its owner must not use it again. One that was committed is kept
+        until it is released, for only its owner knows whether the stock can still come back.
         """
 
     @_abc_1.abstractmethod
@@ -213,8 +344,9 @@ class InventoryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _inventory_pb2.ListHeldReservationsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_inventory_pb2.ListHeldReservationsResponse, _abc.Awaitable[_inventory_pb2.ListHeldReservationsResponse]]:
-        """ListHeldReservations returns reservations that are neither committed nor released,
-        oldest first, page by page (AIP-158). Services only: their owners look for orphans.
+        """ListHeldReservations returns the calling service's reservations that are neither committed
+        nor released, oldest first, page by page (AIP-158): owners look for orphans. Services only.
+        Those made before reservations had owners are listed for every service. It may be repeated.
         """
 
 def add_InventoryServiceServicer_to_server(servicer: InventoryServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
