@@ -3,12 +3,13 @@
 import argparse
 import sys
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import uvloop
 
 from services.common.auth.keys import UnusableKeyError
-from services.common.logs import configure_logs
+from services.common.logs import configure_logs, flush_logs
 from services.common.rpc.transport import CannotServeError
 from services.common.settings import ServiceSettings, UnusableSettingsError, read_settings
 from services.common.telemetry.exposition import CannotExposeError
@@ -52,7 +53,9 @@ def run(
             end_with_supervisor()
         uvloop.run(serve(settings))
     except _FOR_A_PERSON_TO_MEND as error:
-        sys.stderr.write(f"services.{name} cannot start:\n{error}\n")
+        flush_logs()
+        with suppress(AttributeError, OSError):  # standard error may be closed
+            sys.stderr.write(f"services.{name} cannot start:\n{error}\n")
         sys.exit(CANNOT_START)
 
 

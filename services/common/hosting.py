@@ -14,6 +14,7 @@ from services.common.background import repeating
 from services.common.cache.hold import prepare_backstop
 from services.common.cache.wiring import OpenCache
 from services.common.instruments import NO_INSTRUMENTS, Instruments
+from services.common.logs import LogMetrics
 from services.common.mongo import Mongo, as_domain_error
 from services.common.rpc.chain import Chain
 from services.common.rpc.health import HealthReporter
@@ -82,7 +83,7 @@ async def host(
     )
     registry = new_registry()
     cache_metrics = [] if cache is None else [cache.metrics]
-    own = (KeyMetrics(keys), dependencies, mongo.metrics, *cache_metrics)
+    own = (KeyMetrics(keys), LogMetrics(), dependencies, mongo.metrics, *cache_metrics)
     for collector in (*chain.collectors(), *own, *collectors):
         registry.register(collector)
     server = RpcServer(service, chain, health, settings.server)
