@@ -1,7 +1,13 @@
 """What a server offers beside its service, on either transport."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import grpc
@@ -13,8 +19,10 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
 )
 from shop.inventory.v1 import inventory_pb2 as pb
 from shop.inventory.v1 import inventory_pb2_grpc as pb_grpc
+from structlog.testing import capture_logs
 
 from services.common.auth.tokens import TokenVerifier
+from services.common.logs import LogFormat, LogLevel, configure_logs
 from services.common.rpc.access import PUBLIC
 from services.common.rpc.chain import Chain, ChainOptions, LimitKind
 from services.common.rpc.compose import compose
@@ -22,8 +30,11 @@ from services.common.rpc.health import HealthReporter
 from services.common.rpc.server import RpcServer, ServerOptions
 from services.common.rpc.service import Service
 from services.common.rpc.transport import NATIVE_INSTALLED, Endpoint, Transport, open_server
+from tests.load.support import frames
 from tests.unit.common.fakes import FakeContext
 
+UNREAD = 20
+WATCH = "/grpc.health.v1.Health/Watch"
 SERVICE = pb.DESCRIPTOR.services_by_name["InventoryService"]
 
 
@@ -122,13 +133,15 @@ class Waiting(Unserved):
         return pb.GetProductResponse()
 
 
-def put_together(transport: Transport, inventory: Unserved) -> RpcServer:
+def put_together(
+    transport: Transport, inventory: Unserved, drain_timeout_s: float = 60.0
+) -> RpcServer:
     endpoint = Endpoint("127.0.0.1:0", transport)
     service = Service(SERVICE, inventory, {"GetProduct": PUBLIC}, {"GetProduct": 60.0})
     chained = ChainOptions(LimitKind.OFF, max_in_flight=1, log_every_call=False)
     chain = Chain(service, TokenVerifier({}), lambda _error: None, chained)
     health = HealthReporter(SERVICE.full_name, {}, {})
-    options = ServerOptions(endpoint, reflection=False, drain_timeout_s=60.0)
+    options = ServerOptions(endpoint, reflection=False, drain_timeout_s=drain_timeout_s)
     return RpcServer(service, chain, health, options)
 
 
@@ -184,7 +197,7 @@ async def test_what_has_arrived_as_a_grpcio_server_stops_is_refused_as_it_closes
         kept_as_it_closes = False
 
         async def stop(self, _grace: float) -> None:
-            self.kept_as_it_closes = not call.done()
+            self.kept_as_it_closes |= not call.done()
             await asyncio.wait([call])
 
     server = Server()
@@ -198,3 +211,71 @@ async def test_what_has_arrived_as_a_grpcio_server_stops_is_refused_as_it_closes
     with pytest.raises(aio.AbortError):
         await call
     assert refused.aborted_with is grpc.StatusCode.UNAVAILABLE
+
+
+@contextmanager
+def unread_watches(port: int, count: int) -> Iterator[socket.socket]:
+    """Hold a connection with so many watchers that read nothing."""
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        calls = (frames.call(WATCH, stream, b"") for stream in range(1, 2 * count, 2))
+        connection.sendall(frames.hello(window=0) + b"".join(calls))
+        yield connection
+
+
+async def test_watchers_that_do_not_read_delay_neither_the_health_of_others_nor_the_end(
+    transport: Transport,
+) -> None:
+    rpc = put_together(transport, Unserved())
+    server, port = open_server(rpc.options.endpoint)
+    rpc._add_services(server)
+    rpc.health.begin()
+    await server.start()
+    with unread_watches(port, UNREAD):
+        async with aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            watch: Any = health_pb2_grpc.HealthStub(channel).Watch(  # type: ignore[attr-defined]
+                health_pb2.HealthCheckRequest(), timeout=60
+            )
+            assert (await watch.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
+
+            async def all_watch() -> bool:
+                return rpc.health.servicer.watchers == UNREAD + 1
+
+            await until(all_watch)
+            for _ in range(10):  # more than any buffer takes
+                rpc.health.servicer.set("", health_pb2.HealthCheckResponse.SERVING)
+                assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING
+                rpc.health.stop_serving()
+                rpc.health.servicer.set("", health_pb2.HealthCheckResponse.NOT_SERVING)
+                assert (await watch.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
+            async with asyncio.timeout(20.0):  # and not 60 s, which calls would have
+                with capture_logs() as logs:
+                    await rpc._drain(server, transport, port)
+            assert not logs  # it need not be left to the end of the process
+            assert await watch.code() is grpc.StatusCode.UNAVAILABLE
+
+
+def ends_and_hangs() -> None:
+    """Serve in this process, told to stop at once, and hang when that is done."""
+    configure_logs("test", LogLevel.INFO, LogFormat.JSON)
+    rpc = put_together(Transport.GRPCIO, Unserved(), drain_timeout_s=0.1)
+
+    async def serve() -> None:
+        asyncio.get_running_loop().call_later(0.1, signal.raise_signal, signal.SIGTERM)
+        await rpc.serve()
+        threading.Event().wait(60.0)
+
+    asyncio.run(serve())
+
+
+def test_a_process_that_hangs_when_it_is_told_to_stop_ends_by_force() -> None:
+    program = f"""
+from services.common.rpc import server
+from {__name__} import ends_and_hangs
+server._LAST_RESORT_S = 0.5
+ends_and_hangs()
+"""
+    run = subprocess.run(  # noqa: S603 (this program)
+        [sys.executable, "-c", program], check=False, capture_output=True, timeout=50
+    )
+    assert run.returncode == 1
+    assert b"ended by force" in run.stderr
