@@ -1,6 +1,9 @@
 """HTTP/2 written by hand, to say what no client library would (RFC 9113, RFC 7541)."""
 
+import socket
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, RST_STREAM, SETTINGS, PING, CONTINUATION = 0x0, 0x1, 0x3, 0x4, 0x6, 0x9
@@ -58,3 +61,11 @@ def begun_and_cancelled(path: str, calls: int, first: int = 1) -> bytes:
         frame(HEADERS, END_HEADERS, stream, block) + frame(RST_STREAM, 0, stream, reset)
         for stream in range(first, first + 2 * calls, 2)
     )
+
+
+@contextmanager
+def unread(port: int, calls: bytes) -> Iterator[None]:
+    """Make calls on a connection and read no answer until the end."""
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        connection.sendall(hello(window=0) + calls)
+        yield

@@ -2,12 +2,10 @@
 
 import asyncio
 import signal
-import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import grpc
@@ -213,15 +211,6 @@ async def test_what_has_arrived_as_a_grpcio_server_stops_is_refused_as_it_closes
     assert refused.aborted_with is grpc.StatusCode.UNAVAILABLE
 
 
-@contextmanager
-def unread_watches(port: int, count: int) -> Iterator[socket.socket]:
-    """Hold a connection with so many watchers that read nothing."""
-    with socket.create_connection(("127.0.0.1", port)) as connection:
-        calls = (frames.call(WATCH, stream, b"") for stream in range(1, 2 * count, 2))
-        connection.sendall(frames.hello(window=0) + b"".join(calls))
-        yield connection
-
-
 async def test_watchers_that_do_not_read_delay_neither_the_health_of_others_nor_the_end(
     transport: Transport,
 ) -> None:
@@ -230,7 +219,8 @@ async def test_watchers_that_do_not_read_delay_neither_the_health_of_others_nor_
     rpc._add_services(server)
     rpc.health.begin()
     await server.start()
-    with unread_watches(port, UNREAD):
+    calls = (frames.call(WATCH, stream, b"") for stream in range(1, 2 * UNREAD, 2))
+    with frames.unread(port, b"".join(calls)):
         async with aio.insecure_channel(f"127.0.0.1:{port}") as channel:
             watch: Any = health_pb2_grpc.HealthStub(channel).Watch(  # type: ignore[attr-defined]
                 health_pb2.HealthCheckRequest(), timeout=60
