@@ -15,7 +15,13 @@ from services.common.settings import ServiceSettings, UnusableSettingsError, rea
 from services.common.telemetry.exposition import CannotExposeError
 from services.common.tls import UnusableCertificateError
 from services.common.tracing.opening import log_processors
-from services.common.workers import CANNOT_START, WorkerPlan, end_with_supervisor, supervise
+from services.common.workers import (
+    CANNOT_START,
+    WorkerPlan,
+    end_with_supervisor,
+    giving_signs,
+    supervise,
+)
 
 AnySettings = TypeVar("AnySettings", bound=ServiceSettings)
 
@@ -49,9 +55,11 @@ def run(
                 settings.drain_notice_s + settings.drain_timeout_s,
             )
             sys.exit(uvloop.run(supervise(plan)))
-        if settings.worker_index is not None:
+        if settings.worker_index is None:
+            uvloop.run(serve(settings))
+        else:
             end_with_supervisor()
-        uvloop.run(serve(settings))
+            uvloop.run(giving_signs(serve(settings)))
     except _FOR_A_PERSON_TO_MEND as error:
         flush_logs()
         with suppress(AttributeError, OSError):  # standard error may be closed
