@@ -20,6 +20,8 @@ from prometheus_client import (
 )
 from prometheus_client.exposition import ThreadingWSGIServer
 
+from services.common.addresses import address
+
 _WRITE_WITHIN_S: Final = 1.0
 _SILENT_S: Final = 5.0
 _CONNECTIONS: Final = 8
@@ -51,7 +53,7 @@ async def exposed_over_http(
         server = _PageServer(host, port, registry)
     except OSError as error:
         raise CannotExposeError(
-            f"cannot serve metrics on {host}:{port}: {error.strerror}"
+            f"cannot serve metrics on {address(host, port)}: {error.strerror}"
         ) from None
     thread = threading.Thread(target=server.serve_forever, name="metrics", daemon=True)
     thread.start()

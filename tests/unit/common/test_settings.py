@@ -78,6 +78,10 @@ def test_every_missing_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
         ("SHOP_DRAIN_TIMEOUT_S", "inf"),
         ("SHOP_MAX_CONNECTION_AGE_S", "-1"),
         ("SHOP_DRAIN_NOTICE_S", "61"),
+        ("SHOP_BIND_HOST", "127.0.0.1:50051"),
+        ("SHOP_BIND_HOST", "[::"),
+        ("SHOP_BIND_HOST", "[localhost]"),
+        ("SHOP_BIND_HOST", "two words"),
     ],
 )
 def test_a_wrong_value_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
@@ -87,6 +91,16 @@ def test_a_wrong_value_is_named(monkeypatch: pytest.MonkeyPatch, name: str, valu
         read_settings(OrderSettings)
     assert len(str(unusable.value).splitlines()) == 1
     assert "hunter" not in str(unusable.value)
+
+
+@pytest.mark.parametrize("host", ["::", "[::]"])
+def test_a_host_is_taken_with_brackets_and_without(
+    monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    monkeypatch.setenv("SHOP_BIND_HOST", host)
+    settings = read_settings(InventorySettings)
+    assert settings.bind_host == "::"  # as sockets want it
+    assert settings.server.endpoint.address == "[::]:50052"  # as gRPC wants it
 
 
 def test_an_address_that_dns_must_tell_is_believed(monkeypatch: pytest.MonkeyPatch) -> None:
