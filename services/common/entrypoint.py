@@ -1,10 +1,12 @@
 """The start of a service process."""
 
 import argparse
+import os
 import sys
+import tempfile
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import uvloop
 
@@ -22,6 +24,9 @@ from services.common.workers import (
     giving_signs,
     supervise,
 )
+
+_SHORT_TMPDIR: Final = "/tmp"  # noqa: S108 (in it, folders of our own are made)
+_LONGEST_TMPDIR: Final = 107 - len("/pygrpc-native-12345678/fallback.sock")  # unix(7)
 
 AnySettings = TypeVar("AnySettings", bound=ServiceSettings)
 
@@ -44,6 +49,7 @@ def run(
     try:
         overrides = _parse_arguments(name)
         settings = read_settings(kind, overrides)
+        use_short_temporary_folder()
         more = log_processors(settings.traces)
         configure_logs(name, settings.log_level, settings.log_format, more)
         if settings.worker_index is None and settings.workers > 1:
@@ -65,6 +71,24 @@ def run(
         with suppress(AttributeError, OSError):  # standard error may be closed
             sys.stderr.write(f"services.{name} cannot start:\n{error}\n")
         sys.exit(CANNOT_START)
+
+
+def use_short_temporary_folder() -> None:
+    """Put Unix sockets into ``/tmp`` if the path of the temporary folder is too long for them.
+
+    Raises ``UnusableSettingsError`` when there is no folder to put them.
+    """
+    try:
+        chosen = tempfile.gettempdir()
+    except FileNotFoundError:
+        raise UnusableSettingsError("TMPDIR: must name a folder that can be written to") from None
+    if len(os.fsencode(chosen)) <= _LONGEST_TMPDIR:
+        return
+    if not os.access(_SHORT_TMPDIR, os.W_OK | os.X_OK):
+        raise UnusableSettingsError(
+            f"TMPDIR: must have at most {_LONGEST_TMPDIR} bytes, since Unix sockets are put there"
+        )
+    tempfile.tempdir = _SHORT_TMPDIR
 
 
 def _parse_arguments(name: str) -> dict[str, Any]:

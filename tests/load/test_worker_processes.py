@@ -147,8 +147,11 @@ async def test_a_worker_that_hangs_is_replaced_and_counted(
 async def test_the_figures_of_the_workers_add_up_to_the_calls_made(
     transport: str, ports: Ports, folder: Path, stores: Stores
 ) -> None:
+    long = folder / ("x" * 90)  # of a path that no socket can have
+    long.mkdir(parents=True)
+    variables = {**TWO_WORKERS, "TMPDIR": str(long)}
     async with inventory(
-        folder, stores, (ports.rpc, ports.metrics), transport, **TWO_WORKERS
+        folder, stores, (ports.rpc, ports.metrics), transport, **variables
     ) as service:
         await both_serve(service)
         outcome = await drive(service.reads(1.0, callers=CALLERS, connections=CONNECTIONS))

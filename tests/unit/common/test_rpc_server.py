@@ -4,8 +4,10 @@ import asyncio
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -19,15 +21,20 @@ from shop.inventory.v1 import inventory_pb2 as pb
 from shop.inventory.v1 import inventory_pb2_grpc as pb_grpc
 from structlog.testing import capture_logs
 
+from services.common import entrypoint
+from services.common.addresses import address
 from services.common.auth.tokens import TokenVerifier
+from services.common.entrypoint import use_short_temporary_folder
 from services.common.logs import LogFormat, LogLevel, configure_logs
 from services.common.rpc.access import PUBLIC
 from services.common.rpc.chain import Chain, ChainOptions, LimitKind
 from services.common.rpc.compose import compose
 from services.common.rpc.health import HealthReporter
+from services.common.rpc.probe import Server, asked, verdict
 from services.common.rpc.server import RpcServer, ServerOptions
 from services.common.rpc.service import Service
 from services.common.rpc.transport import NATIVE_INSTALLED, Endpoint, Transport, open_server
+from services.common.settings import UnusableSettingsError
 from tests.load.support import frames
 from tests.unit.common.fakes import FakeContext
 
@@ -76,6 +83,23 @@ async def test_health_is_answered(transport: Transport) -> None:
     await server.stop(None)
 
 
+@pytest.mark.parametrize(
+    ("host", "called_at"), [("::", "::1"), ("::", "127.0.0.1"), ("localhost", "localhost")]
+)
+async def test_a_server_is_called_at_any_kind_of_address(
+    transport: Transport, host: str, called_at: str
+) -> None:
+    server, port = open_server(Endpoint(address(host, 0), transport))
+    health = HealthReporter(SERVICE.full_name, {}, {})
+    health_pb2_grpc.add_HealthServicer_to_server(health.servicer, server)
+    await health.refresh()
+    await server.start()
+    assert await asyncio.to_thread(Server(called_at, port, "").listens)
+    with asked(Server(called_at, port, ""), 20.0) as call:
+        assert await asyncio.to_thread(verdict, call) == "SERVING"
+    await server.stop(None)
+
+
 async def test_reflection_lists_what_is_served(transport: Transport) -> None:
     server, target = await started(transport, reflects=True)
     assert await asyncio.to_thread(reflected, target) == {
@@ -84,6 +108,28 @@ async def test_reflection_lists_what_is_served(transport: Transport) -> None:
         "grpc.reflection.v1alpha.ServerReflection",
     }
     await server.stop(None)
+
+
+async def test_reflection_works_where_the_temporary_folder_has_a_long_path(
+    transport: Transport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = tmp_path / ("x" * 90)
+    long.mkdir()
+    monkeypatch.setenv("TMPDIR", str(long))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    use_short_temporary_folder()
+    server, target = await started(transport, reflects=True)
+    assert SERVICE.full_name in await asyncio.to_thread(reflected, target)
+    await server.stop(None)
+
+
+def test_a_temporary_folder_with_too_long_a_path_is_refused_where_there_is_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / ("x" * 90)))
+    monkeypatch.setattr(entrypoint, "_SHORT_TMPDIR", str(tmp_path / "none"))
+    with pytest.raises(UnusableSettingsError, match=r"^TMPDIR: must have at most 70 bytes"):
+        use_short_temporary_folder()
 
 
 async def test_reflection_may_be_left_out(transport: Transport) -> None:
