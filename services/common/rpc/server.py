@@ -86,26 +86,27 @@ class RpcServer:
 
     async def _drain(self, server: aio.Server, transport: Transport, port: int) -> None:
         """Wait until all calls have ended and their answers are on the wire, within the bound."""
+        drain_timeout_s = self.options.drain_timeout_s
+        last_s = asyncio.get_running_loop().time() + drain_timeout_s + _LIBRARY_S
         self.chain.refuse_new_calls()
+        stopping: asyncio.Task[None] | None = None
         if transport is Transport.NATIVE:
-            # It goes on accepting connections until it closes them all, which it does as soon
-            # as the handlers have returned, sometimes before the last answers are written.
             stop_listening(port)
-            stopping = None
         else:
             stopping = await self._begin_to_stop(server)
         with suppress(TimeoutError):
-            async with asyncio.timeout(self.options.drain_timeout_s):
+            async with asyncio.timeout(drain_timeout_s):
                 while self.chain.in_flight:  # noqa: ASYNC110 (an event would cost every call)
                     await asyncio.sleep(_DRAIN_POLL_S)
-        await asyncio.sleep(_WRITING_S)
-        self.chain.refuse_kept_calls()
         self.health.servicer.end_watches()
-        ends = [asyncio.ensure_future(server.stop(_LAST_STREAMS_S))]
-        if stopping is not None:
-            ends.append(stopping)
-        _, late = await asyncio.wait(ends, timeout=_LAST_STREAMS_S + _LIBRARY_S)
-        if late:
+        if stopping is None:
+            # pygrpc-native goes on accepting connections until it closes them all, which it does
+            # as soon as the handlers have returned, sometimes before the last answers are written.
+            await asyncio.sleep(_WRITING_S)
+            self.chain.refuse_kept_calls()
+            stopping = asyncio.create_task(server.stop(_LAST_STREAMS_S))
+        left_s = last_s - asyncio.get_running_loop().time()
+        if not (await asyncio.wait({stopping}, timeout=max(left_s, _LIBRARY_S)))[0]:
             log.warning("the server does not stop: its connections end with the process")
 
     async def _begin_to_stop(self, server: aio.Server) -> "asyncio.Task[None]":

@@ -241,7 +241,7 @@ async def test_what_has_arrived_as_a_grpcio_server_stops_is_refused_as_it_closes
         kept_as_it_closes = False
 
         async def stop(self, _grace: float) -> None:
-            self.kept_as_it_closes |= not call.done()
+            self.kept_as_it_closes = not call.done()
             await asyncio.wait([call])
 
     server = Server()
@@ -260,7 +260,7 @@ async def test_what_has_arrived_as_a_grpcio_server_stops_is_refused_as_it_closes
 async def test_watchers_that_do_not_read_delay_neither_the_health_of_others_nor_the_end(
     transport: Transport,
 ) -> None:
-    rpc = put_together(transport, Unserved())
+    rpc = put_together(transport, Unserved(), drain_timeout_s=1.0)
     server, port = open_server(rpc.options.endpoint)
     rpc._add_services(server)
     rpc.health.begin()
@@ -283,11 +283,27 @@ async def test_watchers_that_do_not_read_delay_neither_the_health_of_others_nor_
                 rpc.health.stop_serving()
                 rpc.health.servicer.set("", health_pb2.HealthCheckResponse.NOT_SERVING)
                 assert (await watch.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
-            async with asyncio.timeout(20.0):  # and not 60 s, which calls would have
-                with capture_logs() as logs:
-                    await rpc._drain(server, transport, port)
+            with capture_logs() as logs:
+                await rpc._drain(server, transport, port)
             assert not logs  # it need not be left to the end of the process
             assert await watch.code() is grpc.StatusCode.UNAVAILABLE
+
+
+async def test_a_watcher_that_reads_is_told_to_go_and_holds_up_no_end(
+    transport: Transport,
+) -> None:
+    rpc = put_together(transport, Unserved(), drain_timeout_s=60.0)
+    server, port = open_server(rpc.options.endpoint)
+    rpc._add_services(server)
+    await server.start()
+    async with aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        watch: Any = health_pb2_grpc.HealthStub(channel).Watch(  # type: ignore[attr-defined]
+            health_pb2.HealthCheckRequest(), timeout=60
+        )
+        await watch.read()
+        async with asyncio.timeout(20.0):
+            await rpc._drain(server, transport, port)
+        assert await watch.code() is grpc.StatusCode.UNAVAILABLE
 
 
 def ends_and_hangs() -> None:
