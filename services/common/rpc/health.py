@@ -23,7 +23,7 @@ _ALL: Final = "all"
 _REQUEST_BYTES: Final = 512
 _WATCHERS: Final = 1_000  # of this process
 _WATCHERS_OF_A_NAME: Final = 500  # all unknown names count as one
-_WATCHERS_OF_AN_ADDRESS: Final = 100
+_WATCHERS_OF_AN_ADDRESS: Final = 200
 
 log = structlog.get_logger()
 

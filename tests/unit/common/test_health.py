@@ -157,7 +157,7 @@ async def test_who_watches_an_unknown_name_hears_so_and_when_it_is_known() -> No
 @pytest.mark.parametrize(
     ("count", "name", "one_address", "others_may"),
     [
-        (100, OVERALL, True, True),
+        (200, OVERALL, True, True),
         (500, OVERALL, False, False),
         (500, "unknown {}", False, True),
     ],
