@@ -10,10 +10,13 @@ from typing import Any, Final
 
 import grpc
 import structlog
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from google.protobuf.message import DecodeError
+from grpc import aio
+from grpc_health.v1 import health_pb2
 
 from services.common.rpc.methods import Context
 
+Request = health_pb2.HealthCheckRequest | None  # None for what could not be read
 Probe = Callable[[], Awaitable[object]]
 
 OVERALL: Final = ""
@@ -28,7 +31,7 @@ _WATCHERS_OF_AN_ADDRESS: Final = 200
 log = structlog.get_logger()
 
 
-class HealthServicer(health_pb2_grpc.HealthServicer):
+class HealthServicer:
     """The standard contract: ``Check`` answers once, ``Watch`` with each change.
 
     A watcher is written to by its own call alone, and gets the newest status when it has read
@@ -41,6 +44,17 @@ class HealthServicer(health_pb2_grpc.HealthServicer):
         self._changed = asyncio.Event()
         self._ended = False
         self._watchers: Counter[Hashable] = Counter()
+
+    def serve_on(self, server: aio.Server) -> None:
+        """Add the contract to a server."""
+        handlers = {
+            "Check": grpc.unary_unary_rpc_method_handler(self.Check, _read, _serialized),
+            "Watch": grpc.unary_stream_rpc_method_handler(self.Watch, _read, _serialized),
+        }
+        name = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
+        generic = grpc.method_handlers_generic_handler(name, handlers)
+        server.add_generic_rpc_handlers((generic,))
+        server.add_registered_method_handlers(name, handlers)
 
     @property
     def watchers(self) -> int:
@@ -58,22 +72,21 @@ class HealthServicer(health_pb2_grpc.HealthServicer):
         self._ended = True
         self._wake()
 
-    async def Check(self, request: health_pb2.HealthCheckRequest, context: Context) -> Any:
+    async def Check(self, request: Request, context: Context) -> Any:
         """Return the status of a name; NOT_FOUND for an unknown one."""
-        status = self._statuses.get(request.service)
+        name = await _name(request, context)
+        status = self._statuses.get(name)
         if status is None:
             await context.abort(grpc.StatusCode.NOT_FOUND, "no service of this name")
         return health_pb2.HealthCheckResponse(status=status)
 
-    async def Watch(self, request: health_pb2.HealthCheckRequest, context: Context) -> None:
+    async def Watch(self, request: Request, context: Context) -> None:
         """Write the status of a name, SERVICE_UNKNOWN for an unknown one, and each change."""
-        if request.ByteSize() > _REQUEST_BYTES:
-            problem = f"service: the request has more than {_REQUEST_BYTES} bytes"
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, problem)
-        with self._place(request.service, context) as taken:
+        name = await _name(request, context)
+        with self._place(name, context) as taken:
             if not taken:
                 await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many watchers")
-            await self._tell_changes(request.service, context)
+            await self._tell_changes(name, context)
 
     async def _tell_changes(self, name: str, context: Context) -> None:
         told = None
@@ -110,6 +123,24 @@ class HealthServicer(health_pb2_grpc.HealthServicer):
     def _wake(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
+
+
+def _read(raw: bytes) -> Request:
+    try:
+        return health_pb2.HealthCheckRequest.FromString(raw) if len(raw) <= _REQUEST_BYTES else None
+    except DecodeError:
+        return None
+
+
+def _serialized(response: health_pb2.HealthCheckResponse) -> bytes:
+    return response.SerializeToString()
+
+
+async def _name(request: Request, context: Context) -> str:
+    if request is None:
+        problem = f"request: must be a HealthCheckRequest of at most {_REQUEST_BYTES} bytes"
+        await context.abort(grpc.StatusCode.INVALID_ARGUMENT, problem)
+    return request.service
 
 
 class HealthReporter:

@@ -11,7 +11,7 @@ from typing import Final
 
 import structlog
 from grpc import aio
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2
 
 from services.common.background import repeating
 from services.common.logs import flush_logs
@@ -124,7 +124,7 @@ class RpcServer:
         descriptor = self.service.descriptor
         composed = compose(self.service.servicer, descriptor, self.chain.interceptors)
         register(composed, descriptor, server)
-        health_pb2_grpc.add_HealthServicer_to_server(self.health.servicer, server)
+        self.health.servicer.serve_on(server)
         if self.options.reflection:
             names = (
                 descriptor.full_name,

@@ -83,6 +83,23 @@ async def test_health_is_answered(transport: Transport) -> None:
     await server.stop(None)
 
 
+@pytest.mark.parametrize("name", ["Check", "Watch"])
+@pytest.mark.parametrize(
+    "request_", [b"\xff", b"\x0a\xff\x07" + b"x" * 1_023], ids=["odd", "large"]
+)
+async def test_health_refuses_what_is_no_request_of_its_contract_and_what_is_too_large(
+    transport: Transport, name: str, request_: bytes
+) -> None:
+    server, target = await started(transport, reflects=False)
+    async with aio.insecure_channel(target) as channel:
+        method: Any = channel.unary_stream(f"/grpc.health.v1.Health/{name}")
+        with pytest.raises(aio.AioRpcError) as refused:
+            await anext(aiter(method(request_, timeout=20)))
+    assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert str(refused.value.details()).startswith("request: ")
+    await server.stop(None)
+
+
 @pytest.mark.parametrize(
     ("host", "called_at"), [("::", "::1"), ("::", "127.0.0.1"), ("localhost", "localhost")]
 )
@@ -91,7 +108,7 @@ async def test_a_server_is_called_at_any_kind_of_address(
 ) -> None:
     server, port = open_server(Endpoint(address(host, 0), transport))
     health = HealthReporter(SERVICE.full_name, {}, {})
-    health_pb2_grpc.add_HealthServicer_to_server(health.servicer, server)
+    health.servicer.serve_on(server)
     await health.refresh()
     await server.start()
     assert await asyncio.to_thread(Server(called_at, port, "").listens)
