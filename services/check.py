@@ -12,6 +12,7 @@ from typing import Annotated, Final
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from services.common.addresses import Host, reachable
 from services.common.rpc.probe import Server, asked, verdict
 from services.common.tls import TlsFiles, UnusableCertificateError
 
@@ -20,7 +21,6 @@ SERVICES: Final = ("user", "inventory", "order")
 _SERVING: Final = "SERVING"
 _WITHIN_S: Final = 2.0
 _NOT_SERVING: Final = 1
-_EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104 (not listened on)
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 
@@ -30,7 +30,7 @@ class CheckSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="SHOP_", frozen=True, env_ignore_empty=True)
 
-    bind_host: str = "127.0.0.1"
+    bind_host: Host = "127.0.0.1"
     user_port: Port = 50051
     inventory_port: Port = 50052
     order_port: Port = 50053
@@ -44,7 +44,7 @@ class CheckSettings(BaseSettings):
         if self.tls_cert is not None and self.tls_key is not None:
             tls = TlsFiles(self.tls_cert, self.tls_key, self.tls_client_ca)
         return Server(
-            host=_EVERYWHERE.get(self.bind_host, self.bind_host),
+            host=reachable(self.bind_host),
             port=getattr(self, f"{service}_port"),
             service=f"shop.{service}.v1.{service.capitalize()}Service",
             tls=tls,

@@ -89,6 +89,14 @@ class Call:
             self._request_id = _acceptable_request_id(self.metadata) or _new_request_id()
         return self._request_id
 
+    @property
+    def known_request_id(self) -> str:
+        """The name of the call if it was asked for before, without reading the metadata.
+
+        Log lines have it: grpcio logs while it reads metadata.
+        """
+        return self._request_id or "-"
+
 
 def _acceptable_request_id(metadata: Iterable[tuple[str, Any]]) -> str | None:
     for key, value in metadata:

@@ -14,6 +14,7 @@ from services.common.background import repeating
 from services.common.cache.hold import prepare_backstop
 from services.common.cache.wiring import OpenCache
 from services.common.instruments import NO_INSTRUMENTS, Instruments
+from services.common.logs import LogMetrics
 from services.common.mongo import Mongo, as_domain_error
 from services.common.rpc.chain import Chain
 from services.common.rpc.health import HealthReporter
@@ -77,7 +78,7 @@ async def host(
         service, keys.verifier, as_domain_error, settings.chain(), instruments.interceptors
     )
     registry = new_registry()
-    own = (KeyMetrics(keys), dependencies, mongo.metrics, cache.metrics)
+    own = (KeyMetrics(keys), LogMetrics(), dependencies, mongo.metrics, cache.metrics)
     for collector in (*chain.collectors(), *own, *collectors):
         registry.register(collector)
     server = RpcServer(service, chain, health, settings.server)

@@ -20,6 +20,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError
 
+from services.common.addresses import Host, address
 from services.common.auth.reload import KEYS_REFRESH_S
 from services.common.cache.near import NearOptions
 from services.common.cache.wiring import CacheMode, CacheOptions
@@ -99,7 +100,7 @@ class ServiceSettings(BaseSettings, ABC):
     near_lease_ms: Annotated[int, Field(ge=50, le=600_000)] = 1_000
     trusted_keys_file: Path
     keys_refresh_s: Interval = KEYS_REFRESH_S
-    bind_host: str = "127.0.0.1"
+    bind_host: Host = "127.0.0.1"
     reflection: bool = True
     drain_timeout_s: Seconds = 10.0
     drain_notice_s: Annotated[float, Field(ge=0, le=60)] = 0.0
@@ -197,7 +198,7 @@ class ServiceSettings(BaseSettings, ABC):
     def server(self) -> ServerOptions:
         """Return how to serve on a port."""
         endpoint = Endpoint(
-            f"{self.bind_host}:{self.ports.rpc}",
+            address(self.bind_host, self.ports.rpc),
             self.transport,
             self.tls,
             shared=self.worker_index is not None,

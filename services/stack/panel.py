@@ -10,6 +10,7 @@ from typing import Final
 
 import orjson
 
+from services.common.addresses import address
 from services.demo.seed import Seeded
 from services.stack.folder import DataFolder
 from services.stack.services import Shop
@@ -62,7 +63,9 @@ class Panel:
     def _metrics(self) -> str:
         ports = self.shop.ports
         given = (ports.user_metrics, ports.inventory_metrics, ports.order_metrics)
-        return "  ".join(f"http://{self.shop.host}:{p}/metrics" for p in given if p) or "off"
+        return (
+            "  ".join(f"http://{address(self.shop.host, p)}/metrics" for p in given if p) or "off"
+        )
 
     def _logins(self) -> Iterator[str]:
         shown = self.admin_password or "(the password set in SHOP_ADMIN_PASSWORD)"

@@ -11,6 +11,7 @@ from typing import Final
 from grpc import aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from services.common.addresses import address
 from services.demo.seed import Doors
 from services.stack.credentials import Credentials
 from services.stack.errors import StackError
@@ -62,17 +63,17 @@ class Shop:
     @property
     def user(self) -> str:
         """The address of the User service."""
-        return f"{self.host}:{self.ports.user}"
+        return address(self.host, self.ports.user)
 
     @property
     def inventory(self) -> str:
         """The address of the Inventory service."""
-        return f"{self.host}:{self.ports.inventory}"
+        return address(self.host, self.ports.inventory)
 
     @property
     def order(self) -> str:
         """The address of the Order service."""
-        return f"{self.host}:{self.ports.order}"
+        return address(self.host, self.ports.order)
 
     @property
     def doors(self) -> Doors:

@@ -6,10 +6,10 @@ from typing import Final
 from pydantic import SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from services.common.addresses import Host, reachable
 from services.common.settings import PREFIX, MetricsPort, Port
 
 PROJECT: Final = Path(__file__).parents[2]
-_EVERYWHERE: Final = {"0.0.0.0", "[::]"}  # noqa: S104 (recognised, not listened on)
 
 
 class StackSettings(BaseSettings):
@@ -28,7 +28,7 @@ class StackSettings(BaseSettings):
     user_metrics_port: MetricsPort = 9101
     inventory_metrics_port: MetricsPort = 9102
     order_metrics_port: MetricsPort = 9103
-    bind_host: str = "127.0.0.1"
+    bind_host: Host = "127.0.0.1"
     admin_password: SecretStr | None = None
     seed: bool = True
     tls_cert: Path | None = None
@@ -42,4 +42,4 @@ class StackSettings(BaseSettings):
     @property
     def reachable_host(self) -> str:
         """The address at which clients on this machine find the services."""
-        return "127.0.0.1" if self.bind_host in _EVERYWHERE else self.bind_host
+        return reachable(self.bind_host)

@@ -1,6 +1,7 @@
 """A service told to stop: what is in flight ends well, and what comes then goes elsewhere."""
 
 import asyncio
+import os
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -12,15 +13,18 @@ from grpc import aio
 from pymongo.uri_parser import parse_uri
 from shop.inventory.v1.inventory_pb2 import ListProductsRequest
 
+from services.stack.folder import DataFolder
 from tests.e2e.support.ledger import eventually
 from tests.e2e.support.proxy import opened_proxy
 from tests.e2e.support.running_shop import opened_shop
 from tests.e2e.support.shop_front import ask_health
 from tests.load.conftest import Ports
+from tests.load.support import frames
 from tests.load.support.instance import GET, LIST, UNHURRIED, Stores, inventory
 
 WATCH = "/grpc.health.v1.Health/Watch"
 DRAIN_S = 30.0
+UNREAD_LINES = 1_000  # more than a pipe holds
 BUYERS, EACH = 6, 12
 PATIENCE_S = 60.0
 
@@ -89,6 +93,33 @@ async def test_a_draining_service_finishes_what_it_has_and_sends_others_elsewher
             assert await service.child.process.wait() == 0
         for other in states:
             await other.close()
+
+
+async def test_who_reads_neither_health_nor_log_holds_up_neither_calls_nor_the_end(
+    transport: str, ports: Ports, folder: Path, stores: Stores
+) -> None:
+    log = DataFolder(folder).log("inventory")
+    log.parent.mkdir(parents=True)
+    os.mkfifo(log)
+    reader = os.open(log, os.O_RDWR | os.O_NONBLOCK)  # who never reads
+    variables = {**UNHURRIED, "SHOP_LOG_LEVEL": "debug"}
+    try:
+        async with (
+            inventory(
+                folder, stores, (ports.rpc, ports.metrics), transport, **variables
+            ) as service,
+            aio.insecure_channel(service.address) as channel,
+        ):
+            watches = b"".join(frames.call(WATCH, 2 * n + 1, b"") for n in range(50))
+            with frames.unread(service.port, watches):
+                for _ in range(UNREAD_LINES):
+                    assert await _code(channel, GET) is grpc.StatusCode.INVALID_ARGUMENT
+                assert await ask_health(channel) == "SERVING"
+                service.child.process.send_signal(signal.SIGTERM)
+                async with asyncio.timeout(PATIENCE_S):
+                    assert await service.child.process.wait() == 0
+    finally:
+        os.close(reader)
 
 
 async def test_orders_repeated_through_restarts_are_made_once_each(

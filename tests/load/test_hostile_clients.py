@@ -36,7 +36,10 @@ TOO_LARGE = 5 * 1024 * 1024
 STEADY_TIMEOUT_S = 1.0
 NEWCOMER_TIMEOUT_S = 30.0
 ENDS_WITHIN_S = 60.0
+LOG_BYTES = 200_000  # 50 lines a second for the time it takes
 ATTEMPTS = 4
+CHECK, WATCH = (f"/grpc.health.v1.Health/{name}" for name in ("Check", "Watch"))
+SERVING = b"\x08\x01"
 LEAST_SERVED = 30
 
 pytestmark = pytest.mark.timeout(300)
@@ -143,6 +146,32 @@ async def endless_headers(service: Instance) -> None:
     await _exchange(service, begun, *[more] * 400)
 
 
+async def unread_health(service: Instance) -> None:
+    """Watchers of known and unknown names that read nothing, on several connections."""
+    with ExitStack() as opened:
+        for number in range(4):
+            names = (b"", b"mongodb", b"%d" % number)
+            calls = (
+                frames.call(WATCH, 2 * n + 1, b"\x0a" + bytes([len(name)]) + name)
+                for n, name in enumerate(names * 300)
+            )
+            opened.enter_context(frames.unread(service.port, b"".join(calls)))
+        async with aio.insecure_channel(service.address) as channel:
+            method: Any = channel.unary_unary(CHECK)
+            assert await method(b"", timeout=STEADY_TIMEOUT_S) == SERVING
+
+
+async def metadata_that_is_no_text(service: Instance) -> None:
+    """Calls with many values that are not UTF-8: they are served, and the log stays small."""
+    before = len(service.log)
+    odd = [(b"a", b"\xff")] * 100
+    request = GetProductRequest(product_id=service.stores.product_id).SerializeToString()
+    for _ in range(5):
+        answer = await _exchange(service, frames.hello() + frames.call(GET, 1, request, *odd))
+        assert service.stores.product_id.encode() in answer
+    assert len(service.log) - before < LOG_BYTES
+
+
 async def _get(channel: aio.Channel, request: bytes, timeout_s: float) -> bytes:
     method: Any = channel.unary_unary(GET)
     answer: bytes = await method(request, timeout=timeout_s)
@@ -183,6 +212,8 @@ async def service(
         half_open,
         slow_headers,
         endless_headers,
+        unread_health,
+        metadata_that_is_no_text,
     ],
     ids=lambda attack: attack.__name__,
 )

@@ -121,11 +121,37 @@ async def test_a_killed_worker_is_replaced_and_counted_and_loses_no_more_than_it
         await both_serve(service)
 
 
-async def test_the_figures_of_the_workers_add_up_to_the_calls_made(
+async def test_a_worker_that_hangs_is_replaced_and_counted(
     transport: str, ports: Ports, folder: Path, stores: Stores
 ) -> None:
     async with inventory(
         folder, stores, (ports.rpc, ports.metrics), transport, **TWO_WORKERS
+    ) as service:
+        await both_serve(service)
+        hung, healthy = children_of(service.pid)
+
+        os.kill(hung, signal.SIGSTOP)
+
+        await until(
+            lambda: len(children_of(service.pid)) == 2 and not is_alive(hung),
+            WITHIN_S,
+            "the worker is not replaced",
+        )
+        await both_serve(service)
+        assert healthy in children_of(service.pid)
+        assert await service.figure("shop_worker_silent_total") == 1
+        outcome = await drive(service.reads(0.5, callers=CALLERS, connections=CONNECTIONS))
+        assert outcome.failures == {}, outcome.said
+
+
+async def test_the_figures_of_the_workers_add_up_to_the_calls_made(
+    transport: str, ports: Ports, folder: Path, stores: Stores
+) -> None:
+    long = folder / ("x" * 90)  # of a path that no socket can have
+    long.mkdir(parents=True)
+    variables = {**TWO_WORKERS, "TMPDIR": str(long)}
+    async with inventory(
+        folder, stores, (ports.rpc, ports.metrics), transport, **variables
     ) as service:
         await both_serve(service)
         outcome = await drive(service.reads(1.0, callers=CALLERS, connections=CONNECTIONS))

@@ -9,7 +9,8 @@ class LoadGauge:
 
     A server that computes more than it waits has few calls in flight and a long queue before
     the loop; its lag tells. As in CoDel (Nichols and Jacobson, RFC 8289), what counts is the
-    least lag over an interval: a burst passes, a standing queue does not.
+    least lag over an interval: a burst passes, a standing queue does not. One late timer, however
+    late, is a pause (of the collector, the process, the machine), after which the loop catches up.
     """
 
     TARGET_S: Final = 0.1
@@ -29,5 +30,5 @@ class LoadGauge:
             return
         now = time.monotonic()
         if self._above_since is None:
-            self._above_since = now - lag_s
+            self._above_since = now
         self.overloaded = now - self._above_since >= self.INTERVAL_S

@@ -1,13 +1,15 @@
-"""The native server: pygrpc-native 0.5 with a leak stopped and a shorter way for unary calls."""
+"""The native server: pygrpc-native 0.5 with two faults mended and a shorter way for unary calls."""
 
+import asyncio
 from functools import partial
 from typing import Any, Final
 
 import grpc
-from pygrpc_native import EVENT_CANCEL
+from pygrpc_native import EVENT_CANCEL, STREAM_CLOSED, STREAM_FULL
 from pygrpc_native.aio import Server
 
 _NO_FAILURE: Final = (None, grpc.StatusCode.OK)
+_LOOK_FOR_ROOM_S: Final = 0.5
 
 
 class NativeServer(Server):
@@ -50,3 +52,15 @@ class NativeServer(Server):
                 initial_metadata=None if initial is None else list(initial),
                 trailing_metadata=list(context.trailing_metadata()),
             )
+
+    async def _send(self, call: Any, context: Any, response: Any) -> bool:
+        encoded = self._encode(call, context, response)
+        front = self._front
+        if encoded is None or front is None:
+            return False
+        context._initial_sent = True  # noqa: SLF001
+        while True:  # nobody tells when there is room
+            sent = front.stream_try_send(call.call_id, encoded)
+            if sent != STREAM_FULL:
+                return bool(sent != STREAM_CLOSED)
+            await asyncio.sleep(_LOOK_FOR_ROOM_S)

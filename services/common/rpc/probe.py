@@ -11,6 +11,7 @@ import grpc
 from cryptography import x509
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from services.common.addresses import address
 from services.common.tls import TlsFiles, UnusableCertificateError
 
 _CONNECT_WITHIN_S: Final = 0.3
@@ -28,12 +29,12 @@ class Server:
     @property
     def address(self) -> str:
         """Where it is called."""
-        return f"{self.host}:{self.port}"
+        return address(self.host, self.port)
 
     def listens(self) -> bool:
         """Whether anything listens on the port; what is too busy to accept does."""
         try:
-            socket.create_connection((self.host.strip("[]"), self.port), _CONNECT_WITHIN_S).close()
+            socket.create_connection((self.host, self.port), _CONNECT_WITHIN_S).close()
         except TimeoutError:
             return True
         except OSError:

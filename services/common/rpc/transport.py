@@ -86,7 +86,9 @@ def open_server(endpoint: Endpoint) -> tuple[aio.Server, int]:
         else:
             port = server.add_secure_port(endpoint.address, endpoint.tls.server_credentials())
     except RuntimeError:
-        raise CannotServeError(f"cannot listen on {endpoint.address}: is it in use?") from None
+        raise CannotServeError(
+            f"cannot listen on {endpoint.address}: is it in use? Is SHOP_BIND_HOST of this host?"
+        ) from None
     return server, port
 
 

@@ -274,6 +274,17 @@ def test_a_short_lag_is_no_overload(clock: FakeClock) -> None:
     assert load.lag_s == LoadGauge.TARGET_S / 2
 
 
+def test_one_pause_is_no_overload_however_long(clock: FakeClock) -> None:
+    load = LoadGauge()
+    for pause_s in (LoadGauge.INTERVAL_S, 5.0):
+        clock.now += pause_s
+        load.notice(pause_s)
+        assert not load.overloaded
+        clock.now += 0.02
+        load.notice(0.0)
+        assert not load.overloaded
+
+
 def test_a_lag_that_lasts_is_overload_until_it_is_over(clock: FakeClock) -> None:
     load = LoadGauge()
     load.notice(LoadGauge.TARGET_S)

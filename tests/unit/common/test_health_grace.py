@@ -45,7 +45,7 @@ def store() -> Store:
 @pytest.fixture
 async def health(clock: Clock, store: Store) -> HealthReporter:
     reporter = HealthReporter(SERVICE, {"mongodb": store.probe}, {}, GRACE_S)
-    await reporter.begin()
+    reporter.begin()
     return reporter
 
 

@@ -4,8 +4,10 @@ import asyncio
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import grpc
 import pytest
@@ -18,11 +20,12 @@ from services.common.rpc.interceptors.metrics import MetricsInterceptor
 from services.common.rpc.load_gauge import LoadGauge
 from services.common.rpc.load_metrics import LoadMetrics
 from services.common.rpc.methods import Context, Method
-from services.common.telemetry import workers
-from services.common.telemetry.exposition import exposed_at_socket
+from services.common.telemetry import exposition, workers
+from services.common.telemetry.exposition import exposed_at_socket, exposed_over_http
 from services.common.telemetry.peers import PeerMetrics
 from services.common.telemetry.rpc import BUCKETS_S, RpcMetrics
 from services.common.telemetry.workers import WorkerMetrics
+from services.stack.ports import claimed_ports
 from tests.patience import PATIENCE_S
 from tests.unit.common.fakes import FakeContext
 from tests.unit.pages import Page, text_of
@@ -201,6 +204,49 @@ def test_calls_to_others_read_by_method_and_code() -> None:
     assert text.value("grpc_client_handled_total", grpc_code="OK", **OF_DO) == 2
     assert text.value("grpc_client_handled_total", grpc_code="UNAVAILABLE", **OF_DO) == 1
     assert text.value("grpc_client_handling_seconds_total", **OF_DO) > 0
+
+
+# ---- over HTTP
+
+
+def asked(host: str, port: int) -> str:
+    with urlopen(f"http://{host}:{port}/metrics", timeout=PATIENCE_S) as page:
+        text: str = page.read().decode()
+        return text
+
+
+def threads_of_clients() -> int:
+    return sum("process_request_thread" in thread.name for thread in threading.enumerate())
+
+
+async def test_clients_that_send_nothing_take_few_threads_and_keep_nobody_from_the_page() -> None:
+    with claimed_ports(1) as (port,), ExitStack() as silent:
+        async with exposed_over_http(worker(2), "127.0.0.1", port):
+            for _ in range(50):
+                silent.enter_context(socket.create_connection(("127.0.0.1", port)))
+            text = await asyncio.to_thread(asked, "127.0.0.1", port)
+            assert Page(text).value("grpc_server_started_total", **OF_DO) == 2
+            assert threads_of_clients() <= exposition._CONNECTIONS
+
+
+async def test_a_client_that_sends_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert exposition._Handler.timeout == exposition._SILENT_S
+    monkeypatch.setattr(exposition._Handler, "timeout", 0.1)
+    with claimed_ports(1) as (port,):
+        async with exposed_over_http(worker(2), "127.0.0.1", port):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            async with asyncio.timeout(PATIENCE_S):
+                assert await reader.read() == b""
+            writer.close()
+
+
+@pytest.mark.parametrize(
+    ("host", "asked_at"), [("::", "[::1]"), ("::", "127.0.0.1"), ("localhost", "localhost")]
+)
+async def test_the_page_is_served_at_any_kind_of_address(host: str, asked_at: str) -> None:
+    with claimed_ports(1) as (port,):
+        async with exposed_over_http(worker(2), host, port):
+            assert "grpc_server_started_total" in await asyncio.to_thread(asked, asked_at, port)
 
 
 # ---- of several workers

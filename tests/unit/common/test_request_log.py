@@ -19,6 +19,10 @@ async def request_id(request: Any, context: Context) -> str:
     return current_call().request_id
 
 
+async def unasked(request: Any, context: Context) -> str:
+    return "whatever the call is named"
+
+
 async def served(context: FakeContext, method: Method = request_id) -> Any:
     """What a method returns, served in a task of its own as a server does."""
     return await asyncio.create_task(
@@ -68,7 +72,8 @@ async def test_the_call_is_current_in_its_own_task_alone() -> None:
 
 
 async def test_a_call_that_succeeds_is_logged_for_debugging() -> None:
-    line = await logged(FakeContext(), request_id)
+    line = await logged(FakeContext([("x-request-id", "mine")]), unasked)
+    assert line["request_id"] == "mine"
     assert (line["log_level"], line["method"], line["code"]) == ("debug", "/shop.Test/Do", "OK")
 
 

@@ -1,7 +1,13 @@
 """What a server offers beside its service, on either transport."""
 
 import asyncio
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -13,17 +19,27 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
 )
 from shop.inventory.v1 import inventory_pb2 as pb
 from shop.inventory.v1 import inventory_pb2_grpc as pb_grpc
+from structlog.testing import capture_logs
 
+from services.common import entrypoint
+from services.common.addresses import address
 from services.common.auth.tokens import TokenVerifier
+from services.common.entrypoint import use_short_temporary_folder
+from services.common.logs import LogFormat, LogLevel, configure_logs
 from services.common.rpc.access import PUBLIC
 from services.common.rpc.chain import Chain, ChainOptions, LimitKind
 from services.common.rpc.compose import compose
 from services.common.rpc.health import HealthReporter
+from services.common.rpc.probe import Server, asked, verdict
 from services.common.rpc.server import RpcServer, ServerOptions
 from services.common.rpc.service import Service
 from services.common.rpc.transport import NATIVE_INSTALLED, Endpoint, Transport, open_server
+from services.common.settings import UnusableSettingsError
+from tests.load.support import frames
 from tests.unit.common.fakes import FakeContext
 
+UNREAD = 20
+WATCH = "/grpc.health.v1.Health/Watch"
 SERVICE = pb.DESCRIPTOR.services_by_name["InventoryService"]
 
 
@@ -67,6 +83,40 @@ async def test_health_is_answered(transport: Transport) -> None:
     await server.stop(None)
 
 
+@pytest.mark.parametrize("name", ["Check", "Watch"])
+@pytest.mark.parametrize(
+    "request_", [b"\xff", b"\x0a\xff\x07" + b"x" * 1_023], ids=["odd", "large"]
+)
+async def test_health_refuses_what_is_no_request_of_its_contract_and_what_is_too_large(
+    transport: Transport, name: str, request_: bytes
+) -> None:
+    server, target = await started(transport, reflects=False)
+    async with aio.insecure_channel(target) as channel:
+        method: Any = channel.unary_stream(f"/grpc.health.v1.Health/{name}")
+        with pytest.raises(aio.AioRpcError) as refused:
+            await anext(aiter(method(request_, timeout=20)))
+    assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert str(refused.value.details()).startswith("request: ")
+    await server.stop(None)
+
+
+@pytest.mark.parametrize(
+    ("host", "called_at"), [("::", "::1"), ("::", "127.0.0.1"), ("localhost", "localhost")]
+)
+async def test_a_server_is_called_at_any_kind_of_address(
+    transport: Transport, host: str, called_at: str
+) -> None:
+    server, port = open_server(Endpoint(address(host, 0), transport))
+    health = HealthReporter(SERVICE.full_name, {}, {})
+    health.servicer.serve_on(server)
+    await health.refresh()
+    await server.start()
+    assert await asyncio.to_thread(Server(called_at, port, "").listens)
+    with asked(Server(called_at, port, ""), 20.0) as call:
+        assert await asyncio.to_thread(verdict, call) == "SERVING"
+    await server.stop(None)
+
+
 async def test_reflection_lists_what_is_served(transport: Transport) -> None:
     server, target = await started(transport, reflects=True)
     assert await asyncio.to_thread(reflected, target) == {
@@ -75,6 +125,28 @@ async def test_reflection_lists_what_is_served(transport: Transport) -> None:
         "grpc.reflection.v1alpha.ServerReflection",
     }
     await server.stop(None)
+
+
+async def test_reflection_works_where_the_temporary_folder_has_a_long_path(
+    transport: Transport, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = tmp_path / ("x" * 90)
+    long.mkdir()
+    monkeypatch.setenv("TMPDIR", str(long))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    use_short_temporary_folder()
+    server, target = await started(transport, reflects=True)
+    assert SERVICE.full_name in await asyncio.to_thread(reflected, target)
+    await server.stop(None)
+
+
+def test_a_temporary_folder_with_too_long_a_path_is_refused_where_there_is_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / ("x" * 90)))
+    monkeypatch.setattr(entrypoint, "_SHORT_TMPDIR", str(tmp_path / "none"))
+    with pytest.raises(UnusableSettingsError, match=r"^TMPDIR: must have at most 70 bytes"):
+        use_short_temporary_folder()
 
 
 async def test_reflection_may_be_left_out(transport: Transport) -> None:
@@ -122,13 +194,15 @@ class Waiting(Unserved):
         return pb.GetProductResponse()
 
 
-def put_together(transport: Transport, inventory: Unserved) -> RpcServer:
+def put_together(
+    transport: Transport, inventory: Unserved, drain_timeout_s: float = 60.0
+) -> RpcServer:
     endpoint = Endpoint("127.0.0.1:0", transport)
     service = Service(SERVICE, inventory, {"GetProduct": PUBLIC}, {"GetProduct": 60.0})
     chained = ChainOptions(LimitKind.OFF, max_in_flight=1, log_every_call=False)
     chain = Chain(service, TokenVerifier({}), lambda _error: None, chained)
     health = HealthReporter(SERVICE.full_name, {}, {})
-    options = ServerOptions(endpoint, reflection=False, drain_timeout_s=60.0)
+    options = ServerOptions(endpoint, reflection=False, drain_timeout_s=drain_timeout_s)
     return RpcServer(service, chain, health, options)
 
 
@@ -198,3 +272,79 @@ async def test_what_has_arrived_as_a_grpcio_server_stops_is_refused_as_it_closes
     with pytest.raises(aio.AbortError):
         await call
     assert refused.aborted_with is grpc.StatusCode.UNAVAILABLE
+
+
+async def test_watchers_that_do_not_read_delay_neither_the_health_of_others_nor_the_end(
+    transport: Transport,
+) -> None:
+    rpc = put_together(transport, Unserved(), drain_timeout_s=1.0)
+    server, port = open_server(rpc.options.endpoint)
+    rpc._add_services(server)
+    rpc.health.begin()
+    await server.start()
+    calls = (frames.call(WATCH, stream, b"") for stream in range(1, 2 * UNREAD, 2))
+    with frames.unread(port, b"".join(calls)):
+        async with aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            watch: Any = health_pb2_grpc.HealthStub(channel).Watch(  # type: ignore[attr-defined]
+                health_pb2.HealthCheckRequest(), timeout=60
+            )
+            assert (await watch.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
+
+            async def all_watch() -> bool:
+                return rpc.health.servicer.watchers == UNREAD + 1
+
+            await until(all_watch)
+            for _ in range(10):  # more than any buffer takes
+                rpc.health.servicer.set("", health_pb2.HealthCheckResponse.SERVING)
+                assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING
+                rpc.health.stop_serving()
+                rpc.health.servicer.set("", health_pb2.HealthCheckResponse.NOT_SERVING)
+                assert (await watch.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
+            with capture_logs() as logs:
+                await rpc._drain(server, transport, port)
+            assert not logs  # it need not be left to the end of the process
+            assert await watch.code() is grpc.StatusCode.UNAVAILABLE
+
+
+async def test_a_watcher_that_reads_is_told_to_go_and_holds_up_no_end(
+    transport: Transport,
+) -> None:
+    rpc = put_together(transport, Unserved(), drain_timeout_s=60.0)
+    server, port = open_server(rpc.options.endpoint)
+    rpc._add_services(server)
+    await server.start()
+    async with aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        watch: Any = health_pb2_grpc.HealthStub(channel).Watch(  # type: ignore[attr-defined]
+            health_pb2.HealthCheckRequest(), timeout=60
+        )
+        await watch.read()
+        async with asyncio.timeout(20.0):
+            await rpc._drain(server, transport, port)
+        assert await watch.code() is grpc.StatusCode.UNAVAILABLE
+
+
+def ends_and_hangs() -> None:
+    """Serve in this process, told to stop at once, and hang when that is done."""
+    configure_logs("test", LogLevel.INFO, LogFormat.JSON)
+    rpc = put_together(Transport.GRPCIO, Unserved(), drain_timeout_s=0.1)
+
+    async def serve() -> None:
+        asyncio.get_running_loop().call_later(0.1, signal.raise_signal, signal.SIGTERM)
+        await rpc.serve()
+        threading.Event().wait(60.0)
+
+    asyncio.run(serve())
+
+
+def test_a_process_that_hangs_when_it_is_told_to_stop_ends_by_force() -> None:
+    program = f"""
+from services.common.rpc import server
+from {__name__} import ends_and_hangs
+server._LAST_RESORT_S = 0.5
+ends_and_hangs()
+"""
+    run = subprocess.run(  # noqa: S603 (this program)
+        [sys.executable, "-c", program], check=False, capture_output=True, timeout=50
+    )
+    assert run.returncode == 1
+    assert b"ended by force" in run.stderr

@@ -95,6 +95,10 @@ def test_every_missing_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
         ("SHOP_USER_TARGET", "ipv4:10.0.0.1:50051,10.0.0.2"),
         ("SHOP_INVENTORY_TARGET", "http://inventory:50052"),
         ("SHOP_INVENTORY_TARGET", "::1:50052"),
+        ("SHOP_BIND_HOST", "127.0.0.1:50051"),
+        ("SHOP_BIND_HOST", "[::"),
+        ("SHOP_BIND_HOST", "[localhost]"),
+        ("SHOP_BIND_HOST", "two words"),
     ],
 )
 def test_a_wrong_value_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
@@ -178,9 +182,14 @@ def test_targets_of_every_kind_are_taken(monkeypatch: pytest.MonkeyPatch, target
     assert read_settings(OrderSettings).user_target == target
 
 
-def test_an_address_that_dns_must_tell_is_believed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SHOP_MONGO_URI", "mongodb+srv://cluster.invalid/")
-    assert read_settings(InventorySettings).mongo.uri == "mongodb+srv://cluster.invalid/"
+@pytest.mark.parametrize("host", ["::", "[::]"])
+def test_a_host_is_taken_with_brackets_and_without(
+    monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    monkeypatch.setenv("SHOP_BIND_HOST", host)
+    settings = read_settings(InventorySettings)
+    assert settings.bind_host == "::"  # as sockets want it
+    assert settings.server.endpoint.address == "[::]:50052"  # as gRPC wants it
 
 
 def test_secrets_appear_neither_in_complaints_nor_in_the_settings_shown(

@@ -10,6 +10,18 @@ from services.stack.errors import StackError
 from services.stack.folder import DataFolder
 from services.stack.ports import claimed_ports
 from services.stack.services import ServicePorts, Shop, running_service
+from services.stack.settings import StackSettings
+
+
+@pytest.mark.parametrize(
+    ("bind_host", "order"),
+    [("0.0.0.0", "127.0.0.1:50053"), ("::", "[::1]:50053"), ("[fd00::2]", "[fd00::2]:50053")],  # noqa: S104
+)
+def test_the_services_are_called_at_an_address_of_this_host(
+    bind_host: str, order: str, tmp_path: Path
+) -> None:
+    host = StackSettings(bind_host=bind_host).reachable_host
+    assert Shop("", "", open_credentials(tmp_path), host=host).order == order
 
 
 async def test_of_a_service_that_never_serves_it_is_said_what_it_wrote_last(

@@ -44,25 +44,28 @@ class RequestLogInterceptor(MethodInterceptor):
             try:
                 response = await method(request, context)
             except asyncio.CancelledError:
-                _log_end(log.info, method_name, status_of(context, cancelled=True), started)
+                _log_end(log.info, this, method_name, status_of(context, cancelled=True), started)
                 raise
             except BaseException:
                 if this.logged:
                     code = status_of(context)
                     write = log.warning if code in _OUR_FAULTS else log.info
-                    _log_end(write, method_name, code, started)
+                    _log_end(write, this, method_name, code, started)
                 raise
+            else:
+                if every_call:
+                    _log_end(log.debug, this, method_name, grpc.StatusCode.OK, started)
+                return response
             finally:
                 # The task holds the call, it the context, and that may hold the task: without
                 # this, every call would wait for the garbage collector.
                 this.carrier = None
-            if every_call:
-                _log_end(log.debug, method_name, grpc.StatusCode.OK, started)
-            return response
 
         return call
 
 
-def _log_end(write: Callable[..., Any], method: str, code: grpc.StatusCode, started: float) -> None:
+def _log_end(
+    write: Callable[..., Any], call: Call, method: str, code: grpc.StatusCode, started: float
+) -> None:
     ms = round((time.perf_counter() - started) * 1000, 2)
-    write("call", method=method, code=code.name, ms=ms)
+    write("call", method=method, code=code.name, ms=ms, request_id=call.request_id)
