@@ -112,7 +112,7 @@ ROWS: Final[Mapping[str, Row]] = {
             user=user_pb2.User(user_id=w.owner, full_name="Owner"),
             update_mask=FieldMask(paths=["full_name"]),
         ),
-        to=_OWNER_ADMIN_SERVICE,
+        to=(Who.OWNER, Who.ADMIN),
     ),
     "ChangePassword": _guarded(
         lambda w: user_pb2.ChangePasswordRequest(user_id=w.owner), INVALID, to=(Who.OWNER,)

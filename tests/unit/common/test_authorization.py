@@ -18,6 +18,7 @@ from services.common.rpc.access import (
     Rule,
     acting_for,
     owned_by,
+    owned_or_administered,
 )
 from services.common.rpc.interceptors.authorization import AuthorizationInterceptor
 from services.common.rpc.methods import Context
@@ -110,6 +111,7 @@ RULES = [
     (SERVICE, {ORDER}),
     (ADMIN_OR_SERVICE, {ROOT, ORDER}),
     (acting_for(str), {ANNA, ROOT, ORDER}),
+    (owned_or_administered(str), {ANNA, ROOT}),
     (owned_by(str), {ANNA}),
 ]
 
