@@ -70,6 +70,13 @@ class CachedUsers:
         async with self.cache.forgetting([user_id]):
             return await self.users.update(user_id, draft, fields)
 
+    async def administrate(
+        self, admin_id: str, user_id: str, draft: ProfileDraft, fields: Collection[str]
+    ) -> User:
+        """Change a user as an administrator and forget the cached one."""
+        async with self.cache.forgetting([user_id]):
+            return await self.users.administrate(admin_id, user_id, draft, fields)
+
     async def replace_password(self, account: Account, password_hash: str) -> bool:
         """Set another password, which changes nothing that a profile shows."""
         return await self.users.replace_password(account, password_hash)

@@ -12,6 +12,7 @@ from services.common.auth.principal import Principal, Role
 from services.common.errors import (
     Aborted,
     AlreadyExists,
+    FailedPrecondition,
     InvalidArgument,
     NotFound,
     PermissionDenied,
@@ -115,6 +116,24 @@ class PasswordChanged(Aborted):
         super().__init__("the password was changed meanwhile")
 
 
+class NoAdministrator(PermissionDenied):
+    """The caller's account is not, or no longer, an administrator's."""
+
+    reason = "ADMINISTRATOR_REQUIRED"
+
+    def __init__(self) -> None:
+        super().__init__("the caller is not an administrator any more")
+
+
+class OwnAdministration(FailedPrecondition):
+    """An administrator wants to be none, or to be inactive. One must always be left."""
+
+    reason = "OWN_ADMINISTRATION"
+
+    def __init__(self) -> None:
+        super().__init__("only another administrator may take role or activity from this one")
+
+
 @dataclass(frozen=True, slots=True)
 class User:
     """A customer or an administrator, as anybody who may see the profile sees it."""
@@ -187,7 +206,7 @@ class ProfileDraft:
         checks.finish()
 
     def confirm_permitted(self, fields: Collection[str], principal: Principal) -> None:
-        """Raise unless the caller may set the named fields to these values."""
+        """Raise unless the caller's token allows to set the named fields to these values."""
         if principal.is_admin:
             return
         for name in fields:
@@ -195,6 +214,27 @@ class ProfileDraft:
                 raise PermissionDenied(f"only an administrator may change {name}", {"field": name})
         if "email" in fields:
             _confirm_unreserved_email(self.email)
+
+    def is_administration(self, fields: Collection[str], *, own: bool) -> bool:
+        """Whether the change takes an administrator. ``own`` is a change by the user concerned.
+
+        Raises ``OwnAdministration``.
+        """
+        if own and (self.demotes(fields) or self.deactivates(fields)):
+            raise OwnAdministration
+        return (
+            not own
+            or any(name in _ADMIN_FIELDS for name in fields)
+            or ("email" in fields and _is_reserved_email(self.email))
+        )
+
+    def demotes(self, fields: Collection[str]) -> bool:
+        """Whether the user is no administrator afterwards because of this change."""
+        return "role" in fields and self.role is not Role.ADMIN
+
+    def deactivates(self, fields: Collection[str]) -> bool:
+        """Whether the user is inactive afterwards because of this change."""
+        return "active" in fields and not self.active
 
 
 _ADMIN_FIELDS: Final = ("role", "active")
@@ -352,8 +392,12 @@ def _check_full_name(checks: FieldChecks, name: str, full_name: str) -> None:
 
 
 def _confirm_unreserved_email(email: str) -> None:
-    if email.casefold() == ADMIN_EMAIL:
+    if _is_reserved_email(email):
         raise EmailTaken(email)
+
+
+def _is_reserved_email(email: str) -> bool:
+    return email.casefold() == ADMIN_EMAIL
 
 
 def _new_secret() -> str:

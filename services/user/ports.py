@@ -43,7 +43,17 @@ class Users(Protocol):
     async def update(self, user_id: str, draft: ProfileDraft, fields: Collection[str]) -> User:
         """Set the named fields to the draft's values and return the user.
 
-        Deactivating ends all logins. Raises ``UserNotFound`` and ``EmailTaken``.
+        Raises ``UserNotFound`` and ``EmailTaken``.
+        """
+        ...
+
+    async def administrate(
+        self, admin_id: str, user_id: str, draft: ProfileDraft, fields: Collection[str]
+    ) -> User:
+        """Do as ``update`` if, in the same moment, the first user is an active administrator.
+
+        Deactivating a user ends all their logins, as does making an administrator a customer.
+        Raises ``NoAdministrator`` too.
         """
         ...
 

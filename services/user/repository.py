@@ -19,10 +19,12 @@ from services.common.clock import as_utc, utc_now
 from services.common.ids import new_id
 from services.common.mongo import Document, Mongo
 from services.common.snapshot import Snapshot
+from services.common.transaction import Session as Transaction
 from services.user.model import (
     Account,
     EmailTaken,
     LoginAttempts,
+    NoAdministrator,
     ProfileDraft,
     RefreshToken,
     RefreshTokenInvalid,
@@ -60,6 +62,7 @@ _USER_PROPERTIES: Final = {
     "create_time": _TIME,
     "update_time": _TIME,
 }
+_ADMINISTERED: Final = {"administered": _COUNT}
 _SESSION_PROPERTIES: Final = {
     "user_id": _TEXT,
     "login_epoch": _COUNT,
@@ -73,9 +76,10 @@ _EXPIRY: Final = IndexModel([("expire_time", ASCENDING)], expireAfterSeconds=0)
 
 async def prepare_schema(mongo: Mongo) -> None:
     """Create the collections, validators and indexes, or bring them up to date."""
+    await mongo.confirm_transactions()
     await mongo.prepare(
         _USERS,
-        schema=_schema(_USER_PROPERTIES),
+        schema=_schema(_USER_PROPERTIES, _ADMINISTERED),
         indexes=[
             IndexModel([("username_key", ASCENDING)], unique=True),
             IndexModel([("email_key", ASCENDING)], unique=True),
@@ -85,11 +89,11 @@ async def prepare_schema(mongo: Mongo) -> None:
     await mongo.prepare(_ATTEMPTS, schema=_schema(_ATTEMPT_PROPERTIES), indexes=[_EXPIRY])
 
 
-def _schema(properties: Mapping[str, Any]) -> Document:
+def _schema(properties: Mapping[str, Any], optional: Mapping[str, Any] | None = None) -> Document:
     return {
         "bsonType": "object",
         "required": list(properties),
-        "properties": {"_id": _TEXT, **properties},
+        "properties": {"_id": _TEXT, **properties, **(optional or {})},
     }
 
 
@@ -97,6 +101,7 @@ class MongoUsers:
     """The users in MongoDB."""
 
     def __init__(self, mongo: Mongo, batcher: type[Batcher[Any, Any]] = Batcher) -> None:
+        self._mongo = mongo
         self._users = mongo.collection(_USERS)
         self._lasting = mongo.lasting(_USERS)
         self._reads: Batcher[str, Snapshot[User]] = batcher(self.get_many, _MOST_AT_ONCE)
@@ -151,16 +156,49 @@ class MongoUsers:
         return _user(document)
 
     async def update(self, user_id: str, draft: ProfileDraft, fields: Collection[str]) -> User:
-        """Set the named fields and return the user. Deactivating ends all logins."""
-        deactivated = "active" in fields and not draft.active
+        """Set the named fields and return the user."""
+        return await self._update(user_id, draft, fields)
+
+    async def administrate(
+        self, admin_id: str, user_id: str, draft: ProfileDraft, fields: Collection[str]
+    ) -> User:
+        """Do as ``update`` if, in the same moment, the first user is an active administrator."""
+        admin = {"role": Role.ADMIN.value}
+
+        async def change(transaction: Transaction) -> User:
+            # The count is written, not only the account read: so a dismissal of the administrator
+            # at the same time conflicts with this, and one of the two comes first.
+            counted = await self._users.update_one(
+                {"_id": admin_id, "active": True, **admin},
+                {"$inc": {"administered": 1}},
+                session=transaction,
+            )
+            if not counted.matched_count:
+                raise NoAdministrator
+            if draft.demotes(fields):
+                await self._users.update_one(
+                    {"_id": user_id, **admin}, {"$inc": {"login_epoch": 1}}, session=transaction
+                )
+            return await self._update(user_id, draft, fields, transaction)
+
+        return await self._mongo.in_transaction(change)
+
+    async def _update(
+        self,
+        user_id: str,
+        draft: ProfileDraft,
+        fields: Collection[str],
+        transaction: Transaction | None = None,
+    ) -> User:
         try:
             document = await self._users.find_one_and_update(
                 {"_id": user_id},
                 {
                     "$set": _changes(draft, fields) | {"update_time": utc_now()},
-                    "$inc": {"login_epoch": int(deactivated)},
+                    "$inc": {"login_epoch": int(draft.deactivates(fields))},
                 },
                 return_document=True,
+                session=transaction,
             )
         except DuplicateKeyError:
             raise EmailTaken(draft.email) from None
@@ -177,10 +215,10 @@ class MongoUsers:
         await self._set_hash(account, password_hash, ended_logins=0)
 
     async def _find_account(self, query: Document) -> Account | None:
-        document = await self._users.find_one(query)
-        if document is None:
-            return None
-        return Account(_user(document), document["password_hash"], document["login_epoch"])
+        # A token and a password are answers too: they rest on what a majority has.
+        for document in await self._lasting.find(query, limit=1).to_list(1):
+            return Account(_user(document), document["password_hash"], document["login_epoch"])
+        return None
 
     async def _set_hash(self, account: Account, password_hash: str, ended_logins: int) -> bool:
         result = await self._users.update_one(

@@ -83,6 +83,8 @@ class UserUseCases:
         check_identifier("user.user_id", user_id)
         draft.confirm_permitted(fields, principal)
         draft.check(fields)
+        if draft.is_administration(fields, own=principal.owns(user_id)):
+            return await self.users.administrate(principal.subject, user_id, draft, fields)
         return await self.users.update(user_id, draft, fields)
 
     async def change_password(self, user_id: str, current_password: str, new_password: str) -> None:

@@ -116,6 +116,17 @@ async def _(desk: Desk) -> Act:
     return lambda: desk.call("UpdateUserProfile", request, who)
 
 
+@scene("UpdateUserProfile.of_another")
+async def _(desk: Desk) -> Act:
+    who = await desk.somebody()
+    await desk.until_near(lambda: desk.profile(who))
+    request = user.UpdateUserProfileRequest(
+        user=user.User(user_id=who.user_id, full_name="Another"),
+        update_mask=FieldMask(paths=["full_name"]),
+    )
+    return lambda: desk.call("UpdateUserProfile", request, desk.admin)
+
+
 @scene("ChangePassword.right")
 async def _(desk: Desk) -> Act:
     who = await desk.somebody()

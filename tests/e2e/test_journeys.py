@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from typing import Any
 
 import grpc
 from google.protobuf.field_mask_pb2 import FieldMask
@@ -403,6 +404,45 @@ async def test_a_deactivated_user_can_neither_log_in_nor_order(
     await admin.call(shop.users.UpdateUserProfile, off)
     assert (await shop.nobody.log_in(leaver.username, leaver.password)).user_id == leaver.user_id
     assert (await leaver.buy({product_id: 1})).status == order_pb2.ORDER_STATUS_CONFIRMED
+
+
+async def test_a_dismissed_administrator_does_not_restore_itself(
+    shop: ShopFront, admin: Admin
+) -> None:
+    boss = await shop.customer("boss")
+
+    def change(**values: Any) -> user_pb2.UpdateUserProfileRequest:
+        return user_pb2.UpdateUserProfileRequest(
+            user=user_pb2.User(user_id=boss.user_id, **values),
+            update_mask=FieldMask(paths=["role", "active"]),
+        )
+
+    promotion = change(role=user_pb2.ROLE_ADMIN, active=True)
+    await admin.call(shop.users.UpdateUserProfile, promotion)
+    login = await shop.nobody.log_in(boss.username, boss.password)
+    token_of_before = shop.bearer(login.access_token)
+    await token_of_before.call(shop.users.UpdateUserProfile, promotion)
+    resignation = await refused(
+        token_of_before.call(shop.users.UpdateUserProfile, change(role=user_pb2.ROLE_CUSTOMER))
+    )
+    assert (resignation.code, resignation.reason) == (
+        grpc.StatusCode.FAILED_PRECONDITION,
+        "OWN_ADMINISTRATION",
+    )
+
+    dismissed = (
+        await admin.call(shop.users.UpdateUserProfile, change(role=user_pb2.ROLE_CUSTOMER))
+    ).user
+
+    refusal = await refused(token_of_before.call(shop.users.UpdateUserProfile, promotion))
+    assert (refusal.code, refusal.reason) == (
+        grpc.StatusCode.PERMISSION_DENIED,
+        "ADMINISTRATOR_REQUIRED",
+    )
+    assert await admin.profile(boss.user_id) == dismissed
+    request = user_pb2.RefreshTokensRequest(refresh_token=login.refresh_token)
+    end = await refused(shop.nobody.call(shop.users.RefreshTokens, request))
+    assert end.code is grpc.StatusCode.UNAUTHENTICATED
 
 
 async def test_a_user_who_never_was_cannot_order(shop: ShopFront, product_id: str) -> None:

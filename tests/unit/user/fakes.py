@@ -14,6 +14,7 @@ from services.user.model import (
     EmailTaken,
     LoginAttempts,
     LoginOverloaded,
+    NoAdministrator,
     ProfileDraft,
     RefreshToken,
     RefreshTokenInvalid,
@@ -87,11 +88,20 @@ class FakeUsers:
             "active": draft.active,
         }
         user = replace(account.user, **{name: values[name] for name in fields})  # type: ignore[arg-type]
-        ended = "active" in fields and not draft.active
+        was_admin = account.user.role is Role.ADMIN
+        ended = draft.deactivates(fields) or (was_admin and draft.demotes(fields))
         self.accounts[user_id] = replace(
             account, user=user, login_epoch=account.login_epoch + int(ended)
         )
         return user
+
+    async def administrate(
+        self, admin_id: str, user_id: str, draft: ProfileDraft, fields: Collection[str]
+    ) -> User:
+        admin = self.accounts.get(admin_id)
+        if admin is None or admin.user.role is not Role.ADMIN or not admin.user.active:
+            raise NoAdministrator
+        return await self.update(user_id, draft, fields)
 
     async def replace_password(self, account: Account, password_hash: str) -> bool:
         current = self.accounts[account.user.user_id]

@@ -11,6 +11,8 @@ from services.user.model import (
     InvalidCredentials,
     LoginOverloaded,
     LoginThrottled,
+    NoAdministrator,
+    OwnAdministration,
     PasswordChanged,
     ProfileDraft,
     RefreshTokenInvalid,
@@ -32,9 +34,10 @@ from tests.unit.user.fakes import (
 )
 
 ADA = Registration("Ada", "Ada@Example.com", "Ada Lovelace")
+ADA_TOO = Registration("Ada2", "ada2@example.com", "Ada King")
 PASSWORD = "correct horse"
 MAX_FAILURES = 3
-ADMIN = Principal("0" * 24, Role.ADMIN)
+BOSS = Registration("Boss", "boss@example.com", "The Boss")
 UNKNOWN_ID = "f" * 24
 
 
@@ -75,6 +78,13 @@ def shop(world: World) -> UserUseCases:
 @pytest.fixture
 async def ada(shop: UserUseCases) -> User:
     return await shop.register_user(ADA, PASSWORD)
+
+
+@pytest.fixture
+async def admin(world: World) -> Principal:
+    """An administrator, as the token says."""
+    boss = await world.users.add(BOSS, Role.ADMIN, f"new:{PASSWORD}")
+    return owner(boss)
 
 
 def owner(user: User) -> Principal:
@@ -273,18 +283,20 @@ async def test_revoking_ends_the_login_by_a_used_token_too(shop: UserUseCases) -
 
 
 async def test_deactivating_a_user_ends_their_logins_for_good(
-    shop: UserUseCases, ada: User
+    shop: UserUseCases, ada: User, admin: Principal
 ) -> None:
     login = await shop.authenticate_user("ada", PASSWORD)
     for active in (False, True):
-        await shop.update_user_profile(ADMIN, ada.user_id, draft(active=active), ["active"])
+        await shop.update_user_profile(admin, ada.user_id, draft(active=active), ["active"])
     with pytest.raises(RefreshTokenInvalid):
         await shop.refresh_tokens(login.refresh_token.text)
 
 
-async def test_an_inactive_user_cannot_continue_a_login(shop: UserUseCases, ada: User) -> None:
+async def test_an_inactive_user_cannot_continue_a_login(
+    shop: UserUseCases, ada: User, admin: Principal
+) -> None:
     login = await shop.authenticate_user("ada", PASSWORD)
-    await shop.update_user_profile(ADMIN, ada.user_id, draft(active=False), ["active"])
+    await shop.update_user_profile(admin, ada.user_id, draft(active=False), ["active"])
     with pytest.raises(RefreshTokenInvalid):
         await shop.refresh_tokens(login.refresh_token.text)
 
@@ -307,14 +319,52 @@ async def test_users_change_their_own_address_and_name(shop: UserUseCases, ada: 
 
 @pytest.mark.parametrize("name", ["role", "active"])
 async def test_only_an_administrator_changes_role_and_activity(
-    shop: UserUseCases, ada: User, name: str
+    shop: UserUseCases, ada: User, admin: Principal, name: str
 ) -> None:
     wanted = draft(full_name="Ada", role=Role.ADMIN, active=False)
     for principal in (owner(ada), Principal("order", Role.SERVICE)):
         with pytest.raises(PermissionDenied) as refused:
             await shop.update_user_profile(principal, ada.user_id, wanted, ["full_name", name])
         assert refused.value.metadata == {"field": name}
-    await shop.update_user_profile(ADMIN, ada.user_id, wanted, ["full_name", name])
+    await shop.update_user_profile(admin, ada.user_id, wanted, ["full_name", name])
+
+
+@pytest.mark.parametrize(
+    "dismissal", [draft(role=Role.CUSTOMER, active=True), draft(role=Role.ADMIN, active=False)]
+)
+async def test_a_dismissed_administrator_administrates_nothing_with_the_token_of_before(
+    world: World, shop: UserUseCases, ada: User, admin: Principal, dismissal: ProfileDraft
+) -> None:
+    login = await shop.authenticate_user("boss", PASSWORD)
+    other = owner(await world.users.add(ADA_TOO, Role.ADMIN, "new:other"))
+    await shop.update_user_profile(other, admin.subject, dismissal, ["role", "active"])
+    again = draft(email="admin@shop.example", full_name="X", role=Role.ADMIN, active=True)
+    for user_id, fields in (
+        (admin.subject, ["role", "active"]),
+        (admin.subject, ["role", "full_name"]),
+        (ada.user_id, ["role"]),
+        (ada.user_id, ["full_name"]),
+        (ada.user_id, ["email"]),
+    ):
+        before = await world.users.find_account(user_id)
+        with pytest.raises(NoAdministrator):
+            await shop.update_user_profile(admin, user_id, again, fields)
+        assert await world.users.find_account(user_id) == before
+    with pytest.raises(RefreshTokenInvalid):
+        await shop.refresh_tokens(login.refresh_token.text)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "field"), [(draft(role=Role.CUSTOMER), "role"), (draft(active=False), "active")]
+)
+async def test_an_administrator_cannot_dismiss_themselves_so_that_one_is_left(
+    shop: UserUseCases, admin: Principal, wanted: ProfileDraft, field: str
+) -> None:
+    with pytest.raises(OwnAdministration):
+        await shop.update_user_profile(admin, admin.subject, wanted, [field])
+    keeping = draft(role=Role.ADMIN, active=True)
+    user = await shop.update_user_profile(admin, admin.subject, keeping, ["role", "active"])
+    assert (user.role, user.active) == (Role.ADMIN, True)
 
 
 async def test_the_administrators_address_cannot_be_taken_over(
@@ -326,10 +376,12 @@ async def test_the_administrators_address_cannot_be_taken_over(
         )
 
 
-async def test_a_bad_update_names_every_bad_field(shop: UserUseCases, ada: User) -> None:
+async def test_a_bad_update_names_every_bad_field(
+    shop: UserUseCases, ada: User, admin: Principal
+) -> None:
     with pytest.raises(InvalidArgument) as refused:
         await shop.update_user_profile(
-            ADMIN, ada.user_id, draft(), ["email", "full_name", "role", "active"]
+            admin, ada.user_id, draft(), ["email", "full_name", "role", "active"]
         )
     fields = [violation.field for violation in refused.value.violations]
     assert fields == ["user.email", "user.full_name", "user.role"]
@@ -416,13 +468,13 @@ async def test_another_admin_password_replaces_the_old_and_ends_its_logins(
     await shop.authenticate_user("admin", "another horse")
 
 
-async def test_an_administrator_who_locked_themselves_out_is_back_after_a_start(
-    shop: UserUseCases,
+async def test_a_dismissed_administrator_is_back_after_a_start(
+    shop: UserUseCases, admin: Principal
 ) -> None:
     await shop.ensure_admin(PASSWORD)
-    admin = await shop.authenticate_user("admin", PASSWORD)
+    login = await shop.authenticate_user("admin", PASSWORD)
     wanted = draft(role=Role.CUSTOMER, active=False)
-    await shop.update_user_profile(ADMIN, admin.user_id, wanted, ["role", "active"])
+    await shop.update_user_profile(admin, login.user_id, wanted, ["role", "active"])
     await shop.ensure_admin(PASSWORD)
     again = await shop.authenticate_user("admin", PASSWORD)
     assert again.access_token.text.startswith("admin:")
