@@ -1,10 +1,11 @@
 """Users, their logins, and their rules."""
 
 import hashlib
+import hmac
 import re
 import secrets
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
@@ -25,6 +26,8 @@ ADMIN_USERNAME: Final = "admin"
 ADMIN_EMAIL: Final = "admin@shop.example"
 MIN_PASSWORD_CHARS: Final = 8
 MAX_PASSWORD_CHARS: Final = 128
+REFRESH_REPEAT_S: Final = 30
+"""How long a refresh may be repeated: the answer may be lost, or two tabs may ask at once."""
 PASSWORD_RULE: Final = f"must be {MIN_PASSWORD_CHARS} to {MAX_PASSWORD_CHARS} characters long"
 _MAX_EMAIL_CHARS: Final = 254
 _MAX_FULL_NAME_CHARS: Final = 100
@@ -263,15 +266,20 @@ class AccessToken:
 
 @dataclass(frozen=True, slots=True)
 class RefreshToken:
-    """A secret that continues a login once. All tokens of one login are a family."""
+    """A secret that continues a login once. All tokens of one login are a family.
+
+    The seal proves that a token was one of its family, however many came after it.
+    """
 
     family: str
     secret: str = field(repr=False)
+    seal: str = field(repr=False, default="")
 
     @classmethod
     def new(cls) -> "RefreshToken":
         """Return the first token of a new family."""
-        return cls(secrets.token_urlsafe(16), _new_secret())
+        first = cls(secrets.token_urlsafe(16), secrets.token_urlsafe(32))
+        return first.sealed(first.family_key)
 
     @classmethod
     def parse(cls, text: str) -> "RefreshToken":
@@ -283,17 +291,35 @@ class RefreshToken:
             raise InvalidArgument.of(
                 "refresh_token", f"must be 1 to {_MAX_TOKEN_CHARS} characters long"
             )
-        family, _, secret = text.partition(".")
-        return cls(family, secret)
+        rest, _, secret = text.rpartition(".")
+        seal, _, family = rest.rpartition(".")
+        return cls(family, secret, seal)
 
-    def successor(self) -> "RefreshToken":
-        """Return the token that takes this one's place."""
-        return RefreshToken(self.family, _new_secret())
+    def successor(self, salt: str) -> "RefreshToken":
+        """Return the token that takes this one's place, still without a seal.
+
+        It takes this token and the salt, which the service keeps, to make it, or make it again.
+        """
+        return RefreshToken(self.family, _hmac(self.secret, salt))
+
+    @property
+    def family_key(self) -> str:
+        """The key of the seals of the family that begins with this token."""
+        return _hmac(self.secret, "family")
+
+    def sealed(self, family_key: str) -> "RefreshToken":
+        """Return the token with the seal of its family."""
+        return replace(self, seal=_hmac(family_key, self.secret))
+
+    def has_seal_of(self, family_key: str) -> bool:
+        """Whether the token is one of the family."""
+        seal = self.sealed(family_key).seal
+        return hmac.compare_digest(self.seal.encode(), seal.encode())
 
     @property
     def text(self) -> str:
         """The token as its holder keeps it."""
-        return f"{self.family}.{self.secret}"
+        return f"{self.seal}.{self.family}.{self.secret}"
 
     @property
     def digest(self) -> str:
@@ -400,8 +426,8 @@ def _is_reserved_email(email: str) -> bool:
     return email.casefold() == ADMIN_EMAIL
 
 
-def _new_secret() -> str:
-    return secrets.token_urlsafe(32)
+def _hmac(key: str, text: str) -> str:
+    return hmac.new(key.encode(), text.encode(), "sha256").hexdigest()
 
 
 def _sha256(text: str) -> str:

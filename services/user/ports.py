@@ -76,16 +76,17 @@ class Sessions(Protocol):
         """Begin a login with its first token."""
         ...
 
-    async def rotate(self, token: RefreshToken, successor: RefreshToken) -> Session:
-        """Put the successor in the token's place and return the login.
+    async def rotate(self, token: RefreshToken) -> tuple[Session, RefreshToken]:
+        """Put a successor in the token's place and return the login and the successor.
 
-        A token whose place is already taken ends its login. Raises ``RefreshTokenInvalid``
-        and ``RefreshTokenReused``.
+        The token just used up gets the same successor again, for ``REFRESH_REPEAT_S`` and as long
+        as that is unused. Any other token that the login had before ends it. Raises
+        ``RefreshTokenInvalid`` and ``RefreshTokenReused``.
         """
         ...
 
-    async def end(self, family: str) -> None:
-        """End a login, if there is one."""
+    async def end(self, token: RefreshToken) -> None:
+        """End the login that has or had this token, if there is one."""
         ...
 
 

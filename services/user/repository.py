@@ -5,6 +5,7 @@ them in the same write that changes the password or deactivates the user. There 
 and no crash, between the two.
 """
 
+import secrets
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final, cast
@@ -21,6 +22,7 @@ from services.common.mongo import Document, Mongo
 from services.common.snapshot import Snapshot
 from services.common.transaction import Session as Transaction
 from services.user.model import (
+    REFRESH_REPEAT_S,
     Account,
     EmailTaken,
     LoginAttempts,
@@ -70,6 +72,16 @@ _SESSION_PROPERTIES: Final = {
     "create_time": _TIME,
     "expire_time": _TIME,
 }
+_ROTATION: Final = {
+    "family_key": _TEXT,  # not in logins of before there were seals
+    "used_hash": _TEXT,
+    "used_time": _TIME,
+    "salt": _TEXT,
+    "repeats": _COUNT,
+}
+_REPEATABLE: Final = {
+    "$gt": ["$used_time", {"$subtract": ["$$NOW", REFRESH_REPEAT_S * 1000]}],
+}
 _ATTEMPT_PROPERTIES: Final = {"failures": _COUNT, "expire_time": _TIME}
 _EXPIRY: Final = IndexModel([("expire_time", ASCENDING)], expireAfterSeconds=0)
 
@@ -85,7 +97,9 @@ async def prepare_schema(mongo: Mongo) -> None:
             IndexModel([("email_key", ASCENDING)], unique=True),
         ],
     )
-    await mongo.prepare(_SESSIONS, schema=_schema(_SESSION_PROPERTIES), indexes=[_EXPIRY])
+    await mongo.prepare(
+        _SESSIONS, schema=_schema(_SESSION_PROPERTIES, _ROTATION), indexes=[_EXPIRY]
+    )
     await mongo.prepare(_ATTEMPTS, schema=_schema(_ATTEMPT_PROPERTIES), indexes=[_EXPIRY])
 
 
@@ -229,10 +243,11 @@ class MongoUsers:
 
 
 class MongoSessions:
-    """The logins in MongoDB: one document each, with the hash of its newest token."""
+    """The logins in MongoDB: one document each, with the hashes of its newest two tokens."""
 
     def __init__(self, mongo: Mongo, lifetime_s: float) -> None:
         self._sessions = mongo.collection(_SESSIONS)
+        self._lasting = mongo.lasting(_SESSIONS)
         self._lifetime = timedelta(seconds=lifetime_s)
 
     async def open(self, account: Account, token: RefreshToken) -> None:
@@ -244,27 +259,65 @@ class MongoSessions:
                 "user_id": account.user.user_id,
                 "login_epoch": account.login_epoch,
                 "token_hash": token.digest,
+                "family_key": token.family_key,
                 "create_time": now,
                 "expire_time": now + self._lifetime,
             }
         )
 
-    async def rotate(self, token: RefreshToken, successor: RefreshToken) -> Session:
-        """Put the successor in the token's place and return the login."""
+    async def rotate(self, token: RefreshToken) -> tuple[Session, RefreshToken]:
+        """Put a successor in the token's place and return the login and the successor."""
         alive = {"_id": token.family, "expire_time": {"$gt": utc_now()}}
-        document = await self._sessions.find_one_and_update(
-            alive | {"token_hash": token.digest}, {"$set": {"token_hash": successor.digest}}
+        salt = secrets.token_hex(32)
+        successor = token.successor(salt)
+        login = await self._sessions.find_one_and_update(
+            alive | {"token_hash": token.digest},
+            {
+                "$set": {
+                    "token_hash": successor.digest,
+                    "used_hash": token.digest,
+                    "salt": salt,
+                },
+                "$currentDate": {"used_time": True},
+            },
         )
-        if document is not None:
-            return Session(document["user_id"], document["login_epoch"])
-        result = await self._sessions.delete_one(alive)
-        if result.deleted_count:
+        if login is None:
+            login, successor = await self._repeated(alive, token)
+        key = login.get("family_key")
+        return (
+            Session(login["user_id"], login["login_epoch"]),
+            successor if key is None else successor.sealed(key),
+        )
+
+    async def _repeated(
+        self, alive: Document, token: RefreshToken
+    ) -> tuple[Document, RefreshToken]:
+        # A write, so that the answer waits until a majority has the rotation that it repeats.
+        login = await self._sessions.find_one_and_update(
+            alive | {"used_hash": token.digest, "$expr": _REPEATABLE}, {"$inc": {"repeats": 1}}
+        )
+        if login is not None:
+            successor = token.successor(login["salt"])
+            if successor.digest == login["token_hash"]:
+                return login, successor
+        if await self._end_of_earlier(token, alive):
             raise RefreshTokenReused
         raise RefreshTokenInvalid
 
-    async def end(self, family: str) -> None:
-        """End a login, if there is one."""
-        await self._sessions.delete_one({"_id": family})
+    async def end(self, token: RefreshToken) -> None:
+        """End the login that has or had this token, if there is one."""
+        newest = {"_id": token.family, "token_hash": token.digest}
+        if not (await self._sessions.delete_one(newest)).deleted_count:
+            await self._end_of_earlier(token, {"_id": token.family})
+
+    async def _end_of_earlier(self, token: RefreshToken, query: Document) -> bool:
+        """End the login if it had this token, and return whether it did."""
+        for login in await self._lasting.find(query, limit=1).to_list(1):
+            known = token.digest in (login["token_hash"], login.get("used_hash"))
+            key = login.get("family_key")
+            if known or (key is not None and token.has_seal_of(key)):
+                return bool((await self._sessions.delete_one(query)).deleted_count)
+        return False
 
 
 class MongoThrottle:

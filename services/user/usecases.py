@@ -58,18 +58,16 @@ class UserUseCases:
 
     async def refresh_tokens(self, refresh_token: str) -> Login:
         """Continue a login with its newest refresh token."""
-        token = RefreshToken.parse(refresh_token)
-        successor = token.successor()
-        session = await self.sessions.rotate(token, successor)
+        session, successor = await self.sessions.rotate(RefreshToken.parse(refresh_token))
         account = await self.users.find_account(session.user_id)
         if account is None or not session.is_open_to(account):
-            await self.sessions.end(token.family)
+            await self.sessions.end(successor)
             raise RefreshTokenInvalid
         return self._login(account, successor)
 
     async def revoke_tokens(self, refresh_token: str) -> None:
         """End a login, by any refresh token it ever had."""
-        await self.sessions.end(RefreshToken.parse(refresh_token).family)
+        await self.sessions.end(RefreshToken.parse(refresh_token))
 
     async def get_user_profile(self, user_id: str) -> Snapshot[User]:
         """Return one user."""

@@ -76,6 +76,13 @@ async def _(desk: Desk) -> Act:
     return lambda: desk.call("RefreshTokens", request, nobody(desk))
 
 
+@scene("RefreshTokens.again")
+async def _(desk: Desk) -> Act:
+    request = user.RefreshTokensRequest(refresh_token=(await desk.somebody()).refresh_token)
+    await desk.call("RefreshTokens", request, nobody(desk))
+    return lambda: desk.call("RefreshTokens", request, nobody(desk))
+
+
 @scene("RevokeTokens.any")
 async def _(desk: Desk) -> Act:
     request = user.RevokeTokensRequest(refresh_token=(await desk.somebody()).refresh_token)

@@ -118,24 +118,29 @@ class FakeUsers:
 
 
 class FakeSessions:
+    """Logins with all tokens that each had, the newest last. Time does not pass."""
+
     def __init__(self) -> None:
-        self.sessions: dict[str, tuple[Session, str]] = {}
+        self.sessions: dict[str, tuple[Session, list[RefreshToken]]] = {}
 
     async def open(self, account: Account, token: RefreshToken) -> None:
         session = Session(account.user.user_id, account.login_epoch)
-        self.sessions[token.family] = (session, token.digest)
+        self.sessions[token.family] = (session, [token])
 
-    async def rotate(self, token: RefreshToken, successor: RefreshToken) -> Session:
-        if token.family not in self.sessions:
+    async def rotate(self, token: RefreshToken) -> tuple[Session, RefreshToken]:
+        session, tokens = self.sessions.get(token.family, (None, []))
+        if session is None or token not in tokens:
             raise RefreshTokenInvalid
-        session, digest = self.sessions.pop(token.family)
-        if digest != token.digest:
+        if token == tokens[-1]:
+            tokens.append(token.successor("salt").sealed(tokens[0].family_key))
+        elif token != tokens[-2]:
+            await self.end(token)
             raise RefreshTokenReused
-        self.sessions[token.family] = (session, successor.digest)
-        return session
+        return session, tokens[-1]
 
-    async def end(self, family: str) -> None:
-        self.sessions.pop(family, None)
+    async def end(self, token: RefreshToken) -> None:
+        if token in self.sessions.get(token.family, (None, []))[1]:
+            del self.sessions[token.family]
 
 
 class FakeThrottle:

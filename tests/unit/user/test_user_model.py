@@ -1,5 +1,7 @@
 """The rules of users and logins."""
 
+from dataclasses import replace
+
 import pytest
 
 from services.common.errors import InvalidArgument
@@ -83,16 +85,36 @@ def test_a_refresh_token_is_read_back_from_its_text() -> None:
     assert RefreshToken.parse(token.text) == token
 
 
-def test_a_successor_is_of_the_same_family_with_another_secret() -> None:
-    token = RefreshToken.new()
-    successor = token.successor()
+def test_a_successor_takes_the_token_and_the_salt_to_make() -> None:
+    token, other = RefreshToken.new(), RefreshToken.new()
+    successor = token.successor("salt")
     assert successor.family == token.family
-    assert successor.digest != token.digest
+    assert successor == token.successor("salt")
+    digests = {token.digest, successor.digest, token.successor("pepper").digest}
+    assert len(digests | {other.successor("salt").digest}) == 4
+
+
+def test_only_the_tokens_of_a_family_have_its_seal() -> None:
+    first, other = RefreshToken.new(), RefreshToken.new()
+    key = first.family_key
+    token = first.successor("salt").sealed(key)
+    assert first.has_seal_of(key)
+    assert token.has_seal_of(key)
+    for stranger in (
+        other,
+        replace(other, family=first.family),
+        replace(token, secret=other.secret),
+        replace(token, secret=token.secret[:-1]),
+        replace(token, seal=""),
+        replace(token, seal="ä"),
+    ):
+        assert not stranger.has_seal_of(key)
 
 
 def test_secrets_do_not_show_in_logs() -> None:
     token = RefreshToken.new()
     assert token.secret not in repr(token)
+    assert token.seal not in repr(token)
 
 
 def test_the_last_allowed_try_passes_and_the_next_waits_for_the_window() -> None:
