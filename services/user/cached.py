@@ -84,3 +84,12 @@ class CachedUsers:
     async def upgrade_hash(self, account: Account, password_hash: str) -> None:
         """Keep another hash, which changes nothing that a profile shows."""
         await self.users.upgrade_hash(account, password_hash)
+
+    async def remember_setting(self, account: Account, setting_hash: str) -> None:
+        """Keep the hash of the setting, which changes nothing that a profile shows."""
+        await self.users.remember_setting(account, setting_hash)
+
+    async def reinstate(self, account: Account, setting_hash: str) -> None:
+        """Make the user an active administrator and forget the cached one."""
+        async with self.cache.forgetting([account.user.user_id]):
+            await self.users.reinstate(account, setting_hash)

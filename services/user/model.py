@@ -155,12 +155,14 @@ class User:
 class Account:
     """A user and what logging in needs to know; it stays inside the service.
 
-    ``login_epoch`` counts how often all logins of the user were ended at once.
+    ``login_epoch`` counts how often all logins of the user were ended at once. ``setting_hash`` is
+    the hash of the administrator's password that was last taken from the settings.
     """
 
     user: User
     password_hash: str = field(repr=False)
     login_epoch: int
+    setting_hash: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

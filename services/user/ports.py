@@ -68,6 +68,18 @@ class Users(Protocol):
         """Keep another hash of the same password, unless the password has changed."""
         ...
 
+    async def remember_setting(self, account: Account, setting_hash: str) -> None:
+        """Keep the hash of the password in the settings, unless there is one."""
+        ...
+
+    async def reinstate(self, account: Account, setting_hash: str) -> None:
+        """Make the user an active administrator with the password that the settings have now.
+
+        All logins end in the same step. Does nothing if another process has changed the hash of
+        the setting.
+        """
+        ...
+
 
 class Sessions(Protocol):
     """The logins that refresh tokens continue, of limited life however often continued."""

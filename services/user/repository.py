@@ -64,7 +64,7 @@ _USER_PROPERTIES: Final = {
     "create_time": _TIME,
     "update_time": _TIME,
 }
-_ADMINISTERED: Final = {"administered": _COUNT}
+_OF_ADMINISTRATORS: Final = {"administered": _COUNT, "setting_hash": _TEXT}
 _SESSION_PROPERTIES: Final = {
     "user_id": _TEXT,
     "login_epoch": _COUNT,
@@ -91,7 +91,7 @@ async def prepare_schema(mongo: Mongo) -> None:
     await mongo.confirm_transactions()
     await mongo.prepare(
         _USERS,
-        schema=_schema(_USER_PROPERTIES, _ADMINISTERED),
+        schema=_schema(_USER_PROPERTIES, _OF_ADMINISTRATORS),
         indexes=[
             IndexModel([("username_key", ASCENDING)], unique=True),
             IndexModel([("email_key", ASCENDING)], unique=True),
@@ -130,7 +130,7 @@ class MongoUsers:
     async def get_many(self, user_ids: Collection[str]) -> Mapping[str, Snapshot[User]]:
         """Return those of the users that exist."""
         documents = await self._lasting.find(
-            {"_id": {"$in": list(user_ids)}}, {"password_hash": 0}
+            {"_id": {"$in": list(user_ids)}}, {"password_hash": 0, "setting_hash": 0}
         ).to_list(None)
         return {document["_id"]: Snapshot(_user(document)) for document in documents}
 
@@ -228,10 +228,38 @@ class MongoUsers:
         """Keep another hash of the same password, unless the password has changed."""
         await self._set_hash(account, password_hash, ended_logins=0)
 
+    async def remember_setting(self, account: Account, setting_hash: str) -> None:
+        """Keep the hash of the password in the settings, unless there is one."""
+        await self._users.update_one(
+            {"_id": account.user.user_id, "setting_hash": {"$exists": False}},
+            {"$set": {"setting_hash": setting_hash}},
+        )
+
+    async def reinstate(self, account: Account, setting_hash: str) -> None:
+        """Make the user an active administrator with the password that the settings have now."""
+        await self._users.update_one(
+            {"_id": account.user.user_id, "setting_hash": account.setting_hash},
+            {
+                "$set": {
+                    "password_hash": setting_hash,
+                    "setting_hash": setting_hash,
+                    "role": Role.ADMIN.value,
+                    "active": True,
+                    "update_time": utc_now(),
+                },
+                "$inc": {"login_epoch": 1},
+            },
+        )
+
     async def _find_account(self, query: Document) -> Account | None:
         # A token and a password are answers too: they rest on what a majority has.
         for document in await self._lasting.find(query, limit=1).to_list(1):
-            return Account(_user(document), document["password_hash"], document["login_epoch"])
+            return Account(
+                _user(document),
+                document["password_hash"],
+                document["login_epoch"],
+                document.get("setting_hash"),
+            )
         return None
 
     async def _set_hash(self, account: Account, password_hash: str, ended_logins: int) -> bool:

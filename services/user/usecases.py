@@ -94,23 +94,31 @@ class UserUseCases:
         if not await self.users.replace_password(account, password_hash):
             raise PasswordChanged
 
-    async def ensure_admin(self, password: str) -> None:
-        """Make the user ``admin`` be there, able to administrate, with this password.
+    async def ensure_admin(self, setting: str) -> None:
+        """Make the user ``admin`` be there, with the password that the setting says.
 
-        Several processes may do so at once.
+        What is changed by RPC stays until the setting changes: that makes the account an active
+        administrator with the new password. Several processes may do so at once.
         """
         account = await self.users.find_account_named(ADMIN_USERNAME)
         if account is None:
-            registration = Registration(ADMIN_USERNAME, ADMIN_EMAIL, "Administrator")
-            with suppress(UsernameTaken):
-                await self.users.add(registration, Role.ADMIN, await self.passwords.hash(password))
-            return
-        user = account.user
-        if user.role is not Role.ADMIN or not user.active:
-            draft = ProfileDraft(user.email, user.full_name, Role.ADMIN, active=True)
-            await self.users.update(user.user_id, draft, ("role", "active"))
-        if not await self.passwords.verify(password, account.password_hash):
-            await self.users.replace_password(account, await self.passwords.hash(password))
+            account = await self._add_admin(setting)
+        if account.setting_hash is None:
+            # The account is new, or older than this rule: then its password may have been changed
+            # because it leaked, and must not come back.
+            await self.users.remember_setting(account, await self.passwords.hash(setting))
+        elif not await self.passwords.verify(setting, account.setting_hash):
+            await self.users.reinstate(account, await self.passwords.hash(setting))
+
+    async def _add_admin(self, password: str) -> Account:
+        registration = Registration(ADMIN_USERNAME, ADMIN_EMAIL, "Administrator")
+        password_hash = await self.passwords.hash(password)
+        with suppress(UsernameTaken):  # another process was first
+            await self.users.add(registration, Role.ADMIN, password_hash)
+        account = await self.users.find_account_named(ADMIN_USERNAME)
+        if account is None:  # no majority has it yet: the start is tried again
+            raise UsernameTaken(ADMIN_USERNAME)
+        return account
 
     async def _prove(self, key: str, account: Account | None, password: str) -> Account:
         """Return the account if it is active and this is its password.

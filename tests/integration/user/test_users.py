@@ -213,6 +213,31 @@ async def test_another_hash_of_the_same_password_ends_no_login(people: People, a
     assert await people.account(ada) == upgraded
 
 
+async def test_a_changed_setting_reinstates_the_administrator_once(
+    people: People, ada: User
+) -> None:
+    account = await people.account(ada)
+    for setting_hash in ("setting-1", "setting-9"):
+        await people.users.remember_setting(account, setting_hash)
+    account = await people.account(ada)
+    assert (account.user, account.password_hash, account.setting_hash) == (
+        ada,
+        "hash-1",
+        "setting-1",
+    )
+    await people.users.get(ada.user_id)
+    for setting_hash in ("setting-2", "setting-9"):
+        await people.users.reinstate(account, setting_hash)
+    reinstated = await people.account(ada)
+    assert (reinstated.password_hash, reinstated.setting_hash, reinstated.login_epoch) == (
+        "setting-2",
+        "setting-2",
+        1,
+    )
+    assert (reinstated.user.role, reinstated.user.active) == (Role.ADMIN, True)
+    assert (await people.users.get(ada.user_id)).value == reinstated.user
+
+
 async def test_the_schema_may_be_prepared_again(people: People, ada: User) -> None:
     await asyncio.gather(*(prepare_schema(people.mongo) for _ in range(3)))
     assert (await people.users.get(ada.user_id)).value == ada

@@ -116,6 +116,22 @@ class FakeUsers:
         current = self.accounts[account.user.user_id]
         self.accounts[account.user.user_id] = replace(current, password_hash=password_hash)
 
+    async def remember_setting(self, account: Account, setting_hash: str) -> None:
+        current = self.accounts[account.user.user_id]
+        if current.setting_hash is None:
+            self.accounts[account.user.user_id] = replace(current, setting_hash=setting_hash)
+
+    async def reinstate(self, account: Account, setting_hash: str) -> None:
+        current = self.accounts[account.user.user_id]
+        if current.setting_hash == account.setting_hash:
+            self.accounts[account.user.user_id] = replace(
+                current,
+                user=replace(current.user, role=Role.ADMIN, active=True),
+                password_hash=setting_hash,
+                setting_hash=setting_hash,
+                login_epoch=current.login_epoch + 1,
+            )
+
 
 class FakeSessions:
     """Logins with all tokens that each had, the newest last. Time does not pass."""

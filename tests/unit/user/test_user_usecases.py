@@ -1,6 +1,6 @@
 """What the User service does, with everything outside faked."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -461,7 +461,7 @@ async def test_the_administrator_is_made_once(world: World, shop: UserUseCases) 
     assert continued.access_token.text.startswith("admin:")
 
 
-async def test_another_admin_password_replaces_the_old_and_ends_its_logins(
+async def test_another_setting_replaces_the_password_and_ends_its_logins(
     shop: UserUseCases,
 ) -> None:
     await shop.ensure_admin(PASSWORD)
@@ -472,21 +472,63 @@ async def test_another_admin_password_replaces_the_old_and_ends_its_logins(
     await shop.authenticate_user("admin", "another horse")
 
 
-async def test_a_dismissed_administrator_is_back_after_a_start(
+async def test_an_admin_password_that_was_changed_because_it_leaked_does_not_come_back(
+    shop: UserUseCases,
+) -> None:
+    await shop.ensure_admin(PASSWORD)
+    user_id = (await shop.authenticate_user("admin", PASSWORD)).user_id
+    await shop.change_password(user_id, PASSWORD, "another horse")
+    await shop.ensure_admin(PASSWORD)
+    await shop.authenticate_user("admin", "another horse")
+    with pytest.raises(InvalidCredentials):
+        await shop.authenticate_user("admin", PASSWORD)
+    await shop.ensure_admin("third horse")
+    await shop.authenticate_user("admin", "third horse")
+
+
+async def test_an_account_of_before_settings_were_remembered_keeps_its_password(
+    world: World, shop: UserUseCases
+) -> None:
+    await shop.ensure_admin("another horse")
+    ((user_id, account),) = world.users.accounts.items()
+    world.users.accounts[user_id] = replace(account, setting_hash=None)
+    for _ in range(2):
+        await shop.ensure_admin(PASSWORD)
+        await shop.authenticate_user("admin", "another horse")
+    await shop.ensure_admin("third horse")
+    await shop.authenticate_user("admin", "third horse")
+
+
+async def test_a_dismissed_administrator_is_back_when_the_setting_changes_and_not_before(
     shop: UserUseCases, admin: Principal
 ) -> None:
     await shop.ensure_admin(PASSWORD)
     login = await shop.authenticate_user("admin", PASSWORD)
     wanted = draft(role=Role.CUSTOMER, active=False)
-    await shop.update_user_profile(admin, login.user_id, wanted, ["role", "active"])
+    dismissed = await shop.update_user_profile(admin, login.user_id, wanted, ["role", "active"])
     await shop.ensure_admin(PASSWORD)
-    again = await shop.authenticate_user("admin", PASSWORD)
+    assert (await shop.get_user_profile(login.user_id)).value == dismissed
+    await shop.ensure_admin("another horse")
+    again = await shop.authenticate_user("admin", "another horse")
     assert again.access_token.text.startswith("admin:")
 
 
-async def test_losing_the_race_to_make_the_administrator_is_fine(
+async def test_of_processes_that_start_with_another_setting_at_once_one_applies_it(
     world: World, shop: UserUseCases
 ) -> None:
     await shop.ensure_admin(PASSWORD)
-    await World(FakeUsersSeeing(world.users, None)).usecases.ensure_admin(PASSWORD)
+    (before,) = world.users.accounts.values()
+    await shop.ensure_admin("another horse")
+    (applied,) = world.users.accounts.values()
+    await World(FakeUsersSeeing(world.users, before)).usecases.ensure_admin("another horse")
+    assert list(world.users.accounts.values()) == [applied]
+
+
+async def test_losing_the_race_to_make_the_administrator_is_fine_if_it_is_there(
+    world: World, shop: UserUseCases
+) -> None:
+    await shop.ensure_admin(PASSWORD)
+    with pytest.raises(UsernameTaken):  # the start is tried again
+        await World(FakeUsersSeeing(world.users, None)).usecases.ensure_admin(PASSWORD)
+    await shop.ensure_admin(PASSWORD)
     assert len(world.users.accounts) == 1
