@@ -203,11 +203,16 @@ class ProfileDraft:
     role: Role
     active: bool
 
-    def check(self, fields: Collection[str]) -> None:
-        """Raise ``InvalidArgument`` if any of the named fields breaks its rule."""
+    def check(self, fields: Collection[str], password_to_prove: str | None) -> None:
+        """Raise ``InvalidArgument`` if any of the named fields breaks its rule.
+
+        So does a password that cannot be one, where one has to be proven.
+        """
         checks = FieldChecks()
         for name in fields:
             _FIELD_RULES[name](self, checks)
+        if password_to_prove is not None:
+            _check_password_to_prove(checks, "current_password", password_to_prove)
         checks.finish()
 
     def confirm_permitted(self, fields: Collection[str], principal: Principal) -> None:

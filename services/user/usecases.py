@@ -75,13 +75,27 @@ class UserUseCases:
         return await self.users.get(user_id)
 
     async def update_user_profile(
-        self, principal: Principal, user_id: str, draft: ProfileDraft, fields: Collection[str]
+        self,
+        principal: Principal,
+        user_id: str,
+        draft: ProfileDraft,
+        fields: Collection[str],
+        current_password: str = "",
     ) -> User:
-        """Change the named fields of a profile, as far as the caller may."""
+        """Change the named fields of a profile, as far as the caller may.
+
+        It takes the caller's password to change their own e-mail address, with which they log in.
+        """
         check_identifier("user.user_id", user_id)
+        own = principal.owns(user_id)
+        proves = own and "email" in fields
         draft.confirm_permitted(fields, principal)
-        draft.check(fields)
-        if draft.is_administration(fields, own=principal.owns(user_id)):
+        draft.check(fields, current_password if proves else None)
+        administers = draft.is_administration(fields, own=own)
+        if proves:
+            found = await self.users.find_account(user_id)
+            await self._prove(attempt_key(user_id, found), found, current_password)
+        if administers:
             return await self.users.administrate(principal.subject, user_id, draft, fields)
         return await self.users.update(user_id, draft, fields)
 

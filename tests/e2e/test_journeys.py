@@ -183,6 +183,14 @@ async def test_a_customer_changes_name_and_address_and_nothing_else(
         ),
         update_mask=FieldMask(paths=["email", "full_name"]),
     )
+    for password, code in (
+        ("", grpc.StatusCode.INVALID_ARGUMENT),
+        ("not it", grpc.StatusCode.UNAUTHENTICATED),
+    ):
+        update.current_password = password
+        refusal = await refused(customer.call(shop.users.UpdateUserProfile, update))
+        assert refusal.code is code
+    update.current_password = customer.password
 
     changed = (await customer.call(shop.users.UpdateUserProfile, update)).user
 

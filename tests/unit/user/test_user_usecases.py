@@ -316,9 +316,30 @@ async def test_an_unknown_profile_is_not_found(shop: UserUseCases) -> None:
 
 async def test_users_change_their_own_address_and_name(shop: UserUseCases, ada: User) -> None:
     wanted = draft(email="ada@new.example", full_name="Ada King")
-    user = await shop.update_user_profile(owner(ada), ada.user_id, wanted, ["email", "full_name"])
+    user = await shop.update_user_profile(
+        owner(ada), ada.user_id, wanted, ["email", "full_name"], PASSWORD
+    )
     assert user == (await shop.get_user_profile(ada.user_id)).value
     assert (user.email, user.full_name) == ("ada@new.example", "Ada King")
+    await shop.update_user_profile(owner(ada), ada.user_id, draft(full_name="A"), ["full_name"])
+
+
+async def test_the_address_with_which_one_logs_in_is_changed_with_the_password_alone(
+    world: World, shop: UserUseCases, ada: User, admin: Principal
+) -> None:
+    wanted = draft(email="thief@new.example")
+    for principal in (owner(ada), Principal(ada.user_id, Role.ADMIN)):
+        with pytest.raises(InvalidArgument) as refused:
+            await shop.update_user_profile(principal, ada.user_id, wanted, ["email"])
+        assert [v.field for v in refused.value.violations] == ["current_password"]
+    for _ in range(MAX_FAILURES):
+        with pytest.raises(InvalidCredentials):
+            await shop.update_user_profile(owner(ada), ada.user_id, wanted, ["email"], "wrong")
+    with pytest.raises(LoginThrottled):
+        await shop.update_user_profile(owner(ada), ada.user_id, wanted, ["email"], PASSWORD)
+    assert world.users.accounts[ada.user_id].user == ada
+    user = await shop.update_user_profile(admin, ada.user_id, wanted, ["email"])
+    assert user.email == "thief@new.example"
 
 
 @pytest.mark.parametrize("name", ["role", "active"])
@@ -342,7 +363,7 @@ async def test_a_dismissed_administrator_administrates_nothing_with_the_token_of
     login = await shop.authenticate_user("boss", PASSWORD)
     other = owner(await world.users.add(ADA_TOO, Role.ADMIN, "new:other"))
     await shop.update_user_profile(other, admin.subject, dismissal, ["role", "active"])
-    again = draft(email="admin@shop.example", full_name="X", role=Role.ADMIN, active=True)
+    again = draft(email="x@new.example", full_name="X", role=Role.ADMIN, active=True)
     for user_id, fields in (
         (admin.subject, ["role", "active"]),
         (admin.subject, ["role", "full_name"]),
