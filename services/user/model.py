@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import re
 import secrets
+import unicodedata
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -28,11 +29,24 @@ MIN_PASSWORD_CHARS: Final = 8
 MAX_PASSWORD_CHARS: Final = 128
 REFRESH_REPEAT_S: Final = 30
 """How long a refresh may be repeated: the answer may be lost, or two tabs may ask at once."""
-PASSWORD_RULE: Final = f"must be {MIN_PASSWORD_CHARS} to {MAX_PASSWORD_CHARS} characters long"
+PASSWORD_RULE: Final = (
+    f"must be {MIN_PASSWORD_CHARS} to {MAX_PASSWORD_CHARS} characters long, "
+    "not all blank and without control characters"
+)
+_MAX_TYPED_CHARS: Final = 4 * MAX_PASSWORD_CHARS  # what is composed of several counts as one
+_CONTROL: Final = "Cc"
+_BLANK: Final = {"Zs", "Zl", "Zp", "Cf", _CONTROL}
 _MAX_EMAIL_CHARS: Final = 254
 _MAX_FULL_NAME_CHARS: Final = 100
 _MAX_TOKEN_CHARS: Final = 256
+# ASCII alone: the letters of other scripts that look like these cannot pass for them.
 _USERNAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{2,31}")
+_RESERVED_USERNAMES: Final = (
+    *(ADMIN_USERNAME, "administrator", "root", "superuser", "sysadmin", "system"),
+    *("support", "helpdesk", "security", "staff", "moderator", "operator", "official"),
+    *("shop", "service", "webmaster", "postmaster", "hostmaster", "abuse", "noreply"),
+    *("anonymous", "nobody", "everyone"),
+)
 # What an HTML form accepts as an e-mail address, with at least one dot in the domain.
 _LABEL: Final = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _EMAIL: Final = re.compile(rf"[A-Za-z0-9.!#$%&'*+/=?^_`{{|}}~-]{{1,64}}@(?:{_LABEL}\.)+{_LABEL}")
@@ -188,8 +202,8 @@ class Registration:
         checks.finish()
 
     def confirm_unreserved(self) -> None:
-        """Raise if the username or the e-mail address is kept for the administrator."""
-        if self.username.casefold() == ADMIN_USERNAME:
+        """Raise if the username or the e-mail address is, or looks like, one of the shop itself."""
+        if _skeleton(self.username) in _RESERVED_SKELETONS:
             raise UsernameTaken(self.username)
         _confirm_unreserved_email(self.email)
 
@@ -378,9 +392,29 @@ def attempt_key(login_name: str, account: Account | None) -> str:
     return f"user:{account.user.user_id}"
 
 
+def name_key(name: str) -> str:
+    """Return what a login name is found by: neither case nor width matters (NFKC)."""
+    return unicodedata.normalize("NFKC", name).casefold()
+
+
+def opaque(password: str) -> str:
+    """Return a password as it is hashed, however a device composes characters and spaces.
+
+    The mappings are those of RFC 8265 (OpaqueString). Its class of characters is not asked for:
+    that has no emoji with a joiner or a variation selector.
+    """
+    if password.isascii():
+        return password
+    spaced = (" " if unicodedata.category(c) == "Zs" else c for c in password)
+    return unicodedata.normalize("NFC", "".join(spaced))
+
+
 def is_acceptable_password(password: str) -> bool:
     """Whether a user may have this password."""
-    return MIN_PASSWORD_CHARS <= len(password) <= MAX_PASSWORD_CHARS
+    if not _is_as_long(password, at_least=MIN_PASSWORD_CHARS):
+        return False
+    categories = {unicodedata.category(c) for c in password}
+    return _CONTROL not in categories and not categories <= _BLANK
 
 
 def check_login(username: str, password: str) -> None:
@@ -406,10 +440,16 @@ def check_password_change(user_id: str, current_password: str, new_password: str
 
 def _check_password_to_prove(checks: FieldChecks, name: str, password: str) -> None:
     checks.require(
-        1 <= len(password) <= MAX_PASSWORD_CHARS,
+        _is_as_long(password, at_least=1),
         name,
         f"must be 1 to {MAX_PASSWORD_CHARS} characters long",
     )
+
+
+def _is_as_long(password: str, at_least: int) -> bool:
+    if len(password) > _MAX_TYPED_CHARS:
+        return False
+    return at_least <= len(opaque(password)) <= MAX_PASSWORD_CHARS
 
 
 def _check_email(checks: FieldChecks, name: str, email: str) -> None:
@@ -431,6 +471,16 @@ def _confirm_unreserved_email(email: str) -> None:
 
 def _is_reserved_email(email: str) -> bool:
     return email.casefold() == ADMIN_EMAIL
+
+
+def _skeleton(username: str) -> str:
+    """Return what an ASCII name looks like at a glance (after UTS #39)."""
+    letters = username.casefold().translate(_LOOKS_LIKE)
+    return letters.replace("rn", "m").replace("vv", "w")
+
+
+_LOOKS_LIKE: Final = str.maketrans("0134578i", "oleastbl", "._-")
+_RESERVED_SKELETONS: Final = frozenset(map(_skeleton, _RESERVED_USERNAMES))
 
 
 def _hmac(key: str, text: str) -> str:

@@ -36,6 +36,7 @@ from services.user.model import (
     User,
     UsernameTaken,
     UserNotFound,
+    name_key,
 )
 
 _USERS: Final = "users"
@@ -140,9 +141,9 @@ class MongoUsers:
 
     async def find_account_named(self, login_name: str) -> Account | None:
         """Return the account with this username or e-mail address, in any case."""
+        name = name_key(login_name)
         # No username holds an "@", so that nobody's name is another one's address.
-        key = "email_key" if "@" in login_name else "username_key"
-        return await self._find_account({key: login_name.casefold()})
+        return await self._find_account({"email_key" if "@" in name else "username_key": name})
 
     async def add(self, registration: Registration, role: Role, password_hash: str) -> User:
         """Store a new active user and return it. Raises ``UsernameTaken`` and ``EmailTaken``."""
@@ -150,9 +151,9 @@ class MongoUsers:
         document: Document = {
             "_id": new_id(),
             "username": registration.username,
-            "username_key": registration.username.casefold(),
+            "username_key": name_key(registration.username),
             "email": registration.email,
-            "email_key": registration.email.casefold(),
+            "email_key": name_key(registration.email),
             "full_name": registration.full_name,
             "role": role.value,
             "active": True,
@@ -402,7 +403,7 @@ def _changes(draft: ProfileDraft, fields: Collection[str]) -> Document:
         "active": draft.active,
     }
     changes = {name: values[name] for name in fields}
-    return changes | ({"email_key": draft.email.casefold()} if "email" in fields else {})
+    return changes | ({"email_key": name_key(draft.email)} if "email" in fields else {})
 
 
 def _user(document: Mapping[str, Any]) -> User:

@@ -33,7 +33,13 @@ async def test_a_new_user_is_found_by_id_username_and_address_in_any_case(
         assert (await people.users.get(ada.user_id)).value == ada
     account = await people.account(ada)
     assert (account.user, account.password_hash, account.login_epoch) == (ada, "hash-1", 0)
-    for name in (*SPELLINGS, "ada@example.com", "ADA@EXAMPLE.COM"):
+    for name in (
+        *SPELLINGS,
+        "\uff41da.l",
+        "ada@example.com",
+        "ADA@EXAMPLE.COM",
+        "ada\uff20example.com",
+    ):
         assert await people.users.find_account_named(name) == account
 
 

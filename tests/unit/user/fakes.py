@@ -24,6 +24,7 @@ from services.user.model import (
     User,
     UsernameTaken,
     UserNotFound,
+    name_key,
 )
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
@@ -53,9 +54,9 @@ class FakeUsers:
         return self._named(login_name)
 
     def _named(self, login_name: str) -> Account | None:
-        key = login_name.casefold()
+        key = name_key(login_name)
         for account in self.accounts.values():
-            if key in {account.user.username.casefold(), account.user.email.casefold()}:
+            if key in {name_key(account.user.username), name_key(account.user.email)}:
                 return account
         return None
 

@@ -10,7 +10,9 @@ from services.user.model import (
     LoginThrottled,
     RefreshToken,
     Registration,
+    UsernameTaken,
     attempt_key,
+    opaque,
 )
 
 PASSWORD = "correct horse"
@@ -30,7 +32,11 @@ def test_these_are_usernames(username: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "username", ["", "ab", "a" * 33, ".ada", "-ada", "a da", "ada\n", "a@b", "ädä", "ada\0"]
+    "username",
+    [
+        *("", "ab", "a" * 33, ".ada", "-ada", "a da", "ada\n", "a@b", "ädä", "ada\0"),
+        *("\u0430da", "\uff41\uff44\uff41", "ad\u212a", "ada\u200b", "\u202eada", "a\u0301da"),
+    ],
 )
 def test_these_are_not_usernames(username: str) -> None:
     assert bad_fields(Registration(username, "a@b.example", "A")) == ["username"]
@@ -65,12 +71,25 @@ def test_these_are_not_addresses(email: str) -> None:
     assert bad_fields(Registration("ada", email, "A")) == ["email"]
 
 
-@pytest.mark.parametrize("password", ["x" * 8, "x" * 128, "ünïcödé ✓"])
+@pytest.mark.parametrize(
+    "password",
+    [
+        *("x" * 8, "x" * 128, "ünïcödé ✓"),
+        *("e\u0301" * 128, "❤\ufe0f" * 4, "1\u1112\u1161\u11ab" * 64),
+    ],
+)
 def test_these_may_be_passwords(password: str) -> None:
     assert bad_fields(Registration("ada", "a@b.example", "A"), password) == []
 
 
-@pytest.mark.parametrize("password", ["", "x" * 7, "x" * 129])
+@pytest.mark.parametrize(
+    "password",
+    [
+        *("", "x" * 7, "x" * 129, "e\u0301" * 7, "é" * 129, "e\u0301" * 257),
+        *(" " * 8, "\u3000" * 8, "\u200b" * 8, " \u00a0\u2003\u200d" * 2),
+        *("tab\tin it", "nul\0in it"),
+    ],
+)
 def test_these_may_not_be_passwords(password: str) -> None:
     assert bad_fields(Registration("ada", "a@b.example", "A"), password) == ["password"]
 
@@ -78,6 +97,34 @@ def test_these_may_not_be_passwords(password: str) -> None:
 @pytest.mark.parametrize("full_name", ["", " ", "x" * 101, "A\0"])
 def test_these_are_not_names_to_show(full_name: str) -> None:
     assert set(bad_fields(Registration("ada", "a@b.example", full_name))) == {"full_name"}
+
+
+@pytest.mark.parametrize(
+    "typed",
+    ["re\u0301sume\u0301 \u1112\u1161\u11ab", "résumé\u00a0한", "résumé\u3000한"],
+    ids=["composed by the reader", "no-break space", "ideographic space"],
+)
+def test_a_password_is_one_however_a_device_composes_it(typed: str) -> None:
+    assert opaque(typed) == "résumé 한"
+
+
+@pytest.mark.parametrize("password", ["ﬁne", "FINE", "\uff46\uff49\uff4e\uff45", " f  ine "])
+def test_a_password_is_not_taken_for_another_one(password: str) -> None:
+    assert opaque(password) == password
+
+
+@pytest.mark.parametrize(
+    "username",
+    ["admin", "ADMIN", "adm1n", "a.d-m_i.n", "Admln", "adrnin", "r00t", "5upp0rt", "system_"],
+)
+def test_the_shops_own_names_and_those_that_look_like_them_are_taken(username: str) -> None:
+    with pytest.raises(UsernameTaken):
+        Registration(username, "a@b.example", "A").confirm_unreserved()
+
+
+@pytest.mark.parametrize("username", ["ada", "nadia", "admiral", "support3r-club", "rooted"])
+def test_other_names_are_not_taken(username: str) -> None:
+    Registration(username, "a@b.example", "A").confirm_unreserved()
 
 
 def test_a_refresh_token_is_read_back_from_its_text() -> None:

@@ -127,8 +127,10 @@ async def test_the_administrators_address_cannot_be_registered(shop: UserUseCase
 # Logging in
 
 
-@pytest.mark.parametrize("name", ["Ada", "aDA", "ADA@EXAMPLE.COM"])
-async def test_username_and_address_log_in_in_any_case(
+@pytest.mark.parametrize(
+    "name", ["Ada", "aDA", "ADA@EXAMPLE.COM", "\uff21da", "ada\uff20example.com"]
+)
+async def test_username_and_address_log_in_in_any_case_and_width(
     shop: UserUseCases, ada: User, name: str
 ) -> None:
     login = await shop.authenticate_user(name, PASSWORD)
