@@ -60,7 +60,7 @@ class User(_message.Message):
     user_id: _builtins.str
     """The identifier: 24 lower-case hexadecimal digits, given by the service."""
     username: _builtins.str
-    """The login name: 3 to 32 of the letters a to z, digits, ".", "_" and "-", beginning with a
+    """The login name: 3 to 32 of letters (a to z, A to Z), digits, ".", "_" and "-", beginning with a
     letter or digit; unique whatever its case. It does not change. Names such as "admin" and
     "support", and those that only look like them, count as taken.
     """
