@@ -47,7 +47,7 @@ class Desk:
 
     async def read(self, question: Question, twin: int, asked: str = "") -> bool:
         """Ask one twin and note what it shows; return whether it answered."""
-        metadata = bearer(self.plan.service)
+        metadata = bearer(self.plan.admin)
         if asked:
             metadata += (("cache-control", asked),)
         ranks: Ranks = {}

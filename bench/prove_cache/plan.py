@@ -40,9 +40,9 @@ class Plan:
 
     addresses: dict[str, str]
     admin: str
-    """A token of an administrator."""
+    """A token of an administrator, who may ask for freshness."""
     service: str
-    """A token of a service, which may ask for freshness."""
+    """A token of a service that calls Inventory."""
     assets: Assets
     seed: int
     readers: int

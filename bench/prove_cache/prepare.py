@@ -23,6 +23,7 @@ _CUSTOMERS: Final = 4
 _STOCK: Final = 10**9
 _TOKEN_LIFETIME_S: Final = 3_600
 _SERVICE: Final = "order"
+_INVENTORY: Final = inventory_pb2.DESCRIPTOR.services_by_name["InventoryService"].full_name
 
 
 class Identities:
@@ -44,9 +45,9 @@ class Identities:
 
     @property
     def service(self) -> str:
-        """The token of the Order service."""
+        """The token of the Order service for Inventory."""
         signer = TokenSigner(self._orders, _SERVICE)
-        return signer.sign(Principal(_SERVICE, Role.SERVICE), _TOKEN_LIFETIME_S)[0]
+        return signer.sign(Principal(_SERVICE, Role.SERVICE), _TOKEN_LIFETIME_S, _INVENTORY)[0]
 
 
 async def prepare(twin: Twin, identities: Identities) -> Assets:

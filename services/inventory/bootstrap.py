@@ -24,6 +24,7 @@ from services.inventory.repository import (
 from services.inventory.settings import Settings
 from services.inventory.usecases import InventoryUseCases
 
+DESCRIPTOR: Final = inventory_pb2.DESCRIPTOR.services_by_name["InventoryService"]
 CHECKOUT_STEPS: Final = ("ReserveStock", "CommitReservation", "ReleaseReservation")
 MAX_S: Final = {"GetProduct": 2.5, "BatchGetProducts": 2.5}
 CACHED: Final = ("GetProduct", "BatchGetProducts")
@@ -33,7 +34,7 @@ async def run(settings: Settings) -> None:
     """Open the stores, wire the service, serve until told to stop, and close what was opened."""
     async with AsyncExitStack() as stack:
         watch = await stack.enter_async_context(open_instruments("inventory", settings.traces))
-        keys = LiveKeys(settings.trusted_keys_file)
+        keys = LiveKeys(settings.trusted_keys_file, service=DESCRIPTOR.full_name)
         mongo = await stack.enter_async_context(
             open_mongo(settings.mongo, settings.inventory_database, watch.mongo_listeners)
         )
@@ -46,7 +47,7 @@ async def run(settings: Settings) -> None:
         reservations = CachedReservations(reservations, cache.values)
         await host(
             Service(
-                descriptor=inventory_pb2.DESCRIPTOR.services_by_name["InventoryService"],
+                descriptor=DESCRIPTOR,
                 servicer=InventoryHandler(InventoryUseCases(products, reservations)),
                 access=ACCESS,
                 max_s=MAX_S,

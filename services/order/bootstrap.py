@@ -33,6 +33,7 @@ from services.order.settings import Settings
 from services.order.settlement import BackgroundAftermath, Settlement
 from services.order.usecases import OrderUseCases
 
+DESCRIPTOR: Final = order_pb2.DESCRIPTOR.services_by_name["OrderService"]
 MAX_S: Final = {"GetOrder": 2.5, "ListUserOrders": 2.5}
 CACHED: Final = ("ListUserOrders",)
 USER_SERVICE: Final = "shop.user.v1.UserService"
@@ -52,7 +53,11 @@ async def run(settings: Settings) -> None:
     async with AsyncExitStack() as stack:
         watch = await stack.enter_async_context(open_instruments("order", settings.traces))
         identity = ServiceIdentity("order", load_signing_key(settings.order_signing_key_file))
-        keys = LiveKeys(settings.trusted_keys_file, (settings.order_signing_key_file, identity))
+        keys = LiveKeys(
+            settings.trusted_keys_file,
+            (settings.order_signing_key_file, identity),
+            service=DESCRIPTOR.full_name,
+        )
         mongo = await stack.enter_async_context(
             open_mongo(settings.mongo, settings.order_database, watch.mongo_listeners)
         )
@@ -113,7 +118,7 @@ async def run(settings: Settings) -> None:
         )
         await host(
             Service(
-                descriptor=order_pb2.DESCRIPTOR.services_by_name["OrderService"],
+                descriptor=DESCRIPTOR,
                 servicer=OrderHandler(usecases),
                 access=ACCESS,
                 max_s=MAX_S,

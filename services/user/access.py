@@ -2,7 +2,13 @@
 
 from typing import Final
 
-from services.common.rpc.access import PUBLIC, AccessTable, acting_for, owned_by
+from services.common.rpc.access import (
+    PUBLIC,
+    AccessTable,
+    acting_for,
+    owned_by,
+    owned_or_administered,
+)
 
 ACCESS: Final[AccessTable] = {
     "RegisterUser": PUBLIC,
@@ -10,6 +16,6 @@ ACCESS: Final[AccessTable] = {
     "RefreshTokens": PUBLIC,
     "RevokeTokens": PUBLIC,
     "GetUserProfile": acting_for(lambda request: request.user_id),
-    "UpdateUserProfile": acting_for(lambda request: request.user.user_id),
+    "UpdateUserProfile": owned_or_administered(lambda request: request.user.user_id),
     "ChangePassword": owned_by(lambda request: request.user_id),
 }

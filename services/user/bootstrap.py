@@ -31,6 +31,7 @@ from services.user.settings import Settings
 from services.user.tokens import SignedAccessTokens
 from services.user.usecases import UserUseCases
 
+DESCRIPTOR: Final = user_pb2.DESCRIPTOR.services_by_name["UserService"]
 # How many passwords are hashed at once has a limit of its own.
 HASHING_METHODS: Final = ("RegisterUser", "AuthenticateUser", "ChangePassword")
 MAX_S: Final = {"GetUserProfile": 2.5}
@@ -42,7 +43,11 @@ async def run(settings: Settings) -> None:
     async with AsyncExitStack() as stack:
         watch = await stack.enter_async_context(open_instruments("user", settings.traces))
         signer = TokenSigner(load_signing_key(settings.user_signing_key_file), USER_ISSUER)
-        keys = LiveKeys(settings.trusted_keys_file, (settings.user_signing_key_file, signer))
+        keys = LiveKeys(
+            settings.trusted_keys_file,
+            (settings.user_signing_key_file, signer),
+            service=DESCRIPTOR.full_name,
+        )
         mongo = await stack.enter_async_context(
             open_mongo(settings.mongo, settings.user_database, watch.mongo_listeners)
         )
@@ -62,7 +67,7 @@ async def run(settings: Settings) -> None:
         )
         await host(
             Service(
-                descriptor=user_pb2.DESCRIPTOR.services_by_name["UserService"],
+                descriptor=DESCRIPTOR,
                 servicer=UserHandler(usecases),
                 access=ACCESS,
                 max_s=MAX_S,

@@ -62,6 +62,13 @@ class CachedUsers:
         async with self.cache.forgetting([user_id]):
             return await self.users.update(user_id, draft, fields)
 
+    async def administrate(
+        self, admin_id: str, user_id: str, draft: ProfileDraft, fields: Collection[str]
+    ) -> User:
+        """Change a user as an administrator and forget the cached one."""
+        async with self.cache.forgetting([user_id]):
+            return await self.users.administrate(admin_id, user_id, draft, fields)
+
     async def replace_password(self, account: Account, password_hash: str) -> bool:
         """Set another password, which changes nothing that a profile shows."""
         return await self.users.replace_password(account, password_hash)
@@ -69,3 +76,12 @@ class CachedUsers:
     async def upgrade_hash(self, account: Account, password_hash: str) -> None:
         """Keep another hash, which changes nothing that a profile shows."""
         await self.users.upgrade_hash(account, password_hash)
+
+    async def remember_setting(self, account: Account, setting_hash: str) -> None:
+        """Keep the hash of the setting, which changes nothing that a profile shows."""
+        await self.users.remember_setting(account, setting_hash)
+
+    async def reinstate(self, account: Account, setting_hash: str) -> None:
+        """Make the user an active administrator and forget the cached one."""
+        async with self.cache.forgetting([account.user.user_id]):
+            await self.users.reinstate(account, setting_hash)

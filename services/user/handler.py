@@ -78,6 +78,7 @@ class UserHandler(pb_grpc.UserServiceServicer):
             request.user.user_id,
             _draft(request.user),
             masked_fields(request.user, request.update_mask, PROFILE_FIELDS),
+            request.current_password,
         )
         return pb.UpdateUserProfileResponse(user=_user(user))
 

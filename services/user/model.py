@@ -1,10 +1,12 @@
 """Users, their logins, and their rules."""
 
 import hashlib
+import hmac
 import re
 import secrets
+import unicodedata
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
@@ -12,6 +14,7 @@ from services.common.auth.principal import Principal, Role
 from services.common.errors import (
     Aborted,
     AlreadyExists,
+    FailedPrecondition,
     InvalidArgument,
     NotFound,
     PermissionDenied,
@@ -24,11 +27,26 @@ ADMIN_USERNAME: Final = "admin"
 ADMIN_EMAIL: Final = "admin@shop.example"
 MIN_PASSWORD_CHARS: Final = 8
 MAX_PASSWORD_CHARS: Final = 128
-PASSWORD_RULE: Final = f"must be {MIN_PASSWORD_CHARS} to {MAX_PASSWORD_CHARS} characters long"
+REFRESH_REPEAT_S: Final = 30
+"""How long a refresh may be repeated: the answer may be lost, or two tabs may ask at once."""
+PASSWORD_RULE: Final = (
+    f"must be {MIN_PASSWORD_CHARS} to {MAX_PASSWORD_CHARS} characters long, "
+    "not all blank and without control characters"
+)
+_MAX_TYPED_CHARS: Final = 4 * MAX_PASSWORD_CHARS  # what is composed of several counts as one
+_CONTROL: Final = "Cc"
+_BLANK: Final = {"Zs", "Zl", "Zp", "Cf", _CONTROL}
 _MAX_EMAIL_CHARS: Final = 254
 _MAX_FULL_NAME_CHARS: Final = 100
 _MAX_TOKEN_CHARS: Final = 256
+# ASCII alone: the letters of other scripts that look like these cannot pass for them.
 _USERNAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{2,31}")
+_RESERVED_USERNAMES: Final = (
+    *(ADMIN_USERNAME, "administrator", "root", "superuser", "sysadmin", "system"),
+    *("support", "helpdesk", "security", "staff", "moderator", "operator", "official"),
+    *("shop", "service", "webmaster", "postmaster", "hostmaster", "abuse", "noreply"),
+    *("anonymous", "nobody", "everyone"),
+)
 # What an HTML form accepts as an e-mail address, with at least one dot in the domain.
 _LABEL: Final = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _EMAIL: Final = re.compile(rf"[A-Za-z0-9.!#$%&'*+/=?^_`{{|}}~-]{{1,64}}@(?:{_LABEL}\.)+{_LABEL}")
@@ -115,6 +133,24 @@ class PasswordChanged(Aborted):
         super().__init__("the password was changed meanwhile")
 
 
+class NoAdministrator(PermissionDenied):
+    """The caller's account is not, or no longer, an administrator's."""
+
+    reason = "ADMINISTRATOR_REQUIRED"
+
+    def __init__(self) -> None:
+        super().__init__("the caller is not an administrator any more")
+
+
+class OwnAdministration(FailedPrecondition):
+    """An administrator wants to be none, or to be inactive. One must always be left."""
+
+    reason = "OWN_ADMINISTRATION"
+
+    def __init__(self) -> None:
+        super().__init__("only another administrator may take role or activity from this one")
+
+
 @dataclass(frozen=True, slots=True)
 class User:
     """A customer or an administrator, as anybody who may see the profile sees it."""
@@ -133,12 +169,14 @@ class User:
 class Account:
     """A user and what logging in needs to know; it stays inside the service.
 
-    ``login_epoch`` counts how often all logins of the user were ended at once.
+    ``login_epoch`` counts how often all logins of the user were ended at once. ``setting_hash`` is
+    the hash of the administrator's password that was last taken from the settings.
     """
 
     user: User
     password_hash: str = field(repr=False)
     login_epoch: int
+    setting_hash: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,8 +202,8 @@ class Registration:
         checks.finish()
 
     def confirm_unreserved(self) -> None:
-        """Raise if the username or the e-mail address is kept for the administrator."""
-        if self.username.casefold() == ADMIN_USERNAME:
+        """Raise if the username or the e-mail address is, or looks like, one of the shop itself."""
+        if _skeleton(self.username) in _RESERVED_SKELETONS:
             raise UsernameTaken(self.username)
         _confirm_unreserved_email(self.email)
 
@@ -179,15 +217,20 @@ class ProfileDraft:
     role: Role
     active: bool
 
-    def check(self, fields: Collection[str]) -> None:
-        """Raise ``InvalidArgument`` if any of the named fields breaks its rule."""
+    def check(self, fields: Collection[str], password_to_prove: str | None) -> None:
+        """Raise ``InvalidArgument`` if any of the named fields breaks its rule.
+
+        So does a password that cannot be one, where one has to be proven.
+        """
         checks = FieldChecks()
         for name in fields:
             _FIELD_RULES[name](self, checks)
+        if password_to_prove is not None:
+            _check_password_to_prove(checks, "current_password", password_to_prove)
         checks.finish()
 
     def confirm_permitted(self, fields: Collection[str], principal: Principal) -> None:
-        """Raise unless the caller may set the named fields to these values."""
+        """Raise unless the caller's token allows to set the named fields to these values."""
         if principal.is_admin:
             return
         for name in fields:
@@ -195,6 +238,27 @@ class ProfileDraft:
                 raise PermissionDenied(f"only an administrator may change {name}", {"field": name})
         if "email" in fields:
             _confirm_unreserved_email(self.email)
+
+    def is_administration(self, fields: Collection[str], *, own: bool) -> bool:
+        """Whether the change takes an administrator. ``own`` is a change by the user concerned.
+
+        Raises ``OwnAdministration``.
+        """
+        if own and (self.demotes(fields) or self.deactivates(fields)):
+            raise OwnAdministration
+        return (
+            not own
+            or any(name in _ADMIN_FIELDS for name in fields)
+            or ("email" in fields and _is_reserved_email(self.email))
+        )
+
+    def demotes(self, fields: Collection[str]) -> bool:
+        """Whether the user is no administrator afterwards because of this change."""
+        return "role" in fields and self.role is not Role.ADMIN
+
+    def deactivates(self, fields: Collection[str]) -> bool:
+        """Whether the user is inactive afterwards because of this change."""
+        return "active" in fields and not self.active
 
 
 _ADMIN_FIELDS: Final = ("role", "active")
@@ -223,15 +287,20 @@ class AccessToken:
 
 @dataclass(frozen=True, slots=True)
 class RefreshToken:
-    """A secret that continues a login once. All tokens of one login are a family."""
+    """A secret that continues a login once. All tokens of one login are a family.
+
+    The seal proves that a token was one of its family, however many came after it.
+    """
 
     family: str
     secret: str = field(repr=False)
+    seal: str = field(repr=False, default="")
 
     @classmethod
     def new(cls) -> "RefreshToken":
         """Return the first token of a new family."""
-        return cls(secrets.token_urlsafe(16), _new_secret())
+        first = cls(secrets.token_urlsafe(16), secrets.token_urlsafe(32))
+        return first.sealed(first.family_key)
 
     @classmethod
     def parse(cls, text: str) -> "RefreshToken":
@@ -243,17 +312,35 @@ class RefreshToken:
             raise InvalidArgument.of(
                 "refresh_token", f"must be 1 to {_MAX_TOKEN_CHARS} characters long"
             )
-        family, _, secret = text.partition(".")
-        return cls(family, secret)
+        rest, _, secret = text.rpartition(".")
+        seal, _, family = rest.rpartition(".")
+        return cls(family, secret, seal)
 
-    def successor(self) -> "RefreshToken":
-        """Return the token that takes this one's place."""
-        return RefreshToken(self.family, _new_secret())
+    def successor(self, salt: str) -> "RefreshToken":
+        """Return the token that takes this one's place, still without a seal.
+
+        It takes this token and the salt, which the service keeps, to make it, or make it again.
+        """
+        return RefreshToken(self.family, _hmac(self.secret, salt))
+
+    @property
+    def family_key(self) -> str:
+        """The key of the seals of the family that begins with this token."""
+        return _hmac(self.secret, "family")
+
+    def sealed(self, family_key: str) -> "RefreshToken":
+        """Return the token with the seal of its family."""
+        return replace(self, seal=_hmac(family_key, self.secret))
+
+    def has_seal_of(self, family_key: str) -> bool:
+        """Whether the token is one of the family."""
+        seal = self.sealed(family_key).seal
+        return hmac.compare_digest(self.seal.encode(), seal.encode())
 
     @property
     def text(self) -> str:
         """The token as its holder keeps it."""
-        return f"{self.family}.{self.secret}"
+        return f"{self.seal}.{self.family}.{self.secret}"
 
     @property
     def digest(self) -> str:
@@ -305,9 +392,29 @@ def attempt_key(login_name: str, account: Account | None) -> str:
     return f"user:{account.user.user_id}"
 
 
+def name_key(name: str) -> str:
+    """Return what a login name is found by: neither case nor width matters (NFKC)."""
+    return unicodedata.normalize("NFKC", name).casefold()
+
+
+def opaque(password: str) -> str:
+    """Return a password as it is hashed, however a device composes characters and spaces.
+
+    The mappings are those of RFC 8265 (OpaqueString). Its class of characters is not asked for:
+    that has no emoji with a joiner or a variation selector.
+    """
+    if password.isascii():
+        return password
+    spaced = (" " if unicodedata.category(c) == "Zs" else c for c in password)
+    return unicodedata.normalize("NFC", "".join(spaced))
+
+
 def is_acceptable_password(password: str) -> bool:
     """Whether a user may have this password."""
-    return MIN_PASSWORD_CHARS <= len(password) <= MAX_PASSWORD_CHARS
+    if not _is_as_long(password, at_least=MIN_PASSWORD_CHARS):
+        return False
+    categories = {unicodedata.category(c) for c in password}
+    return _CONTROL not in categories and not categories <= _BLANK
 
 
 def check_login(username: str, password: str) -> None:
@@ -333,10 +440,16 @@ def check_password_change(user_id: str, current_password: str, new_password: str
 
 def _check_password_to_prove(checks: FieldChecks, name: str, password: str) -> None:
     checks.require(
-        1 <= len(password) <= MAX_PASSWORD_CHARS,
+        _is_as_long(password, at_least=1),
         name,
         f"must be 1 to {MAX_PASSWORD_CHARS} characters long",
     )
+
+
+def _is_as_long(password: str, at_least: int) -> bool:
+    if len(password) > _MAX_TYPED_CHARS:
+        return False
+    return at_least <= len(opaque(password)) <= MAX_PASSWORD_CHARS
 
 
 def _check_email(checks: FieldChecks, name: str, email: str) -> None:
@@ -352,12 +465,26 @@ def _check_full_name(checks: FieldChecks, name: str, full_name: str) -> None:
 
 
 def _confirm_unreserved_email(email: str) -> None:
-    if email.casefold() == ADMIN_EMAIL:
+    if _is_reserved_email(email):
         raise EmailTaken(email)
 
 
-def _new_secret() -> str:
-    return secrets.token_urlsafe(32)
+def _is_reserved_email(email: str) -> bool:
+    return email.casefold() == ADMIN_EMAIL
+
+
+def _skeleton(username: str) -> str:
+    """Return what an ASCII name looks like at a glance (after UTS #39)."""
+    letters = username.casefold().translate(_LOOKS_LIKE)
+    return letters.replace("rn", "m").replace("vv", "w")
+
+
+_LOOKS_LIKE: Final = str.maketrans("0134578i", "oleastbl", "._-")
+_RESERVED_SKELETONS: Final = frozenset(map(_skeleton, _RESERVED_USERNAMES))
+
+
+def _hmac(key: str, text: str) -> str:
+    return hmac.new(key.encode(), text.encode(), "sha256").hexdigest()
 
 
 def _sha256(text: str) -> str:

@@ -4,7 +4,7 @@ import asyncio
 import secrets
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import BoundedSemaphore
 from time import perf_counter
 from typing import Final, TypeVar
@@ -13,7 +13,7 @@ from argon2 import PasswordHasher, Type
 from argon2.exceptions import VerifyMismatchError
 
 from services.user.figures import HashFigures
-from services.user.model import LoginOverloaded
+from services.user.model import LoginOverloaded, opaque
 
 # The least that the OWASP Password Storage Cheat Sheet recommends for argon2id. More memory
 # or time would buy each guess against a stolen database a constant factor, and take the same
@@ -42,7 +42,7 @@ class Argon2Passwords:
 
     async def hash(self, password: str) -> str:
         """Return a new hash of a password. Raises ``LoginOverloaded``."""
-        return await self._in_pool(lambda: self._hasher.hash(password))
+        return await self._in_pool(lambda: self._hasher.hash(opaque(password)))
 
     async def verify(self, password: str, password_hash: str | None) -> bool:
         """Whether the hash is one of this password. Raises ``LoginOverloaded``."""
@@ -55,10 +55,11 @@ class Argon2Passwords:
         return self._hasher.check_needs_rehash(password_hash)
 
     def _matches(self, password_hash: str, password: str) -> bool:
-        try:
-            return self._hasher.verify(password_hash, password)
-        except VerifyMismatchError:
-            return False
+        # As given too: some hashes are older than the form in which they are made now.
+        for form in dict.fromkeys((opaque(password), password)):
+            with suppress(VerifyMismatchError):
+                return self._hasher.verify(password_hash, form)
+        return False
 
     async def _in_pool(self, work: Callable[[], Result]) -> Result:
         if not self._places.acquire(blocking=False):

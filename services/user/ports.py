@@ -43,7 +43,17 @@ class Users(Protocol):
     async def update(self, user_id: str, draft: ProfileDraft, fields: Collection[str]) -> User:
         """Set the named fields to the draft's values and return the user.
 
-        Deactivating ends all logins. Raises ``UserNotFound`` and ``EmailTaken``.
+        Raises ``UserNotFound`` and ``EmailTaken``.
+        """
+        ...
+
+    async def administrate(
+        self, admin_id: str, user_id: str, draft: ProfileDraft, fields: Collection[str]
+    ) -> User:
+        """Do as ``update`` if, in the same moment, the first user is an active administrator.
+
+        Deactivating a user ends all their logins, as does making an administrator a customer.
+        Raises ``NoAdministrator`` too.
         """
         ...
 
@@ -58,6 +68,18 @@ class Users(Protocol):
         """Keep another hash of the same password, unless the password has changed."""
         ...
 
+    async def remember_setting(self, account: Account, setting_hash: str) -> None:
+        """Keep the hash of the password in the settings, unless there is one."""
+        ...
+
+    async def reinstate(self, account: Account, setting_hash: str) -> None:
+        """Make the user an active administrator with the password that the settings have now.
+
+        All logins end in the same step. Does nothing if another process has changed the hash of
+        the setting.
+        """
+        ...
+
 
 class Sessions(Protocol):
     """The logins that refresh tokens continue, of limited life however often continued."""
@@ -66,16 +88,17 @@ class Sessions(Protocol):
         """Begin a login with its first token."""
         ...
 
-    async def rotate(self, token: RefreshToken, successor: RefreshToken) -> Session:
-        """Put the successor in the token's place and return the login.
+    async def rotate(self, token: RefreshToken) -> tuple[Session, RefreshToken]:
+        """Put a successor in the token's place and return the login and the successor.
 
-        A token whose place is already taken ends its login. Raises ``RefreshTokenInvalid``
-        and ``RefreshTokenReused``.
+        The token just used up gets the same successor again, for ``REFRESH_REPEAT_S`` and as long
+        as that is unused. Any other token that the login had before ends it. Raises
+        ``RefreshTokenInvalid`` and ``RefreshTokenReused``.
         """
         ...
 
-    async def end(self, family: str) -> None:
-        """End a login, if there is one."""
+    async def end(self, token: RefreshToken) -> None:
+        """End the login that has or had this token, if there is one."""
         ...
 
 

@@ -58,18 +58,16 @@ class UserUseCases:
 
     async def refresh_tokens(self, refresh_token: str) -> Login:
         """Continue a login with its newest refresh token."""
-        token = RefreshToken.parse(refresh_token)
-        successor = token.successor()
-        session = await self.sessions.rotate(token, successor)
+        session, successor = await self.sessions.rotate(RefreshToken.parse(refresh_token))
         account = await self.users.find_account(session.user_id)
         if account is None or not session.is_open_to(account):
-            await self.sessions.end(token.family)
+            await self.sessions.end(successor)
             raise RefreshTokenInvalid
         return self._login(account, successor)
 
     async def revoke_tokens(self, refresh_token: str) -> None:
         """End a login, by any refresh token it ever had."""
-        await self.sessions.end(RefreshToken.parse(refresh_token).family)
+        await self.sessions.end(RefreshToken.parse(refresh_token))
 
     async def get_user_profile(self, user_id: str) -> Snapshot[User]:
         """Return one user."""
@@ -77,12 +75,28 @@ class UserUseCases:
         return await self.users.get(user_id)
 
     async def update_user_profile(
-        self, principal: Principal, user_id: str, draft: ProfileDraft, fields: Collection[str]
+        self,
+        principal: Principal,
+        user_id: str,
+        draft: ProfileDraft,
+        fields: Collection[str],
+        current_password: str = "",
     ) -> User:
-        """Change the named fields of a profile, as far as the caller may."""
+        """Change the named fields of a profile, as far as the caller may.
+
+        It takes the caller's password to change their own e-mail address, with which they log in.
+        """
         check_identifier("user.user_id", user_id)
+        own = principal.owns(user_id)
+        proves = own and "email" in fields
         draft.confirm_permitted(fields, principal)
-        draft.check(fields)
+        draft.check(fields, current_password if proves else None)
+        administers = draft.is_administration(fields, own=own)
+        if proves:
+            found = await self.users.find_account(user_id)
+            await self._prove(attempt_key(user_id, found), found, current_password)
+        if administers:
+            return await self.users.administrate(principal.subject, user_id, draft, fields)
         return await self.users.update(user_id, draft, fields)
 
     async def change_password(self, user_id: str, current_password: str, new_password: str) -> None:
@@ -94,23 +108,31 @@ class UserUseCases:
         if not await self.users.replace_password(account, password_hash):
             raise PasswordChanged
 
-    async def ensure_admin(self, password: str) -> None:
-        """Make the user ``admin`` be there, able to administrate, with this password.
+    async def ensure_admin(self, setting: str) -> None:
+        """Make the user ``admin`` be there, with the password that the setting says.
 
-        Several processes may do so at once.
+        What is changed by RPC stays until the setting changes: that makes the account an active
+        administrator with the new password. Several processes may do so at once.
         """
         account = await self.users.find_account_named(ADMIN_USERNAME)
         if account is None:
-            registration = Registration(ADMIN_USERNAME, ADMIN_EMAIL, "Administrator")
-            with suppress(UsernameTaken):
-                await self.users.add(registration, Role.ADMIN, await self.passwords.hash(password))
-            return
-        user = account.user
-        if user.role is not Role.ADMIN or not user.active:
-            draft = ProfileDraft(user.email, user.full_name, Role.ADMIN, active=True)
-            await self.users.update(user.user_id, draft, ("role", "active"))
-        if not await self.passwords.verify(password, account.password_hash):
-            await self.users.replace_password(account, await self.passwords.hash(password))
+            account = await self._add_admin(setting)
+        if account.setting_hash is None:
+            # The account is new, or older than this rule: then its password may have been changed
+            # because it leaked, and must not come back.
+            await self.users.remember_setting(account, await self.passwords.hash(setting))
+        elif not await self.passwords.verify(setting, account.setting_hash):
+            await self.users.reinstate(account, await self.passwords.hash(setting))
+
+    async def _add_admin(self, password: str) -> Account:
+        registration = Registration(ADMIN_USERNAME, ADMIN_EMAIL, "Administrator")
+        password_hash = await self.passwords.hash(password)
+        with suppress(UsernameTaken):  # another process was first
+            await self.users.add(registration, Role.ADMIN, password_hash)
+        account = await self.users.find_account_named(ADMIN_USERNAME)
+        if account is None:  # no majority has it yet: the start is tried again
+            raise UsernameTaken(ADMIN_USERNAME)
+        return account
 
     async def _prove(self, key: str, account: Account | None, password: str) -> Account:
         """Return the account if it is active and this is its password.

@@ -76,6 +76,13 @@ async def _(desk: Desk) -> Act:
     return lambda: desk.call("RefreshTokens", request, nobody(desk))
 
 
+@scene("RefreshTokens.again")
+async def _(desk: Desk) -> Act:
+    request = user.RefreshTokensRequest(refresh_token=(await desk.somebody()).refresh_token)
+    await desk.call("RefreshTokens", request, nobody(desk))
+    return lambda: desk.call("RefreshTokens", request, nobody(desk))
+
+
 @scene("RevokeTokens.any")
 async def _(desk: Desk) -> Act:
     request = user.RevokeTokensRequest(refresh_token=(await desk.somebody()).refresh_token)
@@ -114,6 +121,17 @@ async def _(desk: Desk) -> Act:
         update_mask=FieldMask(paths=["full_name"]),
     )
     return lambda: desk.call("UpdateUserProfile", request, who)
+
+
+@scene("UpdateUserProfile.of_another")
+async def _(desk: Desk) -> Act:
+    who = await desk.somebody()
+    await desk.until_near(lambda: desk.profile(who))
+    request = user.UpdateUserProfileRequest(
+        user=user.User(user_id=who.user_id, full_name="Another"),
+        update_mask=FieldMask(paths=["full_name"]),
+    )
+    return lambda: desk.call("UpdateUserProfile", request, desk.admin)
 
 
 @scene("ChangePassword.right")

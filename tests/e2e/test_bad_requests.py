@@ -123,14 +123,27 @@ def _users() -> list[Bad]:
             "username",
             [
                 _registration(username=bad)
-                for bad in ("", "ab", "a" * 33, "-abc", ".abc", "a b c", "ümlaut", "abc\n", "a@b.c")
+                for bad in (
+                    "",
+                    "ab",
+                    "a" * 33,
+                    "-abc",
+                    ".abc",
+                    "a b c",
+                    "\u0430dmin",
+                    "abc\n",
+                    "a@b.c",
+                )
             ],
         ),
         *_each("RegisterUser", "email", [_registration(email=bad) for bad in BAD_EMAILS]),
         *_each(
             "RegisterUser",
             "password",
-            [_registration(password=bad) for bad in ("", "7 chars", "x" * 129)],
+            [
+                _registration(password=bad)
+                for bad in ("", "7 chars", "x" * 129, " " * 8, "nul\0in it")
+            ],
         ),
         *_each(
             "RegisterUser",

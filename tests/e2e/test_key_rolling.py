@@ -127,7 +127,7 @@ async def test_both_keys_roll_while_people_shop_and_nobody_is_logged_out(
     stranger = foreign_key()
     forged = (
         signed(stranger, claims(idle.user_id)),
-        signed(stranger, claims("order", iss="order")),
+        signed(stranger, claims("order", iss="order", aud="shop.inventory.v1.InventoryService")),
     )
     old_ids = {old.user_key.key_id, old.order_key.key_id}
     async with AsyncExitStack() as opened:

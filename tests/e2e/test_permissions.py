@@ -18,7 +18,7 @@ from tests.e2e.support.contracts import METHODS, domain_of, service_of
 from tests.e2e.support.people import UNKNOWN_ID, Admin, Customer
 from tests.e2e.support.refusals import outcome, refused
 from tests.e2e.support.shop_front import ShopFront
-from tests.e2e.support.tokens import claims, foreign_key, signed
+from tests.e2e.support.tokens import Mint, claims, foreign_key, signed
 
 OK: Final = grpc.StatusCode.OK
 INVALID: Final = grpc.StatusCode.INVALID_ARGUMENT
@@ -112,7 +112,7 @@ ROWS: Final[Mapping[str, Row]] = {
             user=user_pb2.User(user_id=w.owner, full_name="Owner"),
             update_mask=FieldMask(paths=["full_name"]),
         ),
-        to=_OWNER_ADMIN_SERVICE,
+        to=(Who.OWNER, Who.ADMIN),
     ),
     "ChangePassword": _guarded(
         lambda w: user_pb2.ChangePasswordRequest(user_id=w.owner), INVALID, to=(Who.OWNER,)
@@ -208,11 +208,9 @@ def tokens(
         Who.FORGED: signed(foreign, admins),
         Who.FORGED_KEY_ID: signed(foreign, admins, kid=mint.user_key.key_id),
         Who.SERVICE_AS_USER_ISSUER: signed(mint.order_key, admins),
-        Who.SERVICE_AS_ADMIN: signed(mint.order_key, {**admins, "iss": "order"}),
         Who.STRANGER: stranger.token,
         Who.OWNER: customer.token,
         Who.ADMIN: admin.token,
-        Who.SERVICE: mint.service(),
     }
 
 
@@ -226,7 +224,9 @@ async def test_a_call_is_permitted_or_refused_as_its_row_says(
     name: str, who: Who, shop: ShopFront, world: World, tokens: Mapping[Who, str]
 ) -> None:
     row = ROWS[name]
-    answer = shop.bearer(tokens[who]).call(shop.method(name), row.request(world))
+    service = METHODS[name].containing_service.full_name
+    token = _of_service(shop.mint, who, service) or tokens[who]
+    answer = shop.bearer(token).call(shop.method(name), row.request(world))
 
     if who not in row.refused:
         assert await outcome(answer) is row.permitted
@@ -234,6 +234,28 @@ async def test_a_call_is_permitted_or_refused_as_its_row_says(
     refusal = await refused(answer)
     assert refusal.code is row.refused[who]
     refusal.confirm_complete(domain_of(name))
+
+
+def _of_service(mint: Mint, who: Who, called: str) -> str:
+    """Return the token with which a service calls another one, if it is one who calls."""
+    if who is Who.SERVICE:
+        return mint.service(called)
+    if who is Who.SERVICE_AS_ADMIN:
+        return signed(mint.order_key, claims(UNKNOWN_ID, iss="order", aud=called))
+    return ""
+
+
+@pytest.mark.parametrize("name", METHODS)
+async def test_a_service_is_believed_by_the_one_that_its_token_is_for_alone(
+    name: str, shop: ShopFront, world: World
+) -> None:
+    called = METHODS[name].containing_service.full_name
+    audiences = {method.containing_service.full_name for method in METHODS.values()} | {"shop"}
+    if ROWS[name].refused:
+        for audience in audiences - {called}:
+            caller = shop.bearer(shop.mint.service(audience))
+            answer = caller.call(shop.method(name), ROWS[name].request(world))
+            assert await outcome(answer) is UNAUTHENTICATED
 
 
 @pytest.mark.parametrize("name", ["GetOrder", "CancelOrder"])

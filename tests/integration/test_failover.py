@@ -37,11 +37,15 @@ from services.inventory.model import (
 from services.inventory.repository import MongoProducts, MongoReservations
 from services.order.model import Checkout, OrderNotFound
 from services.order.repository import MongoOrders, prepare_schema
+from services.user.model import Account, RefreshToken
+from services.user.repository import MongoSessions, MongoUsers
+from services.user.repository import prepare_schema as prepare_users
 from tests.integration.backstop.conftest import NotedCache, watching
 from tests.integration.conftest import PATIENT_MS, new_database
 from tests.integration.inventory.conftest import LAMP, OWNER
 from tests.integration.order.conftest import begun
 from tests.integration.patience import until
+from tests.integration.user.conftest import People, someone
 from tests.replica_set import Member, ReplicaSet, running_replica_set
 
 # PyMongo's AsyncMongoClient leaves the socket open on which it was connecting when it was closed.
@@ -345,6 +349,39 @@ async def test_a_step_that_only_one_server_has_is_no_answer_to_who_takes_it_agai
     for stock in stocks:
         await asyncio.gather(*(step() for step in stock.steps()))
         assert await stock.listed() == after
+
+
+async def logged_in(mongo: Mongo) -> tuple[Account, RefreshToken]:
+    """An account whose user has logged in."""
+    people, token = People(MongoUsers(mongo), mongo), RefreshToken.new()
+    account = await people.account(await people.registered(someone()))
+    await MongoSessions(mongo, ELECTED_WITHIN_S * 10).open(account, token)
+    return account, token
+
+
+async def test_an_account_or_a_rotation_that_only_one_server_has_is_no_answer(
+    replica_set: ReplicaSet, mongos: list[Mongo], databases: Databases
+) -> None:
+    await replica_set.whole()
+    for mongo in mongos:
+        await prepare_users(mongo)
+    before = [await logged_in(mongo) for mongo in mongos]
+    one, other = await replica_set.secondaries()
+    async with opened(replica_set.uri, databases, HASTY_MS) as hasty, kept_behind(one, other):
+        for mongo, alone, (account, token) in zip(mongos, hasty, before, strict=True):
+            await mongo.ping()
+            with pytest.raises(PyMongoError):
+                await MongoUsers(alone).replace_password(account, "hash-2")
+            assert await MongoUsers(mongo).find_account(account.user.user_id) == account
+            for _ in range(2):  # the second is a repeat of the first, which a majority has not
+                with pytest.raises(PyMongoError):
+                    await MongoSessions(alone, ELECTED_WITHIN_S * 10).rotate(token)
+    for mongo, (account, token) in zip(mongos, before, strict=True):
+        _, successor = await MongoSessions(mongo, ELECTED_WITHIN_S * 10).rotate(token)
+        assert await MongoSessions(mongo, ELECTED_WITHIN_S * 10).rotate(successor)
+        changed = await MongoUsers(mongo).find_account(account.user.user_id)
+        assert changed is not None
+        assert (changed.password_hash, changed.login_epoch) == ("hash-2", 1)
 
 
 async def confirm_unavailable(mongo: Mongo, what: str) -> None:

@@ -65,21 +65,26 @@ class Methods(Protocol):
 
 async def of_users(mongo: Mongo) -> Mapping[str, Step]:
     users, sessions, throttle = MongoUsers(mongo), MongoSessions(mongo, 60), MongoThrottle(mongo, 9)
-    user = await users.add(ADA, Role.CUSTOMER, "hash")
+    user = await users.add(ADA, Role.ADMIN, "hash")
     account = await users.find_account(user.user_id)
     assert account is not None
     draft = ProfileDraft(user.email, "Ada", Role.CUSTOMER, active=True)
+    admin_id = user.user_id
     token = RefreshToken.new()
     return {
         "get": lambda: users.get(user.user_id),
         "find_account": lambda: users.find_account(user.user_id),
         "find_account_named": lambda: users.find_account_named(ADA.username),
         "update": lambda: users.update(user.user_id, draft, ["full_name"]),
+        "administrate": lambda: users.administrate(admin_id, admin_id, draft, ["role"]),
+        "remember_setting": lambda: users.remember_setting(account, "setting"),
+        "reinstate": lambda: users.reinstate(replace(account, setting_hash="setting"), "other"),
         "replace_password": lambda: users.replace_password(account, "other"),
         "upgrade_hash": lambda: users.upgrade_hash(account, "third"),
         "open": lambda: sessions.open(account, token),
-        "rotate": lambda: sessions.rotate(token, RefreshToken.new()),
-        "end": lambda: sessions.end(token.family),
+        "rotate": lambda: sessions.rotate(token),
+        "rotate_again": lambda: sessions.rotate(token),
+        "end": lambda: sessions.end(token),
         "count": lambda: throttle.count("ada"),
         "discount": lambda: throttle.discount("ada"),
         "clear": lambda: throttle.clear("ada"),

@@ -154,10 +154,10 @@ def test_two_folders_have_no_secret_in_common(folder: DataFolder, tmp_path: Path
 
 def test_the_generated_keys_prove_users_and_services_each_by_its_own(folder: DataFolder) -> None:
     credentials = open_credentials(folder.secrets)
-    verifier = TokenVerifier(load_trusted_keys(credentials.trusted_keys))
+    verifier = TokenVerifier(load_trusted_keys(credentials.trusted_keys), service="shop.Test")
     ada = Principal("a" * 24, Role.CUSTOMER)
     user = TokenSigner(load_signing_key(credentials.user_key), "user")
     order = TokenSigner(load_signing_key(credentials.order_key), "order")
     assert verifier.verify(user.sign(ada, 60)[0]) == ada
     service = Principal("order", Role.SERVICE)
-    assert verifier.verify(order.sign(service, 60)[0]) == service
+    assert verifier.verify(order.sign(service, 60, "shop.Test")[0]) == service

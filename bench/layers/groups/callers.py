@@ -22,6 +22,7 @@ _FORGED: Final = "forged, and refused"
 _OWN: Final = "a service's own, ready to send"
 _TOKENS: Final = 64
 _LIFETIME_S: Final = 3_600
+_PEER: Final = "shop.inventory.v1.InventoryService"
 
 
 @asynccontextmanager
@@ -41,7 +42,7 @@ async def _opened(_setting: Setting) -> AsyncIterator[Sequence[Member]]:
             repeated(lambda: verifier.verify(next(known)), lambda who: who.role is Role.CUSTOMER),
         ),
         Local(_FORGED, _refusals(verifier, forged)),
-        Local(_OWN, repeated(identity.token, lambda token: token.count(".") == 2)),
+        Local(_OWN, repeated(lambda: identity.token(_PEER), lambda token: token.count(".") == 2)),
     ]
 
 

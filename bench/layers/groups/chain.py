@@ -67,13 +67,15 @@ class _Bench:
     def __init__(self) -> None:
         private = Ed25519PrivateKey.generate()
         key = SigningKey(key_id(private.public_key()), private)
-        verifier = TokenVerifier({key.key_id: TrustedKey("order", private.public_key())})
+        verifier = TokenVerifier(
+            {key.key_id: TrustedKey("order", private.public_key())}, service=INVENTORY.full_name
+        )
         self._handler = _Handler()
         service = Service(INVENTORY, self._handler, ACCESS, MAX_S, cached=CACHED)
         options = ChainOptions(LimitKind.ADAPTIVE, max_in_flight=512, log_every_call=False)
         chain = Chain(service, verifier, lambda _error: None, options)
         self.interceptors: Final = chain.interceptors
-        token = ServiceIdentity("order", key).token()
+        token = ServiceIdentity("order", key).token(INVENTORY.full_name)
         self._context: Any = _Context(
             (("user-agent", "bench"), ("authorization", f"Bearer {token}"))
         )

@@ -132,12 +132,15 @@ class SigningKeyFile(KeyFile):
 class LiveKeys:
     """The keys of one process: whom it trusts and, if it signs, with what."""
 
-    def __init__(self, trusted: Path, signing: tuple[Path, Signer] | None = None) -> None:
+    def __init__(
+        self, trusted: Path, signing: tuple[Path, Signer] | None = None, *, service: str = ""
+    ) -> None:
         """Read the file of trusted keys. ``signing`` is the file that a signer's key came from.
 
+        ``service`` is the full name of the gRPC service to which other services prove themselves.
         Raises ``UnusableKeyError`` if they are not usable, or do not contain the signer's.
         """
-        self.verifier = TokenVerifier(load_trusted_keys(trusted))
+        self.verifier = TokenVerifier(load_trusted_keys(trusted), service=service)
         self.files: list[KeyFile] = [TrustedKeysFile(trusted, self.verifier)]
         self.signer: Signer | None = None
         if signing is not None:

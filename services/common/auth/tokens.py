@@ -2,7 +2,8 @@
 
 One algorithm (EdDSA), an explicit type, issuer and audience checked. Each trusted key
 belongs to one issuer; what a token's bearer is follows from that issuer, so a service that
-signs its own identity can never pass for a user.
+signs its own identity can never pass for a user. A user's token is for the whole shop, a
+service's for the one service that it is sent to: no other believes it.
 """
 
 import time
@@ -17,6 +18,7 @@ from services.common.auth.principal import Principal, Role
 from services.common.errors import Unauthenticated
 
 AUDIENCE: Final = "shop"
+"""The audience of users' tokens; that of a service's token is the full name of a gRPC service."""
 USER_ISSUER: Final = "user"
 ACCESS_TOKEN_LIFETIME_S: Final = 900
 """How long a user's token is good unless the settings say otherwise."""
@@ -45,13 +47,15 @@ class TokenSigner:
         """Sign with this key from now on."""
         self._key = key
 
-    def sign(self, principal: Principal, lifetime_s: int) -> tuple[str, int]:
+    def sign(
+        self, principal: Principal, lifetime_s: int, audience: str = AUDIENCE
+    ) -> tuple[str, int]:
         """Return a token for the principal and when it ends, in seconds of Unix time."""
         now = int(self._clock())
         expire = now + lifetime_s
         claims = {
             "iss": self.issuer,
-            "aud": AUDIENCE,
+            "aud": audience,
             "sub": principal.subject,
             "role": principal.role.value,
             "iat": now,
@@ -69,14 +73,17 @@ class _Verified:
 
 
 class TokenVerifier:
-    """Checks tokens against the trusted keys.
+    """Checks tokens against the trusted keys, for the gRPC service of this full name.
 
     A token that was found good is remembered until it ends, so that only its first use pays
     for the signature. At most 10,000 are remembered; the oldest go first.
     """
 
-    def __init__(self, keys: Mapping[str, TrustedKey], clock: Clock = time.time) -> None:
+    def __init__(
+        self, keys: Mapping[str, TrustedKey], clock: Clock = time.time, *, service: str = ""
+    ) -> None:
         self._keys = keys
+        self._service = service
         self._clock = clock
         self._remembered: dict[str, _Verified] = {}
 
@@ -101,7 +108,7 @@ class TokenVerifier:
     def verify(self, token: str) -> Principal:
         """Return who the token's bearer is.
 
-        Raises ``Unauthenticated`` for a token that is over, forged or not for this shop.
+        Raises ``Unauthenticated`` for a token that is over, forged or not for this service.
         """
         known = self._remembered.get(token)
         if known is None:
@@ -131,7 +138,7 @@ class TokenVerifier:
                 token,
                 key.public,
                 algorithms=[_ALGORITHM],
-                audience=AUDIENCE,
+                audience=AUDIENCE if key.issuer == USER_ISSUER else self._service,
                 issuer=key.issuer,
                 options={
                     "require": ["exp", "iat", "iss", "sub", "aud"],
@@ -148,7 +155,7 @@ class TokenVerifier:
 
 
 class ServiceIdentity:
-    """Proves to other services which service is calling, with short-lived tokens of its own."""
+    """Proves to other services which service is calling, with short-lived tokens for each."""
 
     LIFETIME_S: Final = 300
     _RENEW_BEFORE_END_S: Final = 60
@@ -157,8 +164,7 @@ class ServiceIdentity:
         self._principal = Principal(subject=name, role=Role.SERVICE)
         self._signer = TokenSigner(key, issuer=name, clock=clock)
         self._clock = clock
-        self._token = ""
-        self._renew_at = 0.0
+        self._tokens: dict[str, tuple[str, float]] = {}
 
     @property
     def issuer(self) -> str:
@@ -173,15 +179,16 @@ class ServiceIdentity:
     def use(self, key: SigningKey) -> None:
         """Sign with this key from now on; a token of another key is not sent again."""
         if key.key_id != self.key_id:
-            self._renew_at = 0.0
+            self._tokens.clear()
         self._signer.use(key)
 
-    def token(self) -> str:
-        """Return a token with at least a minute to live."""
-        if self._clock() >= self._renew_at:
-            self._token, expire = self._signer.sign(self._principal, self.LIFETIME_S)
-            self._renew_at = expire - self._RENEW_BEFORE_END_S
-        return self._token
+    def token(self, peer: str) -> str:
+        """Return a token for the gRPC service of this full name, with at least a minute to live."""
+        token, renew_at = self._tokens.get(peer, ("", 0.0))
+        if self._clock() >= renew_at:
+            token, expire = self._signer.sign(self._principal, self.LIFETIME_S, peer)
+            self._tokens[peer] = token, expire - self._RENEW_BEFORE_END_S
+        return token
 
 
 def _principal(issuer: str, claims: Mapping[str, Any]) -> Principal:

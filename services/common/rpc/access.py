@@ -41,6 +41,14 @@ def acting_for(user_of: Callable[[Any], str]) -> Rule:
     )
 
 
+def owned_or_administered(user_of: Callable[[Any], str]) -> Rule:
+    """Allow the user that the request names, or an administrator."""
+    return Rule(
+        "owner-or-admin",
+        lambda principal, request: principal.is_admin or principal.owns(user_of(request)),
+    )
+
+
 def owned_by(user_of: Callable[[Any], str]) -> Rule:
     """Allow the user that the request names, and nobody else."""
     return Rule("owner", lambda principal, request: principal.owns(user_of(request)))

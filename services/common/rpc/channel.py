@@ -143,7 +143,7 @@ class PeerCaller:
         timeout_s = remaining_s(self.timeout_s, _ANSWER_MARGIN_S)
         all_metadata = (
             *metadata,
-            ("authorization", f"Bearer {self.identity.token()}"),
+            ("authorization", f"Bearer {self.identity.token(self.peer)}"),
             (REQUEST_ID_KEY, current_call().request_id),
         )
         started, code = time.perf_counter(), grpc.StatusCode.CANCELLED

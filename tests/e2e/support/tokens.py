@@ -36,9 +36,9 @@ class Mint:
         )
         return token
 
-    def service(self) -> str:
-        """Return a token as the Order service signs it."""
-        return ServiceIdentity("order", self.order_key).token()
+    def service(self, peer: str = "shop.inventory.v1.InventoryService") -> str:
+        """Return a token as the Order service signs it for another one."""
+        return ServiceIdentity("order", self.order_key).token(peer)
 
     def expired(self, user_id: str, role: Role = Role.CUSTOMER) -> str:
         """Return a token of the User service that ended a second ago."""

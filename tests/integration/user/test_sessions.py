@@ -1,6 +1,7 @@
 """Logins and login attempts on a real MongoDB, through both drivers."""
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from services.common.clock import utc_now
 from services.common.mongo import Mongo
 from services.user.model import (
+    REFRESH_REPEAT_S,
     Account,
     LoginThrottled,
     RefreshToken,
@@ -49,79 +51,130 @@ async def test_a_login_goes_on_from_token_to_token(
     sessions: MongoSessions, account: Account, token: RefreshToken
 ) -> None:
     for _ in range(3):
-        successor = token.successor()
-        session = await sessions.rotate(token, successor)
+        session, token = await sessions.rotate(token)
         assert session == Session(account.user.user_id, account.login_epoch)
         assert session.is_open_to(account)
-        token = successor
 
 
-async def test_a_token_used_twice_ends_its_login(
-    sessions: MongoSessions, account: Account, token: RefreshToken
+async def test_a_rotation_whose_answer_was_lost_is_repeated(
+    sessions: MongoSessions, rival_mongo: Mongo, token: RefreshToken
 ) -> None:
-    other = RefreshToken.new()
-    await sessions.open(account, other)
-    newest = token.successor()
-    await sessions.rotate(token, newest)
-    with pytest.raises(RefreshTokenReused):
-        await sessions.rotate(token, token.successor())
-    for dead in (newest, token):
-        with pytest.raises(RefreshTokenInvalid):
-            await sessions.rotate(dead, dead.successor())
-    await sessions.rotate(other, other.successor())
+    rival = MongoSessions(rival_mongo, LIFETIME_S)
+    session, successor = await sessions.rotate(token)
+    for side in (rival, sessions):
+        assert await side.rotate(token) == (session, successor)
+    _, newest = await rival.rotate(successor)
+    assert (await sessions.rotate(successor))[1] == newest
 
 
-async def test_a_token_used_many_times_at_once_goes_on_at_most_once_and_then_ends(
+async def test_a_token_used_many_times_at_once_has_one_successor(
     sessions: MongoSessions, rival_mongo: Mongo, token: RefreshToken
 ) -> None:
     sides = [sessions, MongoSessions(rival_mongo, LIFETIME_S)] * 10
-    successors = [token.successor() for _ in sides]
-    outcomes = await asyncio.gather(
-        *(side.rotate(token, successor) for side, successor in zip(sides, successors, strict=True)),
-        return_exceptions=True,
-    )
-    assert sum(isinstance(outcome, Session) for outcome in outcomes) <= 1
-    assert sum(isinstance(outcome, RefreshTokenReused) for outcome in outcomes) == 1
-    for successor in successors:
+    outcomes = await asyncio.gather(*(side.rotate(token) for side in sides))
+    (successor,) = {successor for _, successor in outcomes}
+    await sessions.rotate(successor)
+
+
+async def confirm_over(sessions: MongoSessions, *tokens: RefreshToken) -> None:
+    for token in tokens:
         with pytest.raises(RefreshTokenInvalid):
-            await sessions.rotate(successor, successor.successor())
+            await sessions.rotate(token)
 
 
-async def test_an_unknown_token_is_not_valid(sessions: MongoSessions, token: RefreshToken) -> None:
-    unknown = RefreshToken.new()
-    with pytest.raises(RefreshTokenInvalid):
-        await sessions.rotate(unknown, unknown.successor())
-    await sessions.rotate(token, token.successor())
+async def test_any_other_use_of_an_old_token_ends_its_login_alone(
+    prepared: Mongo, sessions: MongoSessions, account: Account, token: RefreshToken
+) -> None:
+    async def late(_newest: RefreshToken) -> None:
+        seconds_ago = {"$subtract": ["$used_time", REFRESH_REPEAT_S * 1000]}
+        await prepared.collection("sessions").find_one_and_update(
+            {"_id": token.family}, [{"$set": {"used_time": seconds_ago}}]
+        )
+
+    async def used(newest: RefreshToken) -> None:
+        await sessions.rotate(newest)
+
+    async def long_gone(newest: RefreshToken) -> None:
+        for _ in range(5):
+            _, newest = await sessions.rotate(newest)
+
+    other = RefreshToken.new()
+    await sessions.open(account, other)
+    for become in (late, used, long_gone):
+        token = RefreshToken.new()
+        await sessions.open(account, token)
+        _, newest = await sessions.rotate(token)
+        await become(newest)
+        with pytest.raises(RefreshTokenReused):
+            await sessions.rotate(token)
+        await confirm_over(sessions, newest, token)
+    await sessions.rotate(other)
 
 
-async def test_a_login_that_was_ended_does_not_go_on(
+async def test_what_was_never_a_token_ends_no_login(
     sessions: MongoSessions, token: RefreshToken
 ) -> None:
+    _, newest = await sessions.rotate(token)
+    unknown = RefreshToken.new()
+    never = [
+        unknown,
+        replace(unknown, family=token.family),
+        RefreshToken.parse(f"{token.family}.guessed"),
+        RefreshToken.parse(token.text[:-1]),
+        replace(newest, secret=newest.secret[::-1]),
+    ]
+    await confirm_over(sessions, *never)
+    for guess in never:
+        await sessions.end(guess)
+    await sessions.rotate(newest)
+
+
+@pytest.mark.parametrize("age", range(4))
+async def test_any_token_that_a_login_has_or_had_ends_it(
+    sessions: MongoSessions, token: RefreshToken, age: int
+) -> None:
+    newest = token
+    for _ in range(age):
+        _, newest = await sessions.rotate(newest)
     for _ in range(2):
-        await sessions.end(token.family)
-    with pytest.raises(RefreshTokenInvalid):
-        await sessions.rotate(token, token.successor())
+        await sessions.end(token)
+    await confirm_over(sessions, newest, token)
+
+
+async def test_a_login_of_before_there_were_seals_goes_on(
+    prepared: Mongo, sessions: MongoSessions, token: RefreshToken
+) -> None:
+    logins = prepared.collection("sessions")
+    await logins.update_one({"_id": token.family}, {"$unset": {"family_key": ""}})
+    first = RefreshToken.parse(f"{token.family}.{token.secret}")
+    _, second = await sessions.rotate(first)
+    _, third = await sessions.rotate(RefreshToken.parse(second.text))
+    assert await sessions.rotate(second) == await sessions.rotate(RefreshToken.parse(second.text))
+    await sessions.end(replace(third, secret="guessed"))
+    await sessions.end(second)
+    await confirm_over(sessions, third)
 
 
 async def test_a_login_is_over_after_its_lifetime_however_often_it_went_on(
     prepared: Mongo, sessions: MongoSessions, token: RefreshToken
 ) -> None:
     for _ in range(2):
-        successor = token.successor()
-        await sessions.rotate(token, successor)
-        token = successor
+        _, token = await sessions.rotate(token)
     (login,) = await prepared.collection("sessions").find({}).to_list(None)
     assert login["expire_time"] - login["create_time"] == timedelta(seconds=LIFETIME_S)
     await prepared.collection("sessions").update_one({}, {"$set": {"expire_time": utc_now()}})
-    with pytest.raises(RefreshTokenInvalid):
-        await sessions.rotate(token, token.successor())
+    await confirm_over(sessions, token)
 
 
-async def test_no_token_can_be_read_from_the_store(prepared: Mongo, token: RefreshToken) -> None:
+async def test_no_token_can_be_read_from_the_store(
+    prepared: Mongo, sessions: MongoSessions, token: RefreshToken
+) -> None:
+    _, newest = await sessions.rotate(token)
     documents = await prepared.collection("sessions").find({}).to_list(None)
     assert len(documents) == 1
-    assert token.secret not in str(documents)
-    assert documents[0]["token_hash"] == token.digest
+    for secret in (token.secret, token.seal, newest.secret, newest.seal):
+        assert secret not in str(documents)
+    assert documents[0]["token_hash"] == newest.digest
 
 
 @pytest.mark.parametrize("collection", ["sessions", "login_attempts"])

@@ -10,6 +10,7 @@ from services.common.auth.principal import Role
 from services.common.ids import new_id
 from services.user.model import (
     EmailTaken,
+    NoAdministrator,
     ProfileDraft,
     Registration,
     User,
@@ -32,7 +33,13 @@ async def test_a_new_user_is_found_by_id_username_and_address_in_any_case(
         assert (await people.users.get(ada.user_id)).value == ada
     account = await people.account(ada)
     assert (account.user, account.password_hash, account.login_epoch) == (ada, "hash-1", 0)
-    for name in (*SPELLINGS, "ada@example.com", "ADA@EXAMPLE.COM"):
+    for name in (
+        *SPELLINGS,
+        "\uff41da.l",
+        "ada@example.com",
+        "ADA@EXAMPLE.COM",
+        "ada\uff20example.com",
+    ):
         assert await people.users.find_account_named(name) == account
 
 
@@ -98,6 +105,66 @@ async def test_deactivating_ends_all_logins_and_activating_does_not_bring_them_b
     assert (await people.account(ada)).login_epoch == 1
 
 
+@pytest.fixture
+async def bosses(people: People) -> list[User]:
+    """Two administrators."""
+    return [await people.users.add(someone(), Role.ADMIN, "hash-1") for _ in range(2)]
+
+
+@pytest.mark.parametrize("field", ["role", "active"])
+async def test_a_dismissed_administrator_has_no_logins_and_administrates_no_more(
+    people: People, ada: User, bosses: list[User], field: str
+) -> None:
+    first, second = bosses
+    customer = replace(DRAFT, role=Role.CUSTOMER)
+    await people.users.get(second.user_id)
+    await people.users.administrate(first.user_id, second.user_id, customer, [field])
+    dismissed = await people.account(second)
+    assert dismissed.login_epoch == 1
+    assert (await people.users.get(second.user_id)).value == dismissed.user
+    for user_id in (second.user_id, ada.user_id):
+        with pytest.raises(NoAdministrator):
+            await people.users.administrate(second.user_id, user_id, DRAFT, ["role"])
+    assert (await people.account(second), (await people.account(ada)).user) == (dismissed, ada)
+
+
+async def test_an_administrator_changes_the_role_of_others_whose_logins_go_on(
+    people: People, ada: User, bosses: list[User]
+) -> None:
+    boss = bosses[0].user_id
+    for draft in (DRAFT, replace(DRAFT, role=Role.CUSTOMER)):
+        updated = await people.users.administrate(boss, ada.user_id, draft, ["role"])
+        assert updated.role is draft.role
+    assert (await people.account(ada)).login_epoch == 1  # from administrator to customer
+    await people.users.administrate(boss, ada.user_id, draft, ["role"])
+    assert (await people.account(ada)).login_epoch == 1  # was a customer before
+    with pytest.raises(EmailTaken):
+        await people.users.administrate(
+            boss, bosses[1].user_id, replace(DRAFT, email=ADA.email), ["email"]
+        )
+    with pytest.raises(UserNotFound):
+        await people.users.administrate(boss, new_id(), DRAFT, ["full_name"])
+
+
+async def test_of_administrators_who_dismiss_each_other_at_once_one_is_left(
+    people: People, rival: People, bosses: list[User]
+) -> None:
+    first, second = (boss.user_id for boss in bosses)
+    customer = replace(DRAFT, role=Role.CUSTOMER)
+    for _ in range(5):
+        outcomes = await asyncio.gather(
+            people.users.administrate(first, second, customer, ["role"]),
+            rival.users.administrate(second, first, customer, ["role"]),
+            return_exceptions=True,
+        )
+        assert sum(isinstance(outcome, User) for outcome in outcomes) == 1
+        assert sum(isinstance(outcome, NoAdministrator) for outcome in outcomes) == 1
+        (left,) = (outcome.user_id for outcome in outcomes if isinstance(outcome, User))
+        left = first if left == second else second
+        await people.users.administrate(left, first, replace(DRAFT, role=Role.ADMIN), ["role"])
+        await people.users.administrate(left, second, replace(DRAFT, role=Role.ADMIN), ["role"])
+
+
 async def test_an_address_of_somebody_else_cannot_be_taken_in_any_case(
     people: People, ada: User
 ) -> None:
@@ -150,6 +217,31 @@ async def test_another_hash_of_the_same_password_ends_no_login(people: People, a
     assert (upgraded.password_hash, upgraded.login_epoch) == ("hash-2", 0)
     await people.users.upgrade_hash(account, "hash-of-an-old-password")
     assert await people.account(ada) == upgraded
+
+
+async def test_a_changed_setting_reinstates_the_administrator_once(
+    people: People, ada: User
+) -> None:
+    account = await people.account(ada)
+    for setting_hash in ("setting-1", "setting-9"):
+        await people.users.remember_setting(account, setting_hash)
+    account = await people.account(ada)
+    assert (account.user, account.password_hash, account.setting_hash) == (
+        ada,
+        "hash-1",
+        "setting-1",
+    )
+    await people.users.get(ada.user_id)
+    for setting_hash in ("setting-2", "setting-9"):
+        await people.users.reinstate(account, setting_hash)
+    reinstated = await people.account(ada)
+    assert (reinstated.password_hash, reinstated.setting_hash, reinstated.login_epoch) == (
+        "setting-2",
+        "setting-2",
+        1,
+    )
+    assert (reinstated.user.role, reinstated.user.active) == (Role.ADMIN, True)
+    assert (await people.users.get(ada.user_id)).value == reinstated.user
 
 
 async def test_the_schema_may_be_prepared_again(people: People, ada: User) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from services.common.auth.principal import ANONYMOUS, Principal, Role
-from services.common.auth.tokens import TokenSigner, TokenVerifier
+from services.common.auth.tokens import ServiceIdentity, TokenSigner, TokenVerifier
 from services.common.call import Call, current_call, enter_call
 from services.common.errors import PermissionDenied, Unauthenticated
 from services.common.rpc.access import (
@@ -18,6 +18,7 @@ from services.common.rpc.access import (
     Rule,
     acting_for,
     owned_by,
+    owned_or_administered,
 )
 from services.common.rpc.interceptors.authorization import AuthorizationInterceptor
 from services.common.rpc.methods import Context
@@ -25,14 +26,16 @@ from tests.unit.common.fakes import FakeClock, FakeContext, new_signing_key, tru
 
 CLOCK = FakeClock()
 USER_KEY, ORDER_KEY = new_signing_key(), new_signing_key()
-VERIFIER = TokenVerifier(trusting(user=USER_KEY, order=ORDER_KEY), CLOCK)
+VERIFIER = TokenVerifier(trusting(user=USER_KEY, order=ORDER_KEY), CLOCK, service="shop.Test")
 ANNA, BERT = Principal("a" * 24, Role.CUSTOMER), Principal("b" * 24, Role.CUSTOMER)
 ROOT, ORDER = Principal("c" * 24, Role.ADMIN), Principal("order", Role.SERVICE)
 
 
 def bearer(principal: Principal, lifetime_s: int = 60) -> list[tuple[str, str]]:
-    key, issuer = (ORDER_KEY, "order") if principal.is_service else (USER_KEY, "user")
-    token, _ = TokenSigner(key, issuer, CLOCK).sign(principal, lifetime_s)
+    if principal.is_service:
+        token = ServiceIdentity(principal.subject, ORDER_KEY, CLOCK).token("shop.Test")
+    else:
+        token, _ = TokenSigner(USER_KEY, "user", CLOCK).sign(principal, lifetime_s)
     return [("authorization", f"Bearer {token}")]
 
 
@@ -110,6 +113,7 @@ RULES = [
     (SERVICE, {ORDER}),
     (ADMIN_OR_SERVICE, {ROOT, ORDER}),
     (acting_for(str), {ANNA, ROOT, ORDER}),
+    (owned_or_administered(str), {ANNA, ROOT}),
     (owned_by(str), {ANNA}),
 ]
 

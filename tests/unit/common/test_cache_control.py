@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from services.common.auth.principal import Principal, Role
-from services.common.auth.tokens import TokenSigner, TokenVerifier
+from services.common.auth.tokens import ServiceIdentity, TokenSigner, TokenVerifier
 from services.common.call import Call, current_call, enter_call
 from services.common.errors import NotFound
 from services.common.freshness import Freshness, Source
@@ -20,7 +20,7 @@ from tests.unit.common.fakes import FakeClock, FakeContext, new_signing_key, tru
 
 CLOCK = FakeClock()
 USER_KEY, ORDER_KEY = new_signing_key(), new_signing_key()
-VERIFIER = TokenVerifier(trusting(user=USER_KEY, order=ORDER_KEY), CLOCK)
+VERIFIER = TokenVerifier(trusting(user=USER_KEY, order=ORDER_KEY), CLOCK, service="shop.Test")
 ANNA = Principal("a" * 24, Role.CUSTOMER)
 ROOT, ORDER = Principal("c" * 24, Role.ADMIN), Principal("order", Role.SERVICE)
 ADMIN, ANY, OFF = CacheControlPolicy.ADMIN, CacheControlPolicy.ANY, CacheControlPolicy.OFF
@@ -32,8 +32,10 @@ NO_CACHE: Metadata = [("cache-control", "no-cache")]
 
 
 def bearer(principal: Principal, lifetime_s: int = 60) -> Metadata:
-    key, issuer = (ORDER_KEY, "order") if principal.is_service else (USER_KEY, "user")
-    token, _ = TokenSigner(key, issuer, CLOCK).sign(principal, lifetime_s)
+    if principal.is_service:
+        token = ServiceIdentity(principal.subject, ORDER_KEY, CLOCK).token("shop.Test")
+    else:
+        token, _ = TokenSigner(USER_KEY, "user", CLOCK).sign(principal, lifetime_s)
     return [("authorization", f"Bearer {token}")]
 
 

@@ -19,6 +19,7 @@ from services.common.errors import Unauthenticated
 from tests.unit.common.fakes import new_signing_key
 
 OLD, NEW, ORDER = new_signing_key(), new_signing_key(), new_signing_key()
+PEER = "shop.inventory.v1.InventoryService"
 ANNA = Principal("5" * 24, Role.CUSTOMER)
 
 
@@ -95,14 +96,14 @@ async def test_a_service_proves_itself_with_the_new_key_at_once(
 ) -> None:
     path = tmp_path / "order.pem"
     identity = ServiceIdentity("order", ORDER)
-    keys = LiveKeys(process.trusted, (path, identity))
-    old_token = identity.token()
+    keys = LiveKeys(process.trusted, (path, identity), service=PEER)
+    old_token = identity.token(PEER)
     jwks = [as_jwk(key.private.public_key(), "order") for key in (ORDER, NEW)]
     swap(process.trusted, orjson.dumps({"keys": jwks}))
     path.write_bytes(pem(NEW))
     await keys.refresh()
-    assert identity.token() != old_token
-    assert keys.verifier.verify(identity.token()).is_service
+    assert identity.token(PEER) != old_token
+    assert keys.verifier.verify(identity.token(PEER)).is_service
 
 
 async def test_a_file_written_in_place_with_the_same_time_and_size_is_noticed(

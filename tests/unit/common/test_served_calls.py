@@ -74,7 +74,8 @@ async def shop() -> AsyncIterator[Shop]:
         ACCESS,
         {"GetProduct": 100.0, "CommitReservation": 100.0},
     )
-    verifier = TokenVerifier(trusting(order=SERVICE_KEY, user=USER_KEY))
+    keys = trusting(order=SERVICE_KEY, user=USER_KEY)
+    verifier = TokenVerifier(keys, service=service.descriptor.full_name)
     options = ChainOptions(LimitKind.ADAPTIVE, max_in_flight=100, log_every_call=False)
     chain = Chain(service, verifier, lambda _error: None, options).interceptors
     server = aio.server()
@@ -161,11 +162,19 @@ async def test_a_service_calls_another_with_its_identity_and_the_time_it_has_lef
 
 
 async def test_a_peer_that_refuses_is_told_from_one_that_is_down(shop: Shop) -> None:
-    peer = PeerCaller("inventory", IDENTITY, timeout_s=5.0)
+    peer = PeerCaller("shop.inventory.v1.InventoryService", IDENTITY, timeout_s=5.0)
     shop.inventory.failure = NotFound("nothing here")
     error = await refusal(peer.call(shop.stub.CommitReservation, pb.CommitReservationRequest()))
     assert error.code() is grpc.StatusCode.NOT_FOUND
     shop.inventory.failure = DeadlineExceeded("too slow")
     with pytest.raises(PeerUnavailable) as down:
         await peer.call(shop.stub.CommitReservation, pb.CommitReservationRequest())
-    assert down.value.metadata == {"peer": "inventory", "peer_reason": "DEADLINE_EXCEEDED"}
+    assert down.value.metadata == {
+        "peer": "shop.inventory.v1.InventoryService",
+        "peer_reason": "DEADLINE_EXCEEDED",
+    }
+
+    not_it = PeerCaller("shop.user.v1.UserService", IDENTITY, timeout_s=5.0)
+    with pytest.raises(PeerUnavailable) as misled:
+        await not_it.call(shop.stub.CommitReservation, pb.CommitReservationRequest())
+    assert misled.value.metadata["peer_reason"] == "UNAUTHENTICATED"

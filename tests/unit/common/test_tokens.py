@@ -17,6 +17,7 @@ USER_KEY = new_signing_key()
 ORDER_KEY = new_signing_key()
 KEYS = trusting(user=USER_KEY, order=ORDER_KEY)
 ANNA = Principal("5" * 24, Role.CUSTOMER)
+PEER = "shop.inventory.v1.InventoryService"
 CLAIMS = {
     "iss": "user",
     "aud": "shop",
@@ -34,7 +35,7 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 def verifier(clock: FakeClock) -> TokenVerifier:
-    return TokenVerifier(KEYS, clock)
+    return TokenVerifier(KEYS, clock, service=PEER)
 
 
 def signed(
@@ -127,7 +128,8 @@ def test_a_token_of_a_key_that_is_trusted_later_is_good_from_then_on(
 def test_a_remembered_token_is_refused_once_its_key_is_not_trusted_any_more(
     verifier: TokenVerifier,
 ) -> None:
-    token, of_the_service = signed(), ServiceIdentity("order", ORDER_KEY, verifier._clock).token()
+    identity = ServiceIdentity("order", ORDER_KEY, verifier._clock)
+    token, of_the_service = signed(), identity.token(PEER)
     assert verifier.verify(token) == ANNA
     assert verifier.verify(of_the_service).is_service
     verifier.trust(trusting(order=ORDER_KEY))
@@ -170,20 +172,20 @@ def test_a_service_with_a_new_key_sends_no_token_of_the_old_one(
     clock: FakeClock, verifier: TokenVerifier
 ) -> None:
     identity = ServiceIdentity("order", ORDER_KEY, clock)
-    identity.token()
+    identity.token(PEER)
     new = new_signing_key()
     identity.use(new)
     verifier.trust(trusting(order=new))
     assert (identity.issuer, identity.key_id) == ("order", new.key_id)
-    assert verifier.verify(identity.token()).is_service
+    assert verifier.verify(identity.token(PEER)).is_service
 
 
 def test_a_service_given_the_key_it_has_keeps_its_token(clock: FakeClock) -> None:
     identity = ServiceIdentity("order", ORDER_KEY, clock)
-    token = identity.token()
+    token = identity.token(PEER)
     clock.now += 1
     identity.use(ORDER_KEY)
-    assert identity.token() == token
+    assert identity.token(PEER) == token
 
 
 def raw_public(key: SigningKey) -> bytes:
@@ -253,14 +255,35 @@ def test_no_other_token_proves_anything(verifier: TokenVerifier, token: str) -> 
 
 
 def test_a_service_signs_itself_and_nobody_else(clock: FakeClock, verifier: TokenVerifier) -> None:
-    assert verifier.verify(ServiceIdentity("order", ORDER_KEY, clock).token()) == Principal(
-        "order", Role.SERVICE
-    )
+    token = ServiceIdentity("order", ORDER_KEY, clock).token(PEER)
+    assert verifier.verify(token) == Principal("order", Role.SERVICE)
+
+
+def test_a_services_token_is_for_the_service_that_it_is_sent_to(clock: FakeClock) -> None:
+    identity = ServiceIdentity("order", ORDER_KEY, clock)
+    peers = [PEER, "shop.user.v1.UserService", "shop.order.v1.OrderService"]
+    tokens = {peer: identity.token(peer) for peer in peers}
+    assert tokens == {peer: identity.token(peer) for peer in peers}
+    of_the_whole_shop = signed(ORDER_KEY, iss="order")
+    for peer in peers:
+        verifier = TokenVerifier(KEYS, clock, service=peer)
+        assert verifier.verify(tokens.pop(peer)).is_service
+        for token in (*tokens.values(), of_the_whole_shop, signed(ORDER_KEY, iss="order", aud="")):
+            with pytest.raises(Unauthenticated, match="not valid"):
+                verifier.verify(token)
+        tokens[peer] = identity.token(peer)
+        assert verifier.verify(signed()) == ANNA
+        with pytest.raises(Unauthenticated, match="not valid"):
+            verifier.verify(signed(aud=peer))
+    nameless = TokenVerifier(KEYS, clock)
+    for token in (*tokens.values(), signed(ORDER_KEY, iss="order", aud="")):
+        with pytest.raises(Unauthenticated, match="not valid"):
+            nameless.verify(token)
 
 
 @pytest.mark.parametrize("role", ["admin", "customer", "service", None])
 def test_a_service_can_never_pass_for_a_user(verifier: TokenVerifier, role: str | None) -> None:
-    token = signed(ORDER_KEY, iss="order", sub=ANNA.subject, role=role)
+    token = signed(ORDER_KEY, iss="order", aud=PEER, sub=ANNA.subject, role=role)
     assert verifier.verify(token) == Principal("order", Role.SERVICE)
 
 
@@ -268,9 +291,9 @@ def test_a_service_renews_its_token_a_minute_before_the_end(
     clock: FakeClock, verifier: TokenVerifier
 ) -> None:
     identity = ServiceIdentity("order", ORDER_KEY, clock)
-    first = identity.token()
+    first = identity.token(PEER)
     clock.now = NOON + ServiceIdentity.LIFETIME_S - 61
-    assert identity.token() == first
+    assert identity.token(PEER) == first
     clock.now = NOON + ServiceIdentity.LIFETIME_S - 60
-    assert identity.token() != first
-    assert verifier.verify(identity.token()).is_service
+    assert identity.token(PEER) != first
+    assert verifier.verify(identity.token(PEER)).is_service

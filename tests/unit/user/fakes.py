@@ -14,6 +14,7 @@ from services.user.model import (
     EmailTaken,
     LoginAttempts,
     LoginOverloaded,
+    NoAdministrator,
     ProfileDraft,
     RefreshToken,
     RefreshTokenInvalid,
@@ -23,6 +24,7 @@ from services.user.model import (
     User,
     UsernameTaken,
     UserNotFound,
+    name_key,
 )
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
@@ -52,9 +54,9 @@ class FakeUsers:
         return self._named(login_name)
 
     def _named(self, login_name: str) -> Account | None:
-        key = login_name.casefold()
+        key = name_key(login_name)
         for account in self.accounts.values():
-            if key in {account.user.username.casefold(), account.user.email.casefold()}:
+            if key in {name_key(account.user.username), name_key(account.user.email)}:
                 return account
         return None
 
@@ -87,11 +89,20 @@ class FakeUsers:
             "active": draft.active,
         }
         user = replace(account.user, **{name: values[name] for name in fields})  # type: ignore[arg-type]
-        ended = "active" in fields and not draft.active
+        was_admin = account.user.role is Role.ADMIN
+        ended = draft.deactivates(fields) or (was_admin and draft.demotes(fields))
         self.accounts[user_id] = replace(
             account, user=user, login_epoch=account.login_epoch + int(ended)
         )
         return user
+
+    async def administrate(
+        self, admin_id: str, user_id: str, draft: ProfileDraft, fields: Collection[str]
+    ) -> User:
+        admin = self.accounts.get(admin_id)
+        if admin is None or admin.user.role is not Role.ADMIN or not admin.user.active:
+            raise NoAdministrator
+        return await self.update(user_id, draft, fields)
 
     async def replace_password(self, account: Account, password_hash: str) -> bool:
         current = self.accounts[account.user.user_id]
@@ -106,26 +117,47 @@ class FakeUsers:
         current = self.accounts[account.user.user_id]
         self.accounts[account.user.user_id] = replace(current, password_hash=password_hash)
 
+    async def remember_setting(self, account: Account, setting_hash: str) -> None:
+        current = self.accounts[account.user.user_id]
+        if current.setting_hash is None:
+            self.accounts[account.user.user_id] = replace(current, setting_hash=setting_hash)
+
+    async def reinstate(self, account: Account, setting_hash: str) -> None:
+        current = self.accounts[account.user.user_id]
+        if current.setting_hash == account.setting_hash:
+            self.accounts[account.user.user_id] = replace(
+                current,
+                user=replace(current.user, role=Role.ADMIN, active=True),
+                password_hash=setting_hash,
+                setting_hash=setting_hash,
+                login_epoch=current.login_epoch + 1,
+            )
+
 
 class FakeSessions:
+    """Logins with all tokens that each had, the newest last. Time does not pass."""
+
     def __init__(self) -> None:
-        self.sessions: dict[str, tuple[Session, str]] = {}
+        self.sessions: dict[str, tuple[Session, list[RefreshToken]]] = {}
 
     async def open(self, account: Account, token: RefreshToken) -> None:
         session = Session(account.user.user_id, account.login_epoch)
-        self.sessions[token.family] = (session, token.digest)
+        self.sessions[token.family] = (session, [token])
 
-    async def rotate(self, token: RefreshToken, successor: RefreshToken) -> Session:
-        if token.family not in self.sessions:
+    async def rotate(self, token: RefreshToken) -> tuple[Session, RefreshToken]:
+        session, tokens = self.sessions.get(token.family, (None, []))
+        if session is None or token not in tokens:
             raise RefreshTokenInvalid
-        session, digest = self.sessions.pop(token.family)
-        if digest != token.digest:
+        if token == tokens[-1]:
+            tokens.append(token.successor("salt").sealed(tokens[0].family_key))
+        elif token != tokens[-2]:
+            await self.end(token)
             raise RefreshTokenReused
-        self.sessions[token.family] = (session, successor.digest)
-        return session
+        return session, tokens[-1]
 
-    async def end(self, family: str) -> None:
-        self.sessions.pop(family, None)
+    async def end(self, token: RefreshToken) -> None:
+        if token in self.sessions.get(token.family, (None, []))[1]:
+            del self.sessions[token.family]
 
 
 class FakeThrottle:

@@ -32,6 +32,20 @@ async def test_hashes_are_argon2id_with_at_least_the_parameters_of_owasp(
     assert hashed != await passwords.hash("correct horse")
 
 
+async def test_a_password_is_right_however_it_is_composed(passwords: Argon2Passwords) -> None:
+    composed, decomposed = "résumé 12", "re\u0301sume\u0301\u00a012"
+    for chosen in (composed, decomposed):
+        hashed = await passwords.hash(chosen)
+        for typed in (composed, decomposed):
+            assert await passwords.verify(typed, hashed)
+        assert not await passwords.verify("resume 12", hashed)
+
+
+async def test_a_hash_of_a_password_as_it_was_given_stays_good(passwords: Argon2Passwords) -> None:
+    decomposed = "re\u0301sume\u0301 12"
+    assert await passwords.verify(decomposed, PasswordHasher().hash(decomposed))
+
+
 async def test_no_password_is_right_for_nobody(passwords: Argon2Passwords) -> None:
     assert not await passwords.verify("correct horse", None)
 

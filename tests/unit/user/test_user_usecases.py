@@ -1,6 +1,6 @@
 """What the User service does, with everything outside faked."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -11,6 +11,8 @@ from services.user.model import (
     InvalidCredentials,
     LoginOverloaded,
     LoginThrottled,
+    NoAdministrator,
+    OwnAdministration,
     PasswordChanged,
     ProfileDraft,
     RefreshTokenInvalid,
@@ -32,9 +34,10 @@ from tests.unit.user.fakes import (
 )
 
 ADA = Registration("Ada", "Ada@Example.com", "Ada Lovelace")
+ADA_TOO = Registration("Ada2", "ada2@example.com", "Ada King")
 PASSWORD = "correct horse"
 MAX_FAILURES = 3
-ADMIN = Principal("0" * 24, Role.ADMIN)
+BOSS = Registration("Boss", "boss@example.com", "The Boss")
 UNKNOWN_ID = "f" * 24
 
 
@@ -77,6 +80,13 @@ async def ada(shop: UserUseCases) -> User:
     return await shop.register_user(ADA, PASSWORD)
 
 
+@pytest.fixture
+async def admin(world: World) -> Principal:
+    """An administrator, as the token says."""
+    boss = await world.users.add(BOSS, Role.ADMIN, f"new:{PASSWORD}")
+    return owner(boss)
+
+
 def owner(user: User) -> Principal:
     return Principal(user.user_id, user.role)
 
@@ -117,8 +127,10 @@ async def test_the_administrators_address_cannot_be_registered(shop: UserUseCase
 # Logging in
 
 
-@pytest.mark.parametrize("name", ["Ada", "aDA", "ADA@EXAMPLE.COM"])
-async def test_username_and_address_log_in_in_any_case(
+@pytest.mark.parametrize(
+    "name", ["Ada", "aDA", "ADA@EXAMPLE.COM", "\uff21da", "ada\uff20example.com"]
+)
+async def test_username_and_address_log_in_in_any_case_and_width(
     shop: UserUseCases, ada: User, name: str
 ) -> None:
     login = await shop.authenticate_user(name, PASSWORD)
@@ -216,10 +228,13 @@ async def test_an_outdated_hash_is_made_anew_at_login(
 
 
 @pytest.mark.usefixtures("ada")
-async def test_a_refresh_token_continues_the_login_once(shop: UserUseCases) -> None:
+async def test_a_refresh_may_be_repeated_until_its_answer_is_used(shop: UserUseCases) -> None:
     login = await shop.authenticate_user("ada", PASSWORD)
     continued = await shop.refresh_tokens(login.refresh_token.text)
     assert continued.refresh_token.text != login.refresh_token.text
+    again = await shop.refresh_tokens(login.refresh_token.text)
+    assert again.refresh_token == continued.refresh_token
+    await shop.refresh_tokens(again.refresh_token.text)
     with pytest.raises(RefreshTokenReused):
         await shop.refresh_tokens(login.refresh_token.text)
 
@@ -228,7 +243,8 @@ async def test_a_refresh_token_continues_the_login_once(shop: UserUseCases) -> N
 async def test_using_an_old_refresh_token_ends_that_login_and_no_other(shop: UserUseCases) -> None:
     stolen = await shop.authenticate_user("ada", PASSWORD)
     other = await shop.authenticate_user("ada", PASSWORD)
-    newest = await shop.refresh_tokens(stolen.refresh_token.text)
+    next_one = await shop.refresh_tokens(stolen.refresh_token.text)
+    newest = await shop.refresh_tokens(next_one.refresh_token.text)
     with pytest.raises(RefreshTokenReused):
         await shop.refresh_tokens(stolen.refresh_token.text)
     with pytest.raises(RefreshTokenInvalid):
@@ -273,18 +289,20 @@ async def test_revoking_ends_the_login_by_a_used_token_too(shop: UserUseCases) -
 
 
 async def test_deactivating_a_user_ends_their_logins_for_good(
-    shop: UserUseCases, ada: User
+    shop: UserUseCases, ada: User, admin: Principal
 ) -> None:
     login = await shop.authenticate_user("ada", PASSWORD)
     for active in (False, True):
-        await shop.update_user_profile(ADMIN, ada.user_id, draft(active=active), ["active"])
+        await shop.update_user_profile(admin, ada.user_id, draft(active=active), ["active"])
     with pytest.raises(RefreshTokenInvalid):
         await shop.refresh_tokens(login.refresh_token.text)
 
 
-async def test_an_inactive_user_cannot_continue_a_login(shop: UserUseCases, ada: User) -> None:
+async def test_an_inactive_user_cannot_continue_a_login(
+    shop: UserUseCases, ada: User, admin: Principal
+) -> None:
     login = await shop.authenticate_user("ada", PASSWORD)
-    await shop.update_user_profile(ADMIN, ada.user_id, draft(active=False), ["active"])
+    await shop.update_user_profile(admin, ada.user_id, draft(active=False), ["active"])
     with pytest.raises(RefreshTokenInvalid):
         await shop.refresh_tokens(login.refresh_token.text)
 
@@ -300,21 +318,80 @@ async def test_an_unknown_profile_is_not_found(shop: UserUseCases) -> None:
 
 async def test_users_change_their_own_address_and_name(shop: UserUseCases, ada: User) -> None:
     wanted = draft(email="ada@new.example", full_name="Ada King")
-    user = await shop.update_user_profile(owner(ada), ada.user_id, wanted, ["email", "full_name"])
+    user = await shop.update_user_profile(
+        owner(ada), ada.user_id, wanted, ["email", "full_name"], PASSWORD
+    )
     assert user == (await shop.get_user_profile(ada.user_id)).value
     assert (user.email, user.full_name) == ("ada@new.example", "Ada King")
+    await shop.update_user_profile(owner(ada), ada.user_id, draft(full_name="A"), ["full_name"])
+
+
+async def test_the_address_with_which_one_logs_in_is_changed_with_the_password_alone(
+    world: World, shop: UserUseCases, ada: User, admin: Principal
+) -> None:
+    wanted = draft(email="thief@new.example")
+    for principal in (owner(ada), Principal(ada.user_id, Role.ADMIN)):
+        with pytest.raises(InvalidArgument) as refused:
+            await shop.update_user_profile(principal, ada.user_id, wanted, ["email"])
+        assert [v.field for v in refused.value.violations] == ["current_password"]
+    for _ in range(MAX_FAILURES):
+        with pytest.raises(InvalidCredentials):
+            await shop.update_user_profile(owner(ada), ada.user_id, wanted, ["email"], "wrong")
+    with pytest.raises(LoginThrottled):
+        await shop.update_user_profile(owner(ada), ada.user_id, wanted, ["email"], PASSWORD)
+    assert world.users.accounts[ada.user_id].user == ada
+    user = await shop.update_user_profile(admin, ada.user_id, wanted, ["email"])
+    assert user.email == "thief@new.example"
 
 
 @pytest.mark.parametrize("name", ["role", "active"])
 async def test_only_an_administrator_changes_role_and_activity(
-    shop: UserUseCases, ada: User, name: str
+    shop: UserUseCases, ada: User, admin: Principal, name: str
 ) -> None:
     wanted = draft(full_name="Ada", role=Role.ADMIN, active=False)
     for principal in (owner(ada), Principal("order", Role.SERVICE)):
         with pytest.raises(PermissionDenied) as refused:
             await shop.update_user_profile(principal, ada.user_id, wanted, ["full_name", name])
         assert refused.value.metadata == {"field": name}
-    await shop.update_user_profile(ADMIN, ada.user_id, wanted, ["full_name", name])
+    await shop.update_user_profile(admin, ada.user_id, wanted, ["full_name", name])
+
+
+@pytest.mark.parametrize(
+    "dismissal", [draft(role=Role.CUSTOMER, active=True), draft(role=Role.ADMIN, active=False)]
+)
+async def test_a_dismissed_administrator_administrates_nothing_with_the_token_of_before(
+    world: World, shop: UserUseCases, ada: User, admin: Principal, dismissal: ProfileDraft
+) -> None:
+    login = await shop.authenticate_user("boss", PASSWORD)
+    other = owner(await world.users.add(ADA_TOO, Role.ADMIN, "new:other"))
+    await shop.update_user_profile(other, admin.subject, dismissal, ["role", "active"])
+    again = draft(email="x@new.example", full_name="X", role=Role.ADMIN, active=True)
+    for user_id, fields in (
+        (admin.subject, ["role", "active"]),
+        (admin.subject, ["role", "full_name"]),
+        (ada.user_id, ["role"]),
+        (ada.user_id, ["full_name"]),
+        (ada.user_id, ["email"]),
+    ):
+        before = await world.users.find_account(user_id)
+        with pytest.raises(NoAdministrator):
+            await shop.update_user_profile(admin, user_id, again, fields)
+        assert await world.users.find_account(user_id) == before
+    with pytest.raises(RefreshTokenInvalid):
+        await shop.refresh_tokens(login.refresh_token.text)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "field"), [(draft(role=Role.CUSTOMER), "role"), (draft(active=False), "active")]
+)
+async def test_an_administrator_cannot_dismiss_themselves_so_that_one_is_left(
+    shop: UserUseCases, admin: Principal, wanted: ProfileDraft, field: str
+) -> None:
+    with pytest.raises(OwnAdministration):
+        await shop.update_user_profile(admin, admin.subject, wanted, [field])
+    keeping = draft(role=Role.ADMIN, active=True)
+    user = await shop.update_user_profile(admin, admin.subject, keeping, ["role", "active"])
+    assert (user.role, user.active) == (Role.ADMIN, True)
 
 
 async def test_the_administrators_address_cannot_be_taken_over(
@@ -326,10 +403,12 @@ async def test_the_administrators_address_cannot_be_taken_over(
         )
 
 
-async def test_a_bad_update_names_every_bad_field(shop: UserUseCases, ada: User) -> None:
+async def test_a_bad_update_names_every_bad_field(
+    shop: UserUseCases, ada: User, admin: Principal
+) -> None:
     with pytest.raises(InvalidArgument) as refused:
         await shop.update_user_profile(
-            ADMIN, ada.user_id, draft(), ["email", "full_name", "role", "active"]
+            admin, ada.user_id, draft(), ["email", "full_name", "role", "active"]
         )
     fields = [violation.field for violation in refused.value.violations]
     assert fields == ["user.email", "user.full_name", "user.role"]
@@ -405,7 +484,7 @@ async def test_the_administrator_is_made_once(world: World, shop: UserUseCases) 
     assert continued.access_token.text.startswith("admin:")
 
 
-async def test_another_admin_password_replaces_the_old_and_ends_its_logins(
+async def test_another_setting_replaces_the_password_and_ends_its_logins(
     shop: UserUseCases,
 ) -> None:
     await shop.ensure_admin(PASSWORD)
@@ -416,21 +495,63 @@ async def test_another_admin_password_replaces_the_old_and_ends_its_logins(
     await shop.authenticate_user("admin", "another horse")
 
 
-async def test_an_administrator_who_locked_themselves_out_is_back_after_a_start(
+async def test_an_admin_password_that_was_changed_because_it_leaked_does_not_come_back(
     shop: UserUseCases,
 ) -> None:
     await shop.ensure_admin(PASSWORD)
-    admin = await shop.authenticate_user("admin", PASSWORD)
-    wanted = draft(role=Role.CUSTOMER, active=False)
-    await shop.update_user_profile(ADMIN, admin.user_id, wanted, ["role", "active"])
+    user_id = (await shop.authenticate_user("admin", PASSWORD)).user_id
+    await shop.change_password(user_id, PASSWORD, "another horse")
     await shop.ensure_admin(PASSWORD)
-    again = await shop.authenticate_user("admin", PASSWORD)
+    await shop.authenticate_user("admin", "another horse")
+    with pytest.raises(InvalidCredentials):
+        await shop.authenticate_user("admin", PASSWORD)
+    await shop.ensure_admin("third horse")
+    await shop.authenticate_user("admin", "third horse")
+
+
+async def test_an_account_of_before_settings_were_remembered_keeps_its_password(
+    world: World, shop: UserUseCases
+) -> None:
+    await shop.ensure_admin("another horse")
+    ((user_id, account),) = world.users.accounts.items()
+    world.users.accounts[user_id] = replace(account, setting_hash=None)
+    for _ in range(2):
+        await shop.ensure_admin(PASSWORD)
+        await shop.authenticate_user("admin", "another horse")
+    await shop.ensure_admin("third horse")
+    await shop.authenticate_user("admin", "third horse")
+
+
+async def test_a_dismissed_administrator_is_back_when_the_setting_changes_and_not_before(
+    shop: UserUseCases, admin: Principal
+) -> None:
+    await shop.ensure_admin(PASSWORD)
+    login = await shop.authenticate_user("admin", PASSWORD)
+    wanted = draft(role=Role.CUSTOMER, active=False)
+    dismissed = await shop.update_user_profile(admin, login.user_id, wanted, ["role", "active"])
+    await shop.ensure_admin(PASSWORD)
+    assert (await shop.get_user_profile(login.user_id)).value == dismissed
+    await shop.ensure_admin("another horse")
+    again = await shop.authenticate_user("admin", "another horse")
     assert again.access_token.text.startswith("admin:")
 
 
-async def test_losing_the_race_to_make_the_administrator_is_fine(
+async def test_of_processes_that_start_with_another_setting_at_once_one_applies_it(
     world: World, shop: UserUseCases
 ) -> None:
     await shop.ensure_admin(PASSWORD)
-    await World(FakeUsersSeeing(world.users, None)).usecases.ensure_admin(PASSWORD)
+    (before,) = world.users.accounts.values()
+    await shop.ensure_admin("another horse")
+    (applied,) = world.users.accounts.values()
+    await World(FakeUsersSeeing(world.users, before)).usecases.ensure_admin("another horse")
+    assert list(world.users.accounts.values()) == [applied]
+
+
+async def test_losing_the_race_to_make_the_administrator_is_fine_if_it_is_there(
+    world: World, shop: UserUseCases
+) -> None:
+    await shop.ensure_admin(PASSWORD)
+    with pytest.raises(UsernameTaken):  # the start is tried again
+        await World(FakeUsersSeeing(world.users, None)).usecases.ensure_admin(PASSWORD)
+    await shop.ensure_admin(PASSWORD)
     assert len(world.users.accounts) == 1

@@ -60,8 +60,9 @@ class User(_message.Message):
     user_id: _builtins.str
     """The identifier: 24 lower-case hexadecimal digits, given by the service."""
     username: _builtins.str
-    """The login name: 3 to 32 of letters, digits, ".", "_" and "-", beginning with a letter
-    or digit; unique whatever its case. It does not change.
+    """The login name: 3 to 32 of letters (a to z, A to Z), digits, ".", "_" and "-", beginning with a
+    letter or digit; unique whatever its case. It does not change. Names such as "admin" and
+    "support", and those that only look like them, count as taken.
     """
     email: _builtins.str
     """The e-mail address: at most 254 characters, unique whatever its case."""
@@ -114,7 +115,9 @@ class RegisterUserRequest(_message.Message):
     email: _builtins.str
     """The e-mail address, see User.email."""
     password: _builtins.str
-    """The password: 8 to 128 characters."""
+    """The password: 8 to 128 characters in Unicode form NFC, none a control character, not all
+    blank. However a device composes characters, the same password logs in (RFC 8265).
+    """
     full_name: _builtins.str
     """The name to show, see User.full_name."""
     def __init__(
@@ -166,7 +169,7 @@ class AuthenticateUserRequest(_message.Message):
     USERNAME_FIELD_NUMBER: _builtins.int
     PASSWORD_FIELD_NUMBER: _builtins.int
     username: _builtins.str
-    """The username or the e-mail address, in any case."""
+    """The username or the e-mail address, in any case and width."""
     password: _builtins.str
     """The password."""
     def __init__(
@@ -227,7 +230,7 @@ class RefreshTokensRequest(_message.Message):
 
     REFRESH_TOKEN_FIELD_NUMBER: _builtins.int
     refresh_token: _builtins.str
-    """The newest refresh token of the login."""
+    """The newest refresh token of the login, or the one just used up."""
     def __init__(
         self,
         *,
@@ -372,6 +375,11 @@ class UpdateUserProfileRequest(_message.Message):
 
     USER_FIELD_NUMBER: _builtins.int
     UPDATE_MASK_FIELD_NUMBER: _builtins.int
+    CURRENT_PASSWORD_FIELD_NUMBER: _builtins.int
+    current_password: _builtins.str
+    """The caller's password, needed to change the caller's own e-mail address, which is a login
+    name. A wrong one counts as a failed login: UNAUTHENTICATED with INVALID_CREDENTIALS.
+    """
     @_builtins.property
     def user(self) -> Global___User:
         """The user_id says whose profile; the fields that the mask names hold the new values."""
@@ -387,10 +395,11 @@ class UpdateUserProfileRequest(_message.Message):
         *,
         user: Global___User | None = ...,
         update_mask: _field_mask_pb2.FieldMask | None = ...,
+        current_password: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["update_mask", b"update_mask", "user", b"user"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["update_mask", b"update_mask", "user", b"user"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["current_password", b"current_password", "update_mask", b"update_mask", "user", b"user"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -434,7 +443,7 @@ class ChangePasswordRequest(_message.Message):
     current_password: _builtins.str
     """The password so far."""
     new_password: _builtins.str
-    """The password from now on: 8 to 128 characters."""
+    """The password from now on, see RegisterUserRequest.password."""
     def __init__(
         self,
         *,

@@ -94,6 +94,7 @@ class UserServiceServicer(object):
         """AuthenticateUser exchanges a password for tokens. Anybody may call it.
         UNAUTHENTICATED for an unknown user and for a wrong password alike;
         RESOURCE_EXHAUSTED with google.rpc.RetryInfo after too many failures for one account.
+        A repeat begins another login; what is not used ends by itself.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -101,15 +102,21 @@ class UserServiceServicer(object):
 
     def RefreshTokens(self, request, context):
         """RefreshTokens exchanges a refresh token for new tokens and uses it up. Anybody who
-        holds one may call it. Using an old one again ends the whole login: UNAUTHENTICATED.
+        holds one may call it. A repeat within 30 seconds returns the same refresh token again
+        and a new access token, as long as that refresh token is unused: so does a call at the
+        same time. Any other use of an old token ends the whole login: UNAUTHENTICATED with
+        REFRESH_TOKEN_REUSED. A text that was never a token of the login ends nothing:
+        UNAUTHENTICATED with REFRESH_TOKEN_INVALID.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RevokeTokens(self, request, context):
-        """RevokeTokens ends the login that a refresh token belongs to. Anybody who holds one
-        may call it. It succeeds for a token that is already worthless.
+        """RevokeTokens ends the login that a refresh token belongs to, whether the token is the
+        newest or any that the login had before. Anybody who holds one may call it. It succeeds
+        for a token that is already worthless, so that it may be repeated. It also succeeds, and
+        ends nothing, for a text that was never a token.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -117,6 +124,7 @@ class UserServiceServicer(object):
 
     def GetUserProfile(self, request, context):
         """GetUserProfile returns one user, to that user, to an administrator or to a service.
+        It changes nothing and may be repeated.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -124,8 +132,13 @@ class UserServiceServicer(object):
 
     def UpdateUserProfile(self, request, context):
         """UpdateUserProfile changes the fields that the mask names (AIP-134). A user may
-        change their own e-mail address and full name; an administrator may also change
-        role and activity, of anybody.
+        change their own full name and, with their password, their own e-mail address; an
+        administrator may change all four fields of anybody. What only an administrator may do
+        needs an account that is one at that moment: PERMISSION_DENIED with a token from before
+        it was dismissed. Administrators cannot take role or activity from themselves, so that
+        one is always left: FAILED_PRECONDITION with OWN_ADMINISTRATION. Who is deactivated, or
+        is no administrator any more, has to log in again: all their logins end.
+        A repeat sets the same values again and returns the user as it is then.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -133,6 +146,8 @@ class UserServiceServicer(object):
 
     def ChangePassword(self, request, context):
         """ChangePassword replaces a user's own password and ends all of that user's logins.
+        A repeat after success is UNAUTHENTICATED, for the password is another one: log in with
+        the new password to see whether a call whose answer was lost did its work.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

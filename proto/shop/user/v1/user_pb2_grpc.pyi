@@ -45,24 +45,41 @@ class UserServiceStub:
     """AuthenticateUser exchanges a password for tokens. Anybody may call it.
     UNAUTHENTICATED for an unknown user and for a wrong password alike;
     RESOURCE_EXHAUSTED with google.rpc.RetryInfo after too many failures for one account.
+    A repeat begins another login; what is not used ends by itself.
     """
     RefreshTokens: _grpc.UnaryUnaryMultiCallable[_user_pb2.RefreshTokensRequest, _user_pb2.RefreshTokensResponse]
     """RefreshTokens exchanges a refresh token for new tokens and uses it up. Anybody who
-    holds one may call it. Using an old one again ends the whole login: UNAUTHENTICATED.
+    holds one may call it. A repeat within 30 seconds returns the same refresh token again
+    and a new access token, as long as that refresh token is unused: so does a call at the
+    same time. Any other use of an old token ends the whole login: UNAUTHENTICATED with
+    REFRESH_TOKEN_REUSED. A text that was never a token of the login ends nothing:
+    UNAUTHENTICATED with REFRESH_TOKEN_INVALID.
     """
     RevokeTokens: _grpc.UnaryUnaryMultiCallable[_user_pb2.RevokeTokensRequest, _user_pb2.RevokeTokensResponse]
-    """RevokeTokens ends the login that a refresh token belongs to. Anybody who holds one
-    may call it. It succeeds for a token that is already worthless.
+    """RevokeTokens ends the login that a refresh token belongs to, whether the token is the
+    newest or any that the login had before. Anybody who holds one may call it. It succeeds
+    for a token that is already worthless, so that it may be repeated. It also succeeds, and
+    ends nothing, for a text that was never a token.
     """
     GetUserProfile: _grpc.UnaryUnaryMultiCallable[_user_pb2.GetUserProfileRequest, _user_pb2.GetUserProfileResponse]
-    """GetUserProfile returns one user, to that user, to an administrator or to a service."""
+    """GetUserProfile returns one user, to that user, to an administrator or to a service.
+    It changes nothing and may be repeated.
+    """
     UpdateUserProfile: _grpc.UnaryUnaryMultiCallable[_user_pb2.UpdateUserProfileRequest, _user_pb2.UpdateUserProfileResponse]
     """UpdateUserProfile changes the fields that the mask names (AIP-134). A user may
-    change their own e-mail address and full name; an administrator may also change
-    role and activity, of anybody.
+    change their own full name and, with their password, their own e-mail address; an
+    administrator may change all four fields of anybody. What only an administrator may do
+    needs an account that is one at that moment: PERMISSION_DENIED with a token from before
+    it was dismissed. Administrators cannot take role or activity from themselves, so that
+    one is always left: FAILED_PRECONDITION with OWN_ADMINISTRATION. Who is deactivated, or
+    is no administrator any more, has to log in again: all their logins end.
+    A repeat sets the same values again and returns the user as it is then.
     """
     ChangePassword: _grpc.UnaryUnaryMultiCallable[_user_pb2.ChangePasswordRequest, _user_pb2.ChangePasswordResponse]
-    """ChangePassword replaces a user's own password and ends all of that user's logins."""
+    """ChangePassword replaces a user's own password and ends all of that user's logins.
+    A repeat after success is UNAUTHENTICATED, for the password is another one: log in with
+    the new password to see whether a call whose answer was lost did its work.
+    """
 
 @_typing.type_check_only
 class UserServiceAsyncStub(UserServiceStub):
@@ -81,24 +98,41 @@ class UserServiceAsyncStub(UserServiceStub):
     """AuthenticateUser exchanges a password for tokens. Anybody may call it.
     UNAUTHENTICATED for an unknown user and for a wrong password alike;
     RESOURCE_EXHAUSTED with google.rpc.RetryInfo after too many failures for one account.
+    A repeat begins another login; what is not used ends by itself.
     """
     RefreshTokens: _aio.UnaryUnaryMultiCallable[_user_pb2.RefreshTokensRequest, _user_pb2.RefreshTokensResponse]  # type: ignore[assignment]
     """RefreshTokens exchanges a refresh token for new tokens and uses it up. Anybody who
-    holds one may call it. Using an old one again ends the whole login: UNAUTHENTICATED.
+    holds one may call it. A repeat within 30 seconds returns the same refresh token again
+    and a new access token, as long as that refresh token is unused: so does a call at the
+    same time. Any other use of an old token ends the whole login: UNAUTHENTICATED with
+    REFRESH_TOKEN_REUSED. A text that was never a token of the login ends nothing:
+    UNAUTHENTICATED with REFRESH_TOKEN_INVALID.
     """
     RevokeTokens: _aio.UnaryUnaryMultiCallable[_user_pb2.RevokeTokensRequest, _user_pb2.RevokeTokensResponse]  # type: ignore[assignment]
-    """RevokeTokens ends the login that a refresh token belongs to. Anybody who holds one
-    may call it. It succeeds for a token that is already worthless.
+    """RevokeTokens ends the login that a refresh token belongs to, whether the token is the
+    newest or any that the login had before. Anybody who holds one may call it. It succeeds
+    for a token that is already worthless, so that it may be repeated. It also succeeds, and
+    ends nothing, for a text that was never a token.
     """
     GetUserProfile: _aio.UnaryUnaryMultiCallable[_user_pb2.GetUserProfileRequest, _user_pb2.GetUserProfileResponse]  # type: ignore[assignment]
-    """GetUserProfile returns one user, to that user, to an administrator or to a service."""
+    """GetUserProfile returns one user, to that user, to an administrator or to a service.
+    It changes nothing and may be repeated.
+    """
     UpdateUserProfile: _aio.UnaryUnaryMultiCallable[_user_pb2.UpdateUserProfileRequest, _user_pb2.UpdateUserProfileResponse]  # type: ignore[assignment]
     """UpdateUserProfile changes the fields that the mask names (AIP-134). A user may
-    change their own e-mail address and full name; an administrator may also change
-    role and activity, of anybody.
+    change their own full name and, with their password, their own e-mail address; an
+    administrator may change all four fields of anybody. What only an administrator may do
+    needs an account that is one at that moment: PERMISSION_DENIED with a token from before
+    it was dismissed. Administrators cannot take role or activity from themselves, so that
+    one is always left: FAILED_PRECONDITION with OWN_ADMINISTRATION. Who is deactivated, or
+    is no administrator any more, has to log in again: all their logins end.
+    A repeat sets the same values again and returns the user as it is then.
     """
     ChangePassword: _aio.UnaryUnaryMultiCallable[_user_pb2.ChangePasswordRequest, _user_pb2.ChangePasswordResponse]  # type: ignore[assignment]
-    """ChangePassword replaces a user's own password and ends all of that user's logins."""
+    """ChangePassword replaces a user's own password and ends all of that user's logins.
+    A repeat after success is UNAUTHENTICATED, for the password is another one: log in with
+    the new password to see whether a call whose answer was lost did its work.
+    """
 
 class UserServiceServicer(metaclass=_abc_1.ABCMeta):
     """UserService keeps customers and administrators and says who somebody is.
@@ -126,6 +160,7 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         """AuthenticateUser exchanges a password for tokens. Anybody may call it.
         UNAUTHENTICATED for an unknown user and for a wrong password alike;
         RESOURCE_EXHAUSTED with google.rpc.RetryInfo after too many failures for one account.
+        A repeat begins another login; what is not used ends by itself.
         """
 
     @_abc_1.abstractmethod
@@ -135,7 +170,11 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_user_pb2.RefreshTokensResponse, _abc.Awaitable[_user_pb2.RefreshTokensResponse]]:
         """RefreshTokens exchanges a refresh token for new tokens and uses it up. Anybody who
-        holds one may call it. Using an old one again ends the whole login: UNAUTHENTICATED.
+        holds one may call it. A repeat within 30 seconds returns the same refresh token again
+        and a new access token, as long as that refresh token is unused: so does a call at the
+        same time. Any other use of an old token ends the whole login: UNAUTHENTICATED with
+        REFRESH_TOKEN_REUSED. A text that was never a token of the login ends nothing:
+        UNAUTHENTICATED with REFRESH_TOKEN_INVALID.
         """
 
     @_abc_1.abstractmethod
@@ -144,8 +183,10 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _user_pb2.RevokeTokensRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_user_pb2.RevokeTokensResponse, _abc.Awaitable[_user_pb2.RevokeTokensResponse]]:
-        """RevokeTokens ends the login that a refresh token belongs to. Anybody who holds one
-        may call it. It succeeds for a token that is already worthless.
+        """RevokeTokens ends the login that a refresh token belongs to, whether the token is the
+        newest or any that the login had before. Anybody who holds one may call it. It succeeds
+        for a token that is already worthless, so that it may be repeated. It also succeeds, and
+        ends nothing, for a text that was never a token.
         """
 
     @_abc_1.abstractmethod
@@ -154,7 +195,9 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _user_pb2.GetUserProfileRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_user_pb2.GetUserProfileResponse, _abc.Awaitable[_user_pb2.GetUserProfileResponse]]:
-        """GetUserProfile returns one user, to that user, to an administrator or to a service."""
+        """GetUserProfile returns one user, to that user, to an administrator or to a service.
+        It changes nothing and may be repeated.
+        """
 
     @_abc_1.abstractmethod
     def UpdateUserProfile(
@@ -163,8 +206,13 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_user_pb2.UpdateUserProfileResponse, _abc.Awaitable[_user_pb2.UpdateUserProfileResponse]]:
         """UpdateUserProfile changes the fields that the mask names (AIP-134). A user may
-        change their own e-mail address and full name; an administrator may also change
-        role and activity, of anybody.
+        change their own full name and, with their password, their own e-mail address; an
+        administrator may change all four fields of anybody. What only an administrator may do
+        needs an account that is one at that moment: PERMISSION_DENIED with a token from before
+        it was dismissed. Administrators cannot take role or activity from themselves, so that
+        one is always left: FAILED_PRECONDITION with OWN_ADMINISTRATION. Who is deactivated, or
+        is no administrator any more, has to log in again: all their logins end.
+        A repeat sets the same values again and returns the user as it is then.
         """
 
     @_abc_1.abstractmethod
@@ -173,6 +221,9 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _user_pb2.ChangePasswordRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_user_pb2.ChangePasswordResponse, _abc.Awaitable[_user_pb2.ChangePasswordResponse]]:
-        """ChangePassword replaces a user's own password and ends all of that user's logins."""
+        """ChangePassword replaces a user's own password and ends all of that user's logins.
+        A repeat after success is UNAUTHENTICATED, for the password is another one: log in with
+        the new password to see whether a call whose answer was lost did its work.
+        """
 
 def add_UserServiceServicer_to_server(servicer: UserServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
