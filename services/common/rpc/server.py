@@ -112,7 +112,7 @@ class RpcServer:
     def _add_services(self, server: aio.Server) -> None:
         descriptor = self.service.descriptor
         composed = compose(self.service.servicer, descriptor, self.chain.interceptors)
-        register(composed, descriptor, server)
+        register(composed, descriptor, server, self.service.max_bytes)
         health_pb2_grpc.add_HealthServicer_to_server(self.health.servicer, server)
         if self.options.reflection:
             names = (

@@ -14,8 +14,10 @@ from grpc import aio
 
 from services.common.tls import TlsFiles
 
+MAX_REQUEST_BYTES: Final = 64 * 1024
+"""The largest request of all methods; a method may take less (``Service.max_bytes``)."""
 _OPTIONS: Final = (
-    ("grpc.max_receive_message_length", 1024 * 1024),
+    ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
     ("grpc.max_concurrent_streams", 1_000),
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 20_000),

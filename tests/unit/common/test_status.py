@@ -21,6 +21,7 @@ from services.common.rpc.status import (
     status_code,
     to_status,
 )
+from services.common.rpc.unreadable import RequestTooLarge
 
 DOMAIN = "shop.test.v1"
 HOUSES = ("common", "user", "inventory", "order")
@@ -125,6 +126,13 @@ def test_too_much_at_once_says_when_to_come_back() -> None:
     assert detail(status, retry)
     assert retry.retry_delay.ToMilliseconds() == 1500
     assert ("grpc-retry-pushback-ms", "1500") in status.trailing_metadata
+
+
+def test_what_will_never_do_says_so_to_people_and_to_clients_that_retry() -> None:
+    status = to_status(RequestTooLarge(2_000, 1_024), DOMAIN, "r")
+    assert status.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert not detail(status, details_pb.RetryInfo())
+    assert ("grpc-retry-pushback-ms", "-1") in status.trailing_metadata
 
 
 @pytest.mark.parametrize("text", ["x", "é", "\U0001f469"])

@@ -30,7 +30,9 @@ class InventoryServiceStub:
     """InventoryService keeps the catalogue and the stock.
 
     A refused call carries google.rpc.ErrorInfo with an UPPER_SNAKE reason, and
-    google.rpc.BadRequest with the offending fields when its status is INVALID_ARGUMENT.
+    google.rpc.BadRequest with the first of the offending fields when its status is
+    INVALID_ARGUMENT. A request larger than its method can need is RESOURCE_EXHAUSTED, without
+    google.rpc.RetryInfo: repeating it will not help.
     """
 
     @_typing.overload
@@ -77,7 +79,9 @@ class InventoryServiceAsyncStub(InventoryServiceStub):
     """InventoryService keeps the catalogue and the stock.
 
     A refused call carries google.rpc.ErrorInfo with an UPPER_SNAKE reason, and
-    google.rpc.BadRequest with the offending fields when its status is INVALID_ARGUMENT.
+    google.rpc.BadRequest with the first of the offending fields when its status is
+    INVALID_ARGUMENT. A request larger than its method can need is RESOURCE_EXHAUSTED, without
+    google.rpc.RetryInfo: repeating it will not help.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -120,7 +124,9 @@ class InventoryServiceServicer(metaclass=_abc_1.ABCMeta):
     """InventoryService keeps the catalogue and the stock.
 
     A refused call carries google.rpc.ErrorInfo with an UPPER_SNAKE reason, and
-    google.rpc.BadRequest with the offending fields when its status is INVALID_ARGUMENT.
+    google.rpc.BadRequest with the first of the offending fields when its status is
+    INVALID_ARGUMENT. A request larger than its method can need is RESOURCE_EXHAUSTED, without
+    google.rpc.RetryInfo: repeating it will not help.
     """
 
     @_abc_1.abstractmethod
