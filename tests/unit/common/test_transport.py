@@ -1,5 +1,8 @@
 import asyncio
+import os
 import socket
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -286,6 +289,39 @@ async def test_a_compressed_request_is_refused_and_others_are_served(port: int) 
             answered = look(b"x" * 1_000, compression=compression, timeout=10)
             assert await outcome(answered) is grpc.StatusCode.UNIMPLEMENTED
         assert await outcome(look(b"x" * 1_000, timeout=10)) is grpc.StatusCode.OK
+
+
+A_COMPRESSED_CALL = """
+import asyncio
+from services.common.rpc.transport import Endpoint, Transport, open_server
+import grpc
+from grpc import aio
+
+async def main():
+    server, port = open_server(Endpoint("127.0.0.1:0", Transport.GRPCIO))
+    await server.start()
+    async with aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        try:
+            await channel.unary_unary("/Test/Look")(b"x" * 999, compression=grpc.Compression.Gzip)
+        except aio.AioRpcError as error:
+            print(error.details())
+    await server.stop(None)
+
+asyncio.run(main())
+"""
+
+
+def test_calls_that_the_core_of_grpc_refuses_leave_no_line_on_standard_error() -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "GRPC_VERBOSITY"}
+    ended = subprocess.run(  # noqa: S603
+        [sys.executable, "-c", A_COMPRESSED_CALL],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert (ended.stdout, ended.stderr) == ("Compression algorithm 'gzip' is disabled.\n", "")
 
 
 @pytest.mark.skipif(not NATIVE_INSTALLED, reason="it is about pygrpc-native alone")
