@@ -12,8 +12,6 @@ from grpc.aio._server import Server
 from services.common.rpc.watchdog import Watchdog
 
 OPTIONS: Final = (
-    # Compressed requests are UNIMPLEMENTED: they would be unpacked before their size is known.
-    ("grpc.compression_enabled_algorithms_bitset", 1),
     ("grpc.max_connection_idle_ms", 60_000),  # answers that nobody reads end with it
 )
 ARRIVES_WITHIN_S: Final = 5.0

@@ -8,6 +8,7 @@ import grpc
 import pytest
 from grpc import aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
     ProtoReflectionDescriptorDatabase,
 )
@@ -74,6 +75,23 @@ async def test_reflection_lists_what_is_served(transport: Transport) -> None:
         "grpc.health.v1.Health",
         "grpc.reflection.v1alpha.ServerReflection",
     }
+    await server.stop(None)
+
+
+async def test_reflection_answers_clients_that_ask_for_v1(transport: Transport) -> None:
+    server, target = await started(transport, reflects=True)
+    async with aio.insecure_channel(target) as channel:
+        ask: Any = channel.stream_stream(
+            "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+            request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
+            response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
+        )
+        request = reflection_pb2.ServerReflectionRequest(file_containing_symbol=SERVICE.full_name)
+        async for answer in ask(iter([request]), timeout=10):
+            assert answer.file_descriptor_response.file_descriptor_proto
+            break
+        else:
+            pytest.fail("it is not answered")
     await server.stop(None)
 
 
