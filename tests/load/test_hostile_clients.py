@@ -19,6 +19,7 @@ from tests.e2e.support.ledger import eventually
 from tests.load.support import frames
 from tests.load.support.client import Outcome, drive
 from tests.load.support.instance import (
+    BATCH,
     GET,
     UNHURRIED,
     Instance,
@@ -143,6 +144,16 @@ async def endless_headers(service: Instance) -> None:
     await _exchange(service, begun, *[more] * 400)
 
 
+async def costly_requests(service: Instance) -> None:
+    """Requests of a million bytes, with half a million entries to look at."""
+    async with aio.insecure_channel(service.address) as channel:
+        send: Any = channel.unary_unary(BATCH)
+        for _ in range(20):
+            with pytest.raises(aio.AioRpcError) as refused:
+                await send(b"\x0a\0" * 500_000, timeout=NEWCOMER_TIMEOUT_S)
+            assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
 async def _get(channel: aio.Channel, request: bytes, timeout_s: float) -> bytes:
     method: Any = channel.unary_unary(GET)
     answer: bytes = await method(request, timeout=timeout_s)
@@ -183,6 +194,7 @@ async def service(
         half_open,
         slow_headers,
         endless_headers,
+        costly_requests,
     ],
     ids=lambda attack: attack.__name__,
 )

@@ -24,7 +24,7 @@ _OPTIONS: Final = (
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 20_000),
     ("grpc.keepalive_permit_without_calls", 1),
-    # grpcio refuses compressed requests (UNIMPLEMENTED), which it would unpack before it knows their
+    # grpcio refuses compressed requests (UNIMPLEMENTED): it would unpack them before it knows their
     # size. For pygrpc-native this holds for streams alone.
     ("grpc.compression_enabled_algorithms_bitset", 1),
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),

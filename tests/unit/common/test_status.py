@@ -117,7 +117,7 @@ def test_the_checked_in_contract_holds_the_details_that_refusals_carry() -> None
     files = descriptor_pb2.FileDescriptorSet.FromString(CONTRACT.read_bytes())
     pool = descriptor_pool.DescriptorPool()
     for file in files.file:
-        pool.Add(file)  # type: ignore[no-untyped-call]
+        pool.Add(file)
     refusals = (errors.ResourceExhausted("slowly", 1.0), InvalidArgument.of("a", "is bad"))
     carried = {
         entry.type_url.rpartition("/")[2]
