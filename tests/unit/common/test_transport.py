@@ -214,6 +214,28 @@ async def test_a_connection_with_answers_that_nobody_reads_ends(port: int) -> No
 
 
 @grpcio_alone
+async def test_answers_that_nobody_reads_are_kept_up_to_a_size(
+    port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(grpcio, "MAX_UNREAD_BYTES_OF_ONE", 5 * 20_000)
+    monkeypatch.setattr(grpcio, "MAX_UNREAD_BYTES", 7 * 20_000)
+    calls = [frames.whole_call(LOOK, 2 * number + 1) for number in range(9)]
+    async with frames.connected(port, frames.hello(window=0), *calls) as one:
+        await until(lambda: len(one.got(frames.HEADERS)) == 9)
+        assert told(one).count(b"too many answers wait to be read") == 4
+        async with frames.connected(port, frames.hello(window=0), *calls) as another:
+            await until(lambda: len(another.got(frames.HEADERS)) == 9)
+            assert told(another).count(b"too many answers wait to be read") == 7
+    async with aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        look: Any = channel.unary_unary(LOOK)
+        async with asyncio.timeout(10):  # the server notices that both are gone
+            while await outcome(look(b"", timeout=10)) is not grpc.StatusCode.OK:
+                pass
+        for _ in range(20):
+            assert len(await look(b"", timeout=10)) == 20_000
+
+
+@grpcio_alone
 @pytest.mark.parametrize(
     "said",
     [b"", frames.PREFACE[:10], frames.PREFACE, frames.hello()],
