@@ -12,13 +12,15 @@ from typing import Any, Final
 import uvloop
 from grpc import aio
 
+from services.common.rpc.channel_options import DIRECT
+
 _AT_ONCE: Final = 64
 _WARMING: Final = 16
 _LIMIT_S: Final = 60.0
 
 
 async def _cpu_s(address: str, name: str, message: bytes, calls: int) -> float:
-    async with aio.insecure_channel(address) as channel:
+    async with aio.insecure_channel(address, options=DIRECT) as channel:
         method: Any = channel.unary_unary(name)
         left = iter(range(calls))
 

@@ -19,6 +19,7 @@ from bench.seeds import nth_id
 from services.common.auth.keys import load_signing_key
 from services.common.auth.principal import Principal, Role
 from services.common.auth.tokens import USER_ISSUER, TokenSigner
+from services.common.rpc.channel_options import DIRECT
 from services.stack.services import Shop
 
 PRODUCTS: Final = 1_000
@@ -88,7 +89,7 @@ def _updating(shop: Shop) -> Target:
 def _logging_in(shop: Shop) -> Target:
     phrase = "a long secret"
     names = [f"regular-{number}" for number in range(_REGULARS)]
-    with grpc.insecure_channel(shop.user) as channel:
+    with grpc.insecure_channel(shop.user, options=DIRECT) as channel:
         register = user_pb2_grpc.UserServiceStub(channel).RegisterUser
         for name in names:
             register(

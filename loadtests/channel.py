@@ -6,6 +6,7 @@ from typing import Final
 import grpc
 
 _OPTIONS: Final = (
+    ("grpc.enable_http_proxy", 0),
     # Otherwise channels of the same arguments share a connection.
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.enable_retries", 0),

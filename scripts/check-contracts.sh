@@ -3,4 +3,5 @@
 set -eu
 cd "$(dirname "$0")/.."
 .venv/bin/buf lint proto
-.venv/bin/buf breaking proto --against proto/contract.binpb
+cd proto
+../.venv/bin/buf breaking . --against contract.binpb --path shop

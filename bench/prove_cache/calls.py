@@ -17,6 +17,7 @@ from bench.prove_cache.history import OK, UNLABELLED, History, Read
 from bench.prove_cache.plan import Plan
 from bench.prove_cache.questions import Question, Ranks, Twin, WrongObjectError
 from bench.prove_cache.twins import TWINS
+from services.common.rpc.channel_options import DIRECT
 
 WRONG_OBJECT: Final = "WRONG_OBJECT"
 """The code of a read that was answered with somebody else's value."""
@@ -24,6 +25,7 @@ WRONG_OBJECT: Final = "WRONG_OBJECT"
 _SOURCE_KEY: Final = "x-cache"
 _PAUSE_AFTER_FAILURE_S: Final = 0.05
 _CHANNEL_OPTIONS: Final = (
+    *DIRECT,
     ("grpc.use_local_subchannel_pool", 1),
     ("grpc.initial_reconnect_backoff_ms", 50),
     ("grpc.min_reconnect_backoff_ms", 50),

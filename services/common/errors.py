@@ -20,7 +20,10 @@ refusals of their own and set ``reason``.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Final
+
+MAX_VIOLATIONS: Final = 20
+"""How many violations a refusal names at most."""
 
 
 class DomainError(Exception):
@@ -49,13 +52,13 @@ class FieldViolation:
 
 
 class InvalidArgument(DomainError):
-    """The request breaks a rule whatever the state is."""
+    """The request breaks a rule whatever the state is. Names the first violations."""
 
     reason = "INVALID_ARGUMENT"
 
     def __init__(self, violations: Sequence[FieldViolation]) -> None:
-        super().__init__("; ".join(f"{v.field}: {v.description}" for v in violations))
-        self.violations = tuple(violations)
+        self.violations = tuple(violations[:MAX_VIOLATIONS])
+        super().__init__("; ".join(f"{v.field}: {v.description}" for v in self.violations))
 
     @classmethod
     def of(cls, field: str, description: str) -> "InvalidArgument":
@@ -100,7 +103,7 @@ class Aborted(DomainError):
 
 
 class ResourceExhausted(DomainError):
-    """Too much at once. ``retry_delay_s`` says when to come back, in seconds."""
+    """Too much at once. ``retry_delay_s`` says when to come back, in seconds; ``inf`` is never."""
 
     reason = "RESOURCE_EXHAUSTED"
 

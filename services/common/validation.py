@@ -2,8 +2,8 @@
 
 import re
 import unicodedata
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Iterator, Sequence
+from typing import Final, TypeVar
 
 from services.common.errors import FieldViolation, InvalidArgument
 from services.common.ids import ID_PATTERN, NAME_PATTERN
@@ -13,8 +13,14 @@ _CONTROL: Final = "Cc"  # not Cf: emoji and many scripts need joiners
 _INVISIBLE: Final = {"Zs", "Zl", "Zp", "Cf", _CONTROL}
 
 
+Entry = TypeVar("Entry")
+
+
 class FieldChecks:
-    """Collects what is wrong with a request; ``finish`` raises it all at once."""
+    """Collects what is wrong with a request; ``finish`` raises it all at once.
+
+    Lengths and counts come first: what they refuse is not looked at any further.
+    """
 
     def __init__(self) -> None:
         self._violations: list[FieldViolation] = []
@@ -44,11 +50,13 @@ class FieldChecks:
 
     def text(self, field: str, value: str, *, at_least: int = 0, at_most: int) -> None:
         """Require a length in characters, and text of any script that is not all blank."""
-        self.require(
-            at_least <= len(value) <= at_most,
-            field,
-            f"must be {at_least} to {at_most} characters long",
-        )
+        if not at_least <= len(value) <= at_most:
+            self.require(
+                holds=False,
+                field=field,
+                description=f"must be {at_least} to {at_most} characters long",
+            )
+            return
         categories = {unicodedata.category(c) for c in value if c not in "\n\r\t"}
         self.require(not value or not categories <= _INVISIBLE, field, "must not be blank")
         self.require(
@@ -65,13 +73,20 @@ class FieldChecks:
             f"must be {at_least:,} to {at_most:,}, is {value:,}",
         )
 
-    def count(self, field: str, values: Sequence[object], *, at_least: int, at_most: int) -> None:
-        """Require a number of entries within bounds, both included."""
-        self.require(
-            at_least <= len(values) <= at_most,
-            field,
-            f"must have {at_least} to {at_most} entries, has {len(values)}",
-        )
+    def entries(
+        self, field: str, values: Sequence[Entry], *, at_least: int, at_most: int
+    ) -> Iterator[tuple[str, Entry]]:
+        """Require a number of entries within bounds, both included.
+
+        Yield each with its path, and none if they are too many.
+        """
+        if at_least <= len(values) <= at_most:
+            for index, value in enumerate(values):
+                yield f"{field}[{index}]", value
+        else:
+            self.require(
+                holds=False, field=field, description=f"must have {at_least} to {at_most} entries"
+            )
 
     def finish(self) -> None:
         """Raise ``InvalidArgument`` with everything found wrong, if anything was."""

@@ -11,7 +11,7 @@ from services.common.hosting import host
 from services.common.mongo import open_mongo
 from services.common.rpc.service import Service
 from services.common.tracing.opening import open_instruments
-from services.inventory.access import ACCESS
+from services.inventory.access import ACCESS, MAX_BYTES
 from services.inventory.cached import PRODUCT, CachedProducts, CachedReservations
 from services.inventory.handler import InventoryHandler
 from services.inventory.ports import Products, Reservations
@@ -51,6 +51,7 @@ async def run(settings: Settings) -> None:
                 servicer=InventoryHandler(InventoryUseCases(products, reservations)),
                 access=ACCESS,
                 max_s=MAX_S,
+                max_bytes=MAX_BYTES,
                 unlimited=CHECKOUT_STEPS,
                 cached=CACHED,
             ),

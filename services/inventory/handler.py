@@ -13,6 +13,7 @@ from services.common.rpc.messages import (
     moment,
     money,
     money_message,
+    one_too_many,
     prepared,
     timestamp,
     write_moment,
@@ -20,6 +21,8 @@ from services.common.rpc.messages import (
 )
 from services.common.rpc.methods import Context
 from services.inventory.model import (
+    MAX_ITEMS,
+    MAX_TAGS,
     PRODUCT_FIELDS,
     Adjustment,
     HeldFilter,
@@ -114,7 +117,10 @@ class InventoryHandler(pb_grpc.InventoryServiceServicer):
         self, request: pb.ReserveStockRequest, context: Context
     ) -> pb.ReserveStockResponse:
         """Hold stock back."""
-        items = [ReservationItem(item.product_id, item.quantity) for item in request.items]
+        items = [
+            ReservationItem(item.product_id, item.quantity)
+            for item in one_too_many(request.items, MAX_ITEMS)
+        ]
         lines = await self.usecases.reserve_stock(_caller(), request.reservation_id, items)
         return pb.ReserveStockResponse(lines=[_line(line) for line in lines])
 
@@ -165,7 +171,7 @@ def _draft(message: pb.Product) -> ProductDraft:
         category=message.category,
         price=money(message.price),
         stock=message.stock,
-        tags=tuple(message.tags),
+        tags=tuple(one_too_many(message.tags, MAX_TAGS)),
     )
 
 

@@ -22,7 +22,7 @@ MAX_QUANTITY: Final = 10_000
 MAX_ITEMS: Final = 100
 MAX_BATCH: Final = 100
 MAX_QUERY_CHARS: Final = 200
-_MAX_TAGS: Final = 20
+MAX_TAGS: Final = 20
 _CATEGORY: Final = re.compile(r"[a-z0-9-]{1,64}")
 
 
@@ -162,9 +162,8 @@ def _check_price(draft: ProductDraft, checks: FieldChecks) -> None:
 
 
 def _check_tags(draft: ProductDraft, checks: FieldChecks) -> None:
-    checks.count("product.tags", draft.tags, at_least=0, at_most=_MAX_TAGS)
-    for index, tag in enumerate(draft.tags):
-        checks.text(f"product.tags[{index}]", tag, at_least=1, at_most=50)
+    for path, tag in checks.entries("product.tags", draft.tags, at_least=0, at_most=MAX_TAGS):
+        checks.text(path, tag, at_least=1, at_most=50)
 
 
 _FIELD_RULES: Final = {
@@ -297,11 +296,10 @@ class Reservation:
 def check_items(items: Sequence[ReservationItem]) -> None:
     """Raise ``InvalidArgument`` if the items of a reservation break a rule."""
     checks = FieldChecks()
-    checks.count("items", items, at_least=1, at_most=MAX_ITEMS)
     seen: set[str] = set()
-    for index, item in enumerate(items):
-        checks.identifier(f"items[{index}].product_id", item.product_id)
-        checks.require(item.product_id not in seen, f"items[{index}].product_id", "is listed twice")
-        checks.number(f"items[{index}].quantity", item.quantity, at_least=1, at_most=MAX_QUANTITY)
+    for path, item in checks.entries("items", items, at_least=1, at_most=MAX_ITEMS):
+        checks.identifier(f"{path}.product_id", item.product_id)
+        checks.require(item.product_id not in seen, f"{path}.product_id", "is listed twice")
+        checks.number(f"{path}.quantity", item.quantity, at_least=1, at_most=MAX_QUANTITY)
         seen.add(item.product_id)
     checks.finish()

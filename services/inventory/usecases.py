@@ -46,9 +46,9 @@ class InventoryUseCases:
     ) -> tuple[Sequence[Snapshot[Product]], Sequence[str]]:
         """Return the products that exist and the ids that do not, each in the order asked for."""
         checks = FieldChecks()
-        checks.count("product_ids", product_ids, at_least=1, at_most=MAX_BATCH)
-        for index, product_id in enumerate(product_ids):
-            checks.identifier(f"product_ids[{index}]", product_id)
+        entries = checks.entries("product_ids", product_ids, at_least=1, at_most=MAX_BATCH)
+        for path, product_id in entries:
+            checks.identifier(path, product_id)
         checks.finish()
         wanted = list(dict.fromkeys(product_ids))
         found = await self.products.get_many(wanted)

@@ -19,7 +19,7 @@ from services.common.rpc.renewal import RENEW_S, renewed
 from services.common.rpc.service import Service
 from services.common.telemetry.peers import PeerMetrics
 from services.common.tracing.opening import open_instruments
-from services.order.access import ACCESS
+from services.order.access import ACCESS, MAX_BYTES
 from services.order.cached import NEWEST_ORDERS, CachedOrders
 from services.order.counted import CountedOrders
 from services.order.figures import CheckoutFigures
@@ -122,6 +122,7 @@ async def run(settings: Settings) -> None:
                 servicer=OrderHandler(usecases),
                 access=ACCESS,
                 max_s=MAX_S,
+                max_bytes=MAX_BYTES,
                 cached=CACHED,
             ),
             settings,

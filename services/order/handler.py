@@ -8,9 +8,15 @@ from shop.order.v1 import order_pb2_grpc as pb_grpc
 
 from services.common.call import current_call
 from services.common.paging import Page
-from services.common.rpc.messages import money, prepared, write_moment, write_money
+from services.common.rpc.messages import (
+    money,
+    one_too_many,
+    prepared,
+    write_moment,
+    write_money,
+)
 from services.common.rpc.methods import Context
-from services.order.model import Order, OrderItem, OrderLine, OrderStatus
+from services.order.model import MAX_ITEMS, Order, OrderItem, OrderLine, OrderStatus
 from services.order.usecases import OrderUseCases
 
 _STATUS_MESSAGE: Final = {
@@ -34,7 +40,10 @@ class OrderHandler(pb_grpc.OrderServiceServicer):
         self, request: pb.CreateOrderRequest, context: Context
     ) -> pb.CreateOrderResponse:
         """Check out."""
-        items = [OrderItem(item.product_id, item.quantity) for item in request.items]
+        items = [
+            OrderItem(item.product_id, item.quantity)
+            for item in one_too_many(request.items, MAX_ITEMS)
+        ]
         expected = money(request.expected_total) if request.HasField("expected_total") else None
         order = await self.usecases.create_order(
             current_call().principal, request.request_id, items, expected

@@ -334,12 +334,11 @@ def check_items(
     """Raise ``InvalidArgument`` if a request to buy breaks a rule."""
     checks = FieldChecks()
     checks.name("request_id", request_id)
-    checks.count("items", items, at_least=1, at_most=MAX_ITEMS)
     seen: set[str] = set()
-    for index, item in enumerate(items):
-        checks.identifier(f"items[{index}].product_id", item.product_id)
-        checks.require(item.product_id not in seen, f"items[{index}].product_id", "is listed twice")
-        checks.number(f"items[{index}].quantity", item.quantity, at_least=1, at_most=MAX_QUANTITY)
+    for path, item in checks.entries("items", items, at_least=1, at_most=MAX_ITEMS):
+        checks.identifier(f"{path}.product_id", item.product_id)
+        checks.require(item.product_id not in seen, f"{path}.product_id", "is listed twice")
+        checks.number(f"{path}.quantity", item.quantity, at_least=1, at_most=MAX_QUANTITY)
         seen.add(item.product_id)
     if expected_total is not None:
         checks.matches(

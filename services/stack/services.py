@@ -12,6 +12,7 @@ from grpc import aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from services.common.addresses import address
+from services.common.rpc.channel_options import DIRECT
 from services.demo.seed import Doors
 from services.stack.credentials import Credentials
 from services.stack.errors import StackError
@@ -26,6 +27,7 @@ _SERVING_WITHIN_S: Final = 60.0
 _ATTEMPT_WITHIN_S: Final = 1.0
 _POLL_S: Final = 0.05
 _CHANNEL_OPTIONS: Final = (
+    *DIRECT,
     ("grpc.initial_reconnect_backoff_ms", 50),
     ("grpc.min_reconnect_backoff_ms", 50),
     ("grpc.max_reconnect_backoff_ms", 200),

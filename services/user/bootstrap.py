@@ -14,7 +14,7 @@ from services.common.hosting import host
 from services.common.mongo import Mongo, open_mongo
 from services.common.rpc.service import Service
 from services.common.tracing.opening import open_instruments
-from services.user.access import ACCESS
+from services.user.access import ACCESS, MAX_BYTES
 from services.user.cached import USER_PROFILE, CachedUsers
 from services.user.handler import UserHandler
 from services.user.metrics import HashMetrics
@@ -71,6 +71,7 @@ async def run(settings: Settings) -> None:
                 servicer=UserHandler(usecases),
                 access=ACCESS,
                 max_s=MAX_S,
+                max_bytes=MAX_BYTES,
                 unlimited=HASHING_METHODS,
                 cached=CACHED,
             ),

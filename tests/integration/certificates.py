@@ -7,11 +7,13 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
+PublicKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey | ed25519.Ed25519PublicKey
 LOOPBACK = (x509.DNSName("localhost"), x509.IPAddress(ip_address("127.0.0.1")))
 
 
@@ -41,14 +43,21 @@ class Authority:
         path.write_bytes(self._certificate.public_bytes(Encoding.PEM))
         return path
 
-    def issue(self, folder: Path, name: str, names: Sequence[x509.GeneralName] = LOOPBACK) -> Pair:
+    def issue(
+        self,
+        folder: Path,
+        name: str,
+        names: Sequence[x509.GeneralName] = LOOPBACK,
+        key: PrivateKey | None = None,
+        ends_in: timedelta = timedelta(hours=1),
+    ) -> Pair:
         """Write a new certificate that is good for these names, and its key."""
-        key = ec.generate_private_key(ec.SECP256R1())
+        key = key or ec.generate_private_key(ec.SECP256R1())
         usage = x509.ExtendedKeyUsage(
             [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
         )
         certificate = (
-            _valid(_named(name), self._name, key.public_key())
+            _valid(_named(name), self._name, key.public_key(), ends_in)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(usage, critical=False)
             .add_extension(x509.SubjectAlternativeName(names), critical=False)
@@ -65,7 +74,10 @@ def _named(name: str) -> x509.Name:
 
 
 def _valid(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey
+    subject: x509.Name,
+    issuer: x509.Name,
+    key: PublicKey,
+    ends_in: timedelta = timedelta(hours=1),
 ) -> x509.CertificateBuilder:
     now = datetime.now(UTC)
     return (
@@ -75,5 +87,5 @@ def _valid(
         .public_key(key)
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - timedelta(minutes=5))
-        .not_valid_after(now + timedelta(hours=1))
+        .not_valid_after(now + ends_in)
     )

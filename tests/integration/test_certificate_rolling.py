@@ -7,12 +7,13 @@ from pathlib import Path
 
 import grpc
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from grpc import aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from services.common.tls import TlsFiles
 from tests.e2e.support.refusals import outcome
-from tests.integration.certificates import Authority, Pair
+from tests.integration.certificates import Authority, Pair, PrivateKey
 
 WITHIN_S = 30.0
 
@@ -78,6 +79,22 @@ def pairs(folder: Path) -> list[Pair]:
         authority.write(folder, name)
         issued.append(authority.issue(folder, name))
     return issued
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        ec.generate_private_key(ec.SECP256R1()),
+        ec.generate_private_key(ec.SECP384R1()),
+        rsa.generate_private_key(public_exponent=65537, key_size=2048),
+    ],
+    ids=["P-256", "P-384", "RSA"],
+)
+async def test_every_kind_of_key_that_is_accepted_serves(tmp_path: Path, key: PrivateKey) -> None:
+    pair = Authority("shop").issue(tmp_path, "server", key=key)
+    files = TlsFiles(pair.cert, pair.key)
+    async with serving(files) as target:
+        assert await reaches(files, target)
 
 
 @pytest.mark.parametrize("stages_in", [certificates_alone, with_authorities])

@@ -6,10 +6,11 @@ import socket
 import sys
 from asyncio.subprocess import PIPE
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -21,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
 from services.stack.credentials import Credentials, open_credentials
 from services.stack.services import SERVICES, ServicePorts, Shop
 from tests.forks import Ended, Forks
-from tests.integration.certificates import Authority
+from tests.integration.certificates import Authority, Pair, PrivateKey
 from tests.no_opentelemetry import hiding_opentelemetry
 
 NOWHERE = "mongodb://127.0.0.1:1/?replicaSet=rs0"
@@ -229,10 +230,37 @@ async def test_certificates_that_cannot_be_used_are_named(
 
     async def attempt(variable: str, path: Path, complaint: str) -> None:
         said = await refused(service, shop.environment(service) | tls | {variable: str(path)})
+        assert variable in said
         assert str(path) in said
         assert complaint in said
 
     await asyncio.gather(*(attempt(*one) for one in attempts))
+
+
+async def test_a_certificate_that_nobody_could_be_served_with_is_refused(
+    shop: Shop, refused: Refused, tmp_path: Path
+) -> None:
+    authority = Authority("shop")
+    keys: dict[str, PrivateKey] = {
+        "ed25519": ed25519.Ed25519PrivateKey.generate(),
+        "p521": ec.generate_private_key(ec.SECP521R1()),
+        "small": rsa.generate_private_key(public_exponent=65537, key_size=1024),  # noqa: S505
+    }
+    over = authority.issue(tmp_path, "over", ends_in=timedelta(minutes=-1))
+
+    async def attempt(pair: Pair, variable: str, complaint: str) -> None:
+        variables = {"SHOP_TLS_CERT": str(pair.cert), "SHOP_TLS_KEY": str(pair.key)}
+        said = await refused("inventory", shop.environment("inventory") | variables)
+        assert f"{variable}: " in said
+        assert complaint in said
+
+    await asyncio.gather(
+        attempt(over, "SHOP_TLS_CERT", f"{over.cert} is valid from"),
+        *(
+            attempt(authority.issue(tmp_path, name, key=key), "SHOP_TLS_KEY", "it takes RSA of")
+            for name, key in keys.items()
+        ),
+    )
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])

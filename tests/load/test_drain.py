@@ -110,7 +110,7 @@ async def test_who_reads_neither_health_nor_log_holds_up_neither_calls_nor_the_e
             ) as service,
             aio.insecure_channel(service.address) as channel,
         ):
-            watches = b"".join(frames.call(WATCH, 2 * n + 1, b"") for n in range(50))
+            watches = b"".join(frames.whole_call(WATCH, 2 * n + 1, b"") for n in range(50))
             with frames.unread(service.port, watches):
                 for _ in range(UNREAD_LINES):
                     assert await _code(channel, GET) is grpc.StatusCode.INVALID_ARGUMENT

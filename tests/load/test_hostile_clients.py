@@ -19,6 +19,7 @@ from tests.e2e.support.ledger import eventually
 from tests.load.support import frames
 from tests.load.support.client import Outcome, drive
 from tests.load.support.instance import (
+    BATCH,
     GET,
     UNHURRIED,
     Instance,
@@ -152,7 +153,7 @@ async def unread_health(service: Instance) -> None:
         for number in range(4):
             names = (b"", b"mongodb", b"%d" % number)
             calls = (
-                frames.call(WATCH, 2 * n + 1, b"\x0a" + bytes([len(name)]) + name)
+                frames.whole_call(WATCH, 2 * n + 1, b"\x0a" + bytes([len(name)]) + name)
                 for n, name in enumerate(names * 300)
             )
             opened.enter_context(frames.unread(service.port, b"".join(calls)))
@@ -167,9 +168,19 @@ async def metadata_that_is_no_text(service: Instance) -> None:
     odd = [(b"a", b"\xff")] * 100
     request = GetProductRequest(product_id=service.stores.product_id).SerializeToString()
     for _ in range(5):
-        answer = await _exchange(service, frames.hello() + frames.call(GET, 1, request, *odd))
+        answer = await _exchange(service, frames.hello() + frames.whole_call(GET, 1, request, *odd))
         assert service.stores.product_id.encode() in answer
     assert len(service.log) - before < LOG_BYTES
+
+
+async def costly_requests(service: Instance) -> None:
+    """Requests of a million bytes, with half a million entries to look at."""
+    async with aio.insecure_channel(service.address) as channel:
+        send: Any = channel.unary_unary(BATCH)
+        for _ in range(20):
+            with pytest.raises(aio.AioRpcError) as refused:
+                await send(b"\x0a\0" * 500_000, timeout=NEWCOMER_TIMEOUT_S)
+            assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
 async def _get(channel: aio.Channel, request: bytes, timeout_s: float) -> bytes:
@@ -214,6 +225,7 @@ async def service(
         endless_headers,
         unread_health,
         metadata_that_is_no_text,
+        costly_requests,
     ],
     ids=lambda attack: attack.__name__,
 )

@@ -14,11 +14,13 @@ from grpc import aio
 from services.common.auth.tokens import ServiceIdentity
 from services.common.call import REQUEST_ID_KEY, current_call, remaining_s
 from services.common.errors import Unavailable
+from services.common.rpc.channel_options import DIRECT, authority
 from services.common.rpc.status import read_refusal
 from services.common.telemetry.peers import PeerMetrics
 from services.common.tls import TlsFiles
 
 _OPTIONS: Final = (
+    *DIRECT,
     ("grpc.keepalive_time_ms", 60_000),  # servers allow pings every 10 s
     ("grpc.keepalive_timeout_ms", 5_000),
     ("grpc.initial_reconnect_backoff_ms", 100),
@@ -38,6 +40,8 @@ _RETRY_POLICY: Final = {
 # Half of the tokens must last for an instance that stops: each of its callers may lose a few.
 _RETRY_THROTTLING: Final = {"maxTokens": 100, "tokenRatio": 0.1}
 _ANSWER_MARGIN_S: Final = 0.05
+# Services tell why they fail. Without that it is the transport, or something on the way.
+_NOT_THE_SERVICE: Final = {grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN}
 _DOWN: Final = {
     grpc.StatusCode.UNAVAILABLE,
     grpc.StatusCode.DEADLINE_EXCEEDED,
@@ -105,7 +109,7 @@ async def open_channel(
     ``idempotent`` names the methods of ``service`` that may be tried again.
     """
     config = service_config(service, idempotent, by_name=target.startswith("dns:"))
-    options = (*_OPTIONS, ("grpc.service_config", config))
+    options = (*_OPTIONS, *authority(target), ("grpc.service_config", config))
     if tls is None:
         channel = aio.insecure_channel(target, options=options)
     else:
@@ -136,8 +140,8 @@ class PeerCaller:
     ) -> Response:
         """Return the answer. What ``metadata`` says goes with the request.
 
-        Raises ``PeerUnavailable`` when the peer is down, overloaded or does not trust this
-        service's key, ``DeadlineExceeded`` when no time is left, and
+        Raises ``PeerUnavailable`` when the peer is down, overloaded, cannot be understood or does
+        not trust this service's key, ``DeadlineExceeded`` when no time is left, and
         ``grpc.aio.AioRpcError`` for what the peer refuses.
         """
         timeout_s = remaining_s(self.timeout_s, _ANSWER_MARGIN_S)
@@ -151,8 +155,9 @@ class PeerCaller:
             response = await method(request, timeout=timeout_s, metadata=all_metadata)
         except aio.AioRpcError as error:
             code = error.code()
-            if code in _DOWN:
-                raise self._unavailable(error) from error
+            reason = read_refusal(error).reason
+            if code in _DOWN or (code in _NOT_THE_SERVICE and not reason):
+                raise self._unavailable(reason or code.name) from error
             raise
         else:
             code = grpc.StatusCode.OK
@@ -160,8 +165,7 @@ class PeerCaller:
         finally:
             self.metrics.count(self.peer, method_name(request), code, started)
 
-    def _unavailable(self, error: aio.AioRpcError) -> PeerUnavailable:
-        reason = read_refusal(error).reason or error.code().name
+    def _unavailable(self, reason: str) -> PeerUnavailable:
         return PeerUnavailable(
             f"{self.peer} does not answer", {"peer": self.peer, "peer_reason": reason}
         )

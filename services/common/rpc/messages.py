@@ -1,6 +1,6 @@
 """Between messages of the contracts and plain values."""
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Final, TypeVar, cast
@@ -16,8 +16,10 @@ from services.common.money import Money
 from services.common.snapshot import Snapshot
 
 Value = TypeVar("Value")
+Entry = TypeVar("Entry")
 AnyMessage = TypeVar("AnyMessage", bound=Message)
 
+_MAX_PATHS: Final = 100
 _EPOCH: Final = datetime.fromtimestamp(0, UTC)
 _MAX_DURATION_S: Final = 315_576_000_000  # 10,000 years, as duration.proto has it
 
@@ -103,12 +105,19 @@ def money(message: money_pb2.Money) -> Money:
     return Money(message.currency_code, message.minor_units)
 
 
+def one_too_many(entries: Sequence[Entry], at_most: int) -> Sequence[Entry]:
+    """Return the entries that are enough for a use case to see that they are more than allowed."""
+    return entries[: at_most + 1]
+
+
 def masked_fields(message: Message, mask: FieldMask, updatable: Collection[str]) -> list[str]:
     """Return which fields an update shall change (AIP-134).
 
     Those that the mask names; all updatable ones for ``*``; without a mask, those that are
     set. Raises ``InvalidArgument`` for a path that is not updatable, and when nothing is left.
     """
+    if len(mask.paths) > _MAX_PATHS:
+        raise InvalidArgument.of("update_mask", f"must name at most {_MAX_PATHS} fields")
     if not mask.paths:
         set_fields = {field.name for field, _ in message.ListFields()}
         paths = [name for name in updatable if name in set_fields]

@@ -12,6 +12,7 @@ from cryptography import x509
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from services.common.addresses import address
+from services.common.rpc.channel_options import DIRECT
 from services.common.tls import TlsFiles, UnusableCertificateError
 
 _CONNECT_WITHIN_S: Final = 0.3
@@ -65,9 +66,12 @@ def verdict(call: Any) -> str:
 
 def _channel(server: Server) -> grpc.Channel:
     if server.tls is None:
-        return grpc.insecure_channel(server.address)
+        return grpc.insecure_channel(server.address, DIRECT)
     # On this host it is asked for by address; its certificate need only hold its name.
-    options = (("grpc.ssl_target_name_override", _name_in(server.tls.cert)),)
+    options = (
+        *DIRECT,
+        ("grpc.ssl_target_name_override", _name_in(server.tls.cert)),
+    )
     return grpc.secure_channel(server.address, server.tls.channel_credentials(), options)
 
 

@@ -1,31 +1,28 @@
 """Server reflection on either transport."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Final
 
+import grpc
 from grpc import aio
-from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
+from grpc_reflection.v1alpha import reflection, reflection_pb2
+
+_NAMES: Final = ("grpc.reflection.v1.ServerReflection", reflection.SERVICE_NAME)
+"""v1, which clients ask for first, and v1alpha: their messages are the same on the wire."""
 
 
 def enable_reflection(server: aio.Server, services: Sequence[str]) -> None:
-    """Let clients ask the server for the contracts of the services it names, and of reflection."""
-    servicer = reflection.aio.ReflectionServicer([*services, reflection.SERVICE_NAME])
-    register: Any = reflection_pb2_grpc.add_ServerReflectionServicer_to_server
-    register(servicer, _GenericOnly(server))
+    """Let clients ask the server for the contracts of the services it names, and of reflection.
 
-
-class _GenericOnly:
-    """A server that takes handlers in the general way alone.
-
-    Reflection is a stream, which pygrpc-native hands to a ``grpc.aio`` server behind it; that one
-    ignores handlers added in the way that generated code adds them besides.
+    The handlers are added in the general way alone: reflection is a stream, which pygrpc-native
+    hands to a grpcio server behind it, and that one takes no others.
     """
-
-    def __init__(self, server: aio.Server) -> None:
-        self._server = server
-
-    def add_generic_rpc_handlers(self, handlers: Any) -> None:
-        self._server.add_generic_rpc_handlers(handlers)
-
-    def add_registered_method_handlers(self, _service: str, _handlers: Any) -> None:
-        pass
+    servicer = reflection.aio.ReflectionServicer([*services, reflection.SERVICE_NAME])
+    handler = grpc.stream_stream_rpc_method_handler(
+        servicer.ServerReflectionInfo,
+        request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
+        response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
+    )
+    for name in _NAMES:
+        handlers = grpc.method_handlers_generic_handler(name, {"ServerReflectionInfo": handler})
+        server.add_generic_rpc_handlers((handlers,))

@@ -123,7 +123,7 @@ class RpcServer:
     def _add_services(self, server: aio.Server) -> None:
         descriptor = self.service.descriptor
         composed = compose(self.service.servicer, descriptor, self.chain.interceptors)
-        register(composed, descriptor, server)
+        register(composed, descriptor, server, self.service.max_bytes)
         self.health.servicer.serve_on(server)
         if self.options.reflection:
             names = (

@@ -8,6 +8,7 @@ All of it travels in trailing metadata, of which gRPC takes 8 KiB for sure.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Final, NamedTuple
 
 import grpc
@@ -76,7 +77,8 @@ def _answer(status: status_pb2.Status, *more: tuple[str, str | bytes]) -> Answer
 
 
 def _delay_ms(error: errors.ResourceExhausted) -> int:
-    return int(error.retry_delay_s * 1000)
+    # Below zero means not to retry at all (gRFC A6).
+    return int(error.retry_delay_s * 1000) if isfinite(error.retry_delay_s) else -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +121,7 @@ def _details(error: errors.DomainError, domain: str, request_id: str) -> list[Me
         details.append(error_details_pb2.RequestInfo(request_id=request_id))
     if isinstance(error, errors.InvalidArgument):
         details.append(error_details_pb2.BadRequest(field_violations=_field_violations(error)))
-    if isinstance(error, errors.ResourceExhausted):
+    if isinstance(error, errors.ResourceExhausted) and isfinite(error.retry_delay_s):
         delay = duration_pb2.Duration()
         delay.FromMilliseconds(_delay_ms(error))
         details.append(error_details_pb2.RetryInfo(retry_delay=delay))

@@ -8,17 +8,25 @@ import importlib.util
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from grpc import aio
 
+from services.common.rpc import grpcio
+from services.common.rpc.grpcio import GrpcioServer
 from services.common.tls import TlsFiles
 
+MAX_REQUEST_BYTES: Final = 64 * 1024
+"""The largest request of all methods; a method may take less (``Service.max_bytes``)."""
 _OPTIONS: Final = (
-    ("grpc.max_receive_message_length", 1024 * 1024),
-    ("grpc.max_concurrent_streams", 1_000),
+    ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
+    ("grpc.max_concurrent_streams", 100),  # so many answers may one connection leave unread
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    # grpcio refuses compressed requests (UNIMPLEMENTED): it would unpack them before it knows their
+    # size. For pygrpc-native this holds for streams alone.
+    ("grpc.compression_enabled_algorithms_bitset", 1),
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
 )
 _LAST_CALLS_MS: Final = 10_000  # of a connection that has reached its age; no call takes so long
@@ -103,7 +111,8 @@ def _age_options(endpoint: Endpoint) -> tuple[tuple[str, int], ...]:
 
 def _make(transport: Transport, options: tuple[tuple[str, Any], ...]) -> aio.Server:
     if transport is Transport.GRPCIO:
-        return aio.server(options=options)
+        # Its stubs do not say that the library's server is an aio.Server.
+        return cast("aio.Server", GrpcioServer((*options, *grpcio.OPTIONS)))
     from services.common.rpc.native import NativeServer  # of an optional package
 
     return NativeServer(options=options)

@@ -21,6 +21,7 @@ from opentelemetry.semconv._incubating.attributes.service_attributes import (
 )
 from opentelemetry.trace import Tracer
 
+from services.common.rpc.channel_options import DIRECT
 from services.common.settings import UnusableSettingsError
 
 _SEND_THE_REST_S: Final = 1.0  # a supervisor's patience is 5 s, of which background work has 3
@@ -88,7 +89,7 @@ def _otlp_exporter() -> SpanExporter:
         if os.environ.get(name, "grpc") != "grpc":
             raise UnusableSettingsError(f"{name}: only grpc is spoken")
     try:
-        exporter = OTLPSpanExporter()
+        exporter = OTLPSpanExporter(channel_options=DIRECT)  # type: ignore[arg-type]
     except Exception as error:  # noqa: BLE001 (the library raises what it pleases)
         raise UnusableSettingsError(f"OTEL_EXPORTER_OTLP_*: {error}") from None
     # It would write several lines for every batch that the collector does not take. What it says

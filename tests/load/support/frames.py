@@ -1,12 +1,16 @@
 """HTTP/2 written by hand, to say what no client library would (RFC 9113, RFC 7541)."""
 
+import asyncio
 import socket
 import struct
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass, field
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, RST_STREAM, SETTINGS, PING, CONTINUATION = 0x0, 0x1, 0x3, 0x4, 0x6, 0x9
+GOAWAY = 0x7
+ACK = 0x1
 END_STREAM, END_HEADERS = 0x1, 0x4
 INITIAL_WINDOW_SIZE = 0x4
 CANCEL = 8
@@ -42,16 +46,64 @@ def grpc_headers(path: str) -> bytes:
 
 
 def hello(window: int | None = None) -> bytes:
-    """Return what a client says first; ``window`` is how much it reads of each answer."""
-    settings = b"" if window is None else struct.pack(">HI", INITIAL_WINDOW_SIZE, window)
-    return PREFACE + frame(SETTINGS, 0, 0, settings)
+    """Return what a client says first; with a window, that it takes so much of each answer."""
+    own = b"" if window is None else struct.pack(">HI", INITIAL_WINDOW_SIZE, window)
+    return PREFACE + frame(SETTINGS, 0, 0, own)
 
 
-def call(path: str, stream: int, message: bytes, *more: tuple[bytes, bytes]) -> bytes:
-    """Return a whole call with one message, and more headers that may be no text."""
+def message(body: bytes, said: int | None = None) -> bytes:
+    """Return a message as gRPC frames it; ``said`` is how long it claims to be."""
+    return struct.pack(">BI", 0, len(body) if said is None else said) + body
+
+
+def whole_call(path: str, stream: int, body: bytes = b"", *more: tuple[bytes, bytes]) -> bytes:
+    """Return a unary call of a short message, and more headers that may be no text."""
     block = grpc_headers(path) + b"".join(raw_literal(name, value) for name, value in more)
-    prefixed = struct.pack(">BI", 0, len(message)) + message
-    return frame(HEADERS, END_HEADERS, stream, block) + frame(DATA, END_STREAM, stream, prefixed)
+    headers = frame(HEADERS, END_HEADERS, stream, block)
+    return headers + frame(DATA, END_STREAM, stream, message(body))
+
+
+@dataclass
+class Connection:
+    """A connection that acknowledges what it must, and what has come over it: kinds, payloads."""
+
+    writer: asyncio.StreamWriter
+    received: list[tuple[int, bytes]] = field(default_factory=list)
+    closed: bool = False
+
+    def send(self, *parts: bytes) -> None:
+        """Send frames."""
+        self.writer.write(b"".join(parts))
+
+    def got(self, kind: int) -> list[bytes]:
+        """Return the payloads of the frames of a kind."""
+        return [payload for received, payload in self.received if received == kind]
+
+    async def read(self, reader: asyncio.StreamReader) -> None:
+        """Read until the other side closes."""
+        with suppress(OSError, asyncio.IncompleteReadError):
+            while True:
+                head = await reader.readexactly(9)
+                payload = await reader.readexactly(int.from_bytes(head[:3]))
+                kind, flags = head[3], head[4]
+                self.received.append((kind, payload))
+                if kind in {SETTINGS, PING} and not flags & ACK:
+                    self.send(frame(kind, ACK, 0, payload if kind == PING else b""))
+        self.closed = True
+
+
+@asynccontextmanager
+async def connected(port: int, *first: bytes) -> AsyncIterator[Connection]:
+    """Connect to a port of this host, send frames and go on reading."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    connection = Connection(writer)
+    connection.send(*first)
+    reading = asyncio.create_task(connection.read(reader))
+    try:
+        yield connection
+    finally:
+        reading.cancel()
+        writer.transport.abort()
 
 
 def begun_and_cancelled(path: str, calls: int, first: int = 1) -> bytes:

@@ -27,6 +27,7 @@ from tests.load.support.client import Plan
 SERVICE = "shop.inventory.v1.InventoryService"
 GET = f"/{SERVICE}/GetProduct"
 LIST = f"/{SERVICE}/ListProducts"
+BATCH = f"/{SERVICE}/BatchGetProducts"
 
 UNHURRIED: Final = {
     "SHOP_CONCURRENCY_LIMIT": "off",

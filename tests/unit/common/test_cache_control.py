@@ -75,6 +75,7 @@ async def freshness_seen(
         (["no-cache, no-near"], STORE),
         (["no-near", "no-cache"], STORE),
         (["max-age=0"], NEAR),
+        (["no-cache," + "x" * 256], NEAR),  # longer than any that is meant
         (["no-cache-at-all"], NEAR),
         (["no-cache=near"], NEAR),
         ([""], NEAR),

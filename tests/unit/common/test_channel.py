@@ -3,18 +3,21 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
 import grpc
 import pytest
 from grpc import aio
-from grpc_health.v1 import health_pb2
-from prometheus_client import CollectorRegistry, generate_latest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from prometheus_client import CollectorRegistry, generate_latest, start_http_server
 from shop.inventory.v1 import inventory_pb2 as pb
 from shop.inventory.v1 import inventory_pb2_grpc as pb_grpc
 
+from bench import aio_client
+from loadtests.channel import Channels
+from loadtests.server_metrics import read_figures
 from services.common.auth.tokens import ServiceIdentity
 from services.common.call import Call, enter_call
 from services.common.errors import DeadlineExceeded
@@ -26,8 +29,14 @@ from services.common.rpc.channel import (
     open_channel,
     service_config,
 )
+from services.common.rpc.channel_options import authority
 from services.common.rpc.methods import Context
+from services.common.rpc.probe import Server, asked, verdict
+from services.common.rpc.registration import register
+from services.common.rpc.status import internal_status
+from services.common.rpc.transport import Endpoint, Transport, open_server
 from services.common.telemetry.peers import PeerMetrics
+from services.stack import services as stack_services
 from services.stack.ports import claimed_ports
 from tests.patience import PATIENCE_S, least
 from tests.unit.common.fakes import new_signing_key
@@ -50,8 +59,9 @@ COMMIT, UPDATE = pb.CommitReservationRequest(), pb.UpdateProductRequest()
 class Flaky:
     """Refuses the first calls with a code, and answers then."""
 
-    def __init__(self, code: grpc.StatusCode, refusals: int) -> None:
+    def __init__(self, code: grpc.StatusCode, refusals: int, details: tuple[Any, ...] = ()) -> None:
         self._code = code
+        self._details = details
         self._refusals = refusals
         self.calls = 0
 
@@ -79,7 +89,7 @@ class Flaky:
     async def _refuse(self, context: Context) -> None:
         self.calls += 1
         if self.calls <= self._refusals:
-            await context.abort(self._code)
+            await context.abort(self._code, trailing_metadata=self._details)
 
 
 @asynccontextmanager
@@ -211,6 +221,119 @@ async def test_a_peer_that_does_not_trust_this_services_key_is_as_good_as_down()
             await peer().call(stub.CommitReservation, COMMIT)
     assert refused.value.metadata["peer_reason"] == "UNAUTHENTICATED"
     assert distrustful.calls == 1
+
+
+@pytest.mark.parametrize("code", [grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN])
+async def test_a_peer_that_fails_without_telling_why_is_as_good_as_down(
+    code: grpc.StatusCode,
+) -> None:
+    async with serving(Flaky(code, refusals=1)) as port, calling(port) as stub:
+        with pytest.raises(PeerUnavailable) as failed:
+            await peer().call(stub.UpdateProduct, UPDATE)
+    assert failed.value.metadata["peer_reason"] == code.name
+
+
+async def test_a_peer_that_tells_of_a_fault_of_its_own_is_heard() -> None:
+    told = internal_status("shop.inventory.v1", "r-1")
+    flaky = Flaky(told.code, refusals=1, details=told.trailing_metadata)
+    async with serving(flaky) as port, calling(port) as stub:
+        with pytest.raises(aio.AioRpcError):
+            await peer().call(stub.UpdateProduct, UPDATE)
+
+
+# ---- which server, and by which way
+
+
+@pytest.mark.parametrize("transport", list(Transport))
+async def test_a_target_of_several_addresses_is_called(transport: Transport) -> None:
+    reachable = Flaky(grpc.StatusCode.OK, 0)
+    server, port = open_server(Endpoint("127.0.0.1:0", transport))
+    register(reachable, pb.DESCRIPTOR.services_by_name["InventoryService"], server)
+    await server.start()
+    target = f"ipv4:127.0.0.1:{port},127.0.0.1:{port}"
+    async with open_channel(target, SERVICE) as channel:
+        await peer().call(pb_grpc.InventoryServiceStub(channel).UpdateProduct, UPDATE)
+    await server.stop(None)
+    assert reachable.calls == 1
+
+
+@pytest.mark.parametrize(
+    ("target", "name"),
+    [
+        ("ipv4:10.0.0.7:50052,10.0.0.8:50052", "10.0.0.7:50052"),
+        ("ipv6:[::1]:50052,[::2]:50052", "[::1]:50052"),
+        ("inventory:50052", None),
+        ("dns:///inventory:50052", None),
+    ],
+)
+def test_of_several_addresses_the_first_is_named(target: str, name: str | None) -> None:
+    assert dict(authority(target)).get("grpc.default_authority") == name
+
+
+def health_of(channel: Any) -> Any:
+    return health_pb2_grpc.HealthStub(channel).Check  # type: ignore[attr-defined]
+
+
+async def _over_a_channel_of_services(target: str) -> None:
+    async with open_channel(target) as channel:
+        await health_of(channel)(health_pb2.HealthCheckRequest(), timeout=PATIENCE_S)
+
+
+async def _over_the_check(target: str) -> None:
+    def check() -> str:
+        with asked(Server("127.0.0.1", int(target.rpartition(":")[2]), ""), PATIENCE_S) as call:
+            return verdict(call)
+
+    assert await asyncio.to_thread(check) == "SERVING"
+
+
+async def _over_the_stack(target: str) -> None:
+    nobody: Any = None
+    await stack_services._serving(nobody, "inventory", target)
+
+
+async def _over_the_load_generator(target: str) -> None:
+    channels = Channels()
+    request = health_pb2.HealthCheckRequest()
+    await asyncio.to_thread(health_of(channels.to(target)), request, timeout=PATIENCE_S)
+    channels.close()
+
+
+async def _to_the_figures(_target: str) -> None:
+    server, thread = start_http_server(0, "127.0.0.1", CollectorRegistry())
+    url = f"http://127.0.0.1:{server.server_port}/metrics"
+    assert (await asyncio.to_thread(read_figures, url)).requests == 0
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+async def _over_the_benchmarks(target: str) -> None:
+    assert await aio_client._cpu_s(target, "/grpc.health.v1.Health/Check", b"", 1) >= 0
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        _over_a_channel_of_services,
+        _over_the_check,
+        _over_the_stack,
+        _over_the_load_generator,
+        _to_the_figures,
+        _over_the_benchmarks,
+    ],
+)
+async def test_no_call_of_the_shop_takes_an_http_proxy(
+    call: Callable[[str], Awaitable[None]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stack_services, "_SERVING_WITHIN_S", 2.0)
+    monkeypatch.setattr(aio_client, "_LIMIT_S", 2.0)
+    with claimed_ports(1) as (nobody,):
+        for name in ("http_proxy", "https_proxy", "grpc_proxy"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{nobody}")
+        async with instance(HERE) as (here, port):
+            await here.set(SERVICE, health_pb2.HealthCheckResponse.SERVING)
+            await call(f"{HERE}:{port}")
 
 
 async def test_a_peer_that_does_not_answer_costs_no_more_than_the_time_for_it() -> None:

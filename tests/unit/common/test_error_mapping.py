@@ -7,10 +7,9 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc.aio import AbortError
 from structlog.testing import capture_logs
 
-from services.common.errors import DomainError, NotFound, Unavailable
+from services.common.errors import DomainError, InvalidArgument, NotFound, Unavailable
 from services.common.rpc.interceptors.error_mapping import ErrorMappingInterceptor
 from services.common.rpc.methods import Context, Method
-from services.common.rpc.unreadable import UNREADABLE
 from tests.unit.common.fakes import FakeContext
 
 SECRET = "mongodb://root:hunter2@10.0.0.1"
@@ -49,8 +48,9 @@ async def test_a_request_that_could_not_be_read_is_refused_and_never_served() ->
     context = FakeContext()
     interceptor = ErrorMappingInterceptor("shop.test.v1", translate)
     method = failing_with(AssertionError("it is served"))
+    refusal = InvalidArgument.of("request", "is no message")
     with pytest.raises(AbortError), capture_logs() as logs:
-        await interceptor.intercept(method, UNREADABLE, context.context, "/shop.Test/Do")
+        await interceptor.intercept(method, refusal, context.context, "/shop.Test/Do")
     assert context.aborted_with is grpc.StatusCode.INVALID_ARGUMENT
     assert logs == []
 

@@ -50,6 +50,11 @@ def test_a_path_that_cannot_be_changed_is_refused(path: str) -> None:
     assert [v.field for v in refused.value.violations] == ["update_mask"]
 
 
+def test_a_mask_is_counted_before_it_is_read() -> None:
+    with pytest.raises(InvalidArgument, match="must name at most 100 fields"):
+        masked(*["name"] * 101)
+
+
 def test_a_star_among_others_is_no_path() -> None:
     with pytest.raises(InvalidArgument):
         masked("*", "name")

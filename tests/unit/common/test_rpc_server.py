@@ -14,6 +14,7 @@ import grpc
 import pytest
 from grpc import aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
     ProtoReflectionDescriptorDatabase,
 )
@@ -149,6 +150,23 @@ def test_a_temporary_folder_with_too_long_a_path_is_refused_where_there_is_no_ot
         use_short_temporary_folder()
 
 
+async def test_reflection_answers_clients_that_ask_for_v1(transport: Transport) -> None:
+    server, target = await started(transport, reflects=True)
+    async with aio.insecure_channel(target) as channel:
+        ask: Any = channel.stream_stream(
+            "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+            request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
+            response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
+        )
+        request = reflection_pb2.ServerReflectionRequest(file_containing_symbol=SERVICE.full_name)
+        async for answer in ask(iter([request]), timeout=10):
+            assert answer.file_descriptor_response.file_descriptor_proto
+            break
+        else:
+            pytest.fail("it is not answered")
+    await server.stop(None)
+
+
 async def test_reflection_may_be_left_out(transport: Transport) -> None:
     server, target = await started(transport, reflects=False)
     with pytest.raises(grpc.RpcError) as missing:
@@ -282,7 +300,7 @@ async def test_watchers_that_do_not_read_delay_neither_the_health_of_others_nor_
     rpc._add_services(server)
     rpc.health.begin()
     await server.start()
-    calls = (frames.call(WATCH, stream, b"") for stream in range(1, 2 * UNREAD, 2))
+    calls = (frames.whole_call(WATCH, stream, b"") for stream in range(1, 2 * UNREAD, 2))
     with frames.unread(port, b"".join(calls)):
         async with aio.insecure_channel(f"127.0.0.1:{port}") as channel:
             watch: Any = health_pb2_grpc.HealthStub(channel).Watch(  # type: ignore[attr-defined]

@@ -1,9 +1,11 @@
 import importlib
 import pkgutil
 import re
+from pathlib import Path
 
 import grpc
 import pytest
+from google.protobuf import descriptor_pb2, descriptor_pool
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2 as details_pb
 from google.rpc import status_pb2
@@ -21,8 +23,10 @@ from services.common.rpc.status import (
     status_code,
     to_status,
 )
+from services.common.rpc.unreadable import RequestTooLarge
 
 DOMAIN = "shop.test.v1"
+CONTRACT = Path(__file__).parents[3] / "proto" / "contract.binpb"
 HOUSES = ("common", "user", "inventory", "order")
 
 
@@ -109,6 +113,24 @@ def test_a_refusal_tells_its_reason_its_particulars_and_the_request_id() -> None
     assert not detail(status, details_pb.RetryInfo())
 
 
+def test_the_checked_in_contract_holds_the_details_that_refusals_carry() -> None:
+    files = descriptor_pb2.FileDescriptorSet.FromString(CONTRACT.read_bytes())
+    pool = descriptor_pool.DescriptorPool()
+    for file in files.file:
+        pool.Add(file)
+    refusals = (errors.ResourceExhausted("slowly", 1.0), InvalidArgument.of("a", "is bad"))
+    carried = {
+        entry.type_url.rpartition("/")[2]
+        for refusal in refusals
+        for entry in packed(to_status(refusal, DOMAIN, "r")).details
+    }
+    assert carried == {
+        f"google.rpc.{name}" for name in ("ErrorInfo", "RequestInfo", "RetryInfo", "BadRequest")
+    }
+    for name in (*carried, "google.rpc.Status", "shop.order.v1.Order"):
+        assert pool.FindMessageTypeByName(name).full_name == name
+
+
 def test_bad_input_names_each_field() -> None:
     error = InvalidArgument([FieldViolation("a", "is bad"), FieldViolation("b[1].c", "is worse")])
     bad = details_pb.BadRequest()
@@ -125,6 +147,13 @@ def test_too_much_at_once_says_when_to_come_back() -> None:
     assert detail(status, retry)
     assert retry.retry_delay.ToMilliseconds() == 1500
     assert ("grpc-retry-pushback-ms", "1500") in status.trailing_metadata
+
+
+def test_what_will_never_do_says_so_to_people_and_to_clients_that_retry() -> None:
+    status = to_status(RequestTooLarge(2_000, 1_024), DOMAIN, "r")
+    assert status.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert not detail(status, details_pb.RetryInfo())
+    assert ("grpc-retry-pushback-ms", "-1") in status.trailing_metadata
 
 
 @pytest.mark.parametrize("text", ["x", "é", "\U0001f469"])

@@ -1,4 +1,10 @@
+import asyncio
+import os
 import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,7 +14,10 @@ import pytest
 from grpc import aio
 from grpc_health.v1 import health, health_pb2_grpc
 
+from services.common.rpc import grpcio
+from services.common.rpc import transport as transport_module
 from services.common.rpc.channel import open_channel
+from services.common.rpc.grpcio import GrpcioServer
 from services.common.rpc.transport import (
     NATIVE_INSTALLED,
     CannotServeError,
@@ -19,6 +28,9 @@ from services.common.rpc.transport import (
     raw_metadata,
 )
 from services.common.tls import TlsFiles
+from tests.e2e.support.refusals import outcome
+from tests.load.support import frames
+from tests.load.support.frames import Connection
 from tests.patience import until
 from tests.unit.common.names import HERE, THERE, called_until, check, instance, names_of, stub_on
 
@@ -121,6 +133,23 @@ async def test_a_port_is_shared_only_with_those_that_share_it(transport: Transpo
     await another.stop(None)
 
 
+LOOK = "/Test/Look"
+
+
+@asynccontextmanager
+async def looked_at(opened: tuple[aio.Server, int], look: Any) -> AsyncIterator[int]:
+    """Serve one method and return the port."""
+    server, port = opened
+    handlers: Any = {"Look": grpc.unary_unary_rpc_method_handler(look)}
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("Test", handlers),))
+    server.add_registered_method_handlers("Test", handlers)
+    await server.start()
+    try:
+        yield port
+    finally:
+        await server.stop(None)
+
+
 @pytest.mark.parametrize("transport", transports())
 async def test_the_raw_metadata_is_what_the_client_sent(transport: Transport) -> None:
     sent = (("x-one", "1"), ("x-two", "2"), ("x-two", "3"), ("raw-bin", b"\0\xff"))
@@ -135,17 +164,186 @@ async def test_the_raw_metadata_is_what_the_client_sent(transport: Transport) ->
         )
         return b""
 
-    server, port = open_server(Endpoint("127.0.0.1:0", transport))
-    handlers: Any = {"Look": grpc.unary_unary_rpc_method_handler(look)}
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("Test", handlers),))
-    server.add_registered_method_handlers("Test", handlers)
-    await server.start()
-    async with aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        method: Any = channel.unary_unary("/Test/Look")
+    async with (
+        looked_at(open_server(Endpoint("127.0.0.1:0", transport)), look) as port,
+        aio.insecure_channel(f"127.0.0.1:{port}") as channel,
+    ):
+        method: Any = channel.unary_unary(LOOK)
         await method(b"", metadata=sent, timeout=10)
-    await server.stop(None)
     assert seen == [list(sent), list(sent)]
     assert at_hand == [True] or transport is GRPCIO
+
+
+async def answer(_request: Any, _context: Any) -> bytes:
+    return b"x" * 20_000
+
+
+@pytest.fixture(params=transports())
+async def port(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[int]:
+    """Serve with all times of the transport a hundredth of what they are."""
+    for module, name in ((transport_module, "_OPTIONS"), (grpcio, "OPTIONS")):
+        options = getattr(module, name)
+        quicker = [(key, value // 100 if key.endswith("_ms") else value) for key, value in options]
+        monkeypatch.setattr(module, name, tuple(quicker))
+    endpoint = Endpoint("127.0.0.1:0", request.param)
+    async with looked_at(open_server(endpoint), answer) as port:
+        yield port
+
+
+grpcio_alone = pytest.mark.parametrize("port", [GRPCIO], indirect=True)
+"""pygrpc-native offers nothing: docs/request-path.md says what protects it."""
+
+
+async def test_a_client_that_reads_nothing_keeps_a_bounded_number_of_answers(port: int) -> None:
+    calls = [frames.whole_call(LOOK, 2 * number + 1) for number in range(150)]
+    async with frames.connected(port, frames.hello(window=0)) as connection:
+        await until(lambda: bool(connection.got(frames.SETTINGS)))
+        connection.send(*calls)
+        await until(lambda: len(connection.got(frames.RST_STREAM)) >= 50)
+        await until(lambda: len(connection.got(frames.HEADERS)) == 100)
+
+
+@grpcio_alone
+async def test_a_connection_with_answers_that_nobody_reads_ends(port: int) -> None:
+    async with frames.connected(port, frames.hello(window=0)) as connection:
+        connection.send(*[frames.whole_call(LOOK, 2 * number + 1) for number in range(9)])
+        await until(lambda: connection.closed)
+        assert len(connection.got(frames.RST_STREAM)) == 9
+
+
+@grpcio_alone
+async def test_answers_that_nobody_reads_are_kept_up_to_a_size(
+    port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(grpcio, "MAX_UNREAD_BYTES_OF_ONE", 5 * 20_000)
+    monkeypatch.setattr(grpcio, "MAX_UNREAD_BYTES", 7 * 20_000)
+    calls = [frames.whole_call(LOOK, 2 * number + 1) for number in range(9)]
+    async with frames.connected(port, frames.hello(window=0), *calls) as one:
+        await until(lambda: len(one.got(frames.HEADERS)) == 9)
+        assert told(one).count(b"too many answers wait to be read") == 4
+        async with frames.connected(port, frames.hello(window=0), *calls) as another:
+            await until(lambda: len(another.got(frames.HEADERS)) == 9)
+            assert told(another).count(b"too many answers wait to be read") == 7
+    async with aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        look: Any = channel.unary_unary(LOOK)
+        async with asyncio.timeout(10):  # the server notices that both are gone
+            while await outcome(look(b"", timeout=10)) is not grpc.StatusCode.OK:
+                pass
+        for _ in range(20):
+            assert len(await look(b"", timeout=10)) == 20_000
+
+
+@grpcio_alone
+@pytest.mark.parametrize(
+    "said",
+    [b"", frames.PREFACE[:10], frames.PREFACE, frames.hello()],
+    ids=["nothing", "half a preface", "a preface", "settings"],
+)
+async def test_a_connection_that_says_no_more_ends(port: int, said: bytes) -> None:
+    async with frames.connected(port, said) as connection:
+        await until(lambda: connection.closed)
+
+
+@pytest.mark.parametrize("said", [frames.hello(), frames.hello() + frames.whole_call(LOOK, 1)])
+async def test_a_connection_to_nobody_ends(port: int, said: bytes) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(said)  # and acknowledge nothing
+    async with asyncio.timeout(10):
+        while await reader.read(65_536):
+            pass
+    writer.close()
+
+
+async def test_pings_without_calls_are_allowed_as_often_as_our_channels_are_told(port: int) -> None:
+    async with frames.connected(port, frames.hello()) as connection:
+        for _ in range(4):
+            await asyncio.sleep(0.11)  # a hundredth of 11 s
+            connection.send(frames.frame(frames.PING, 0, 0, b"12345678"))
+        await until(
+            lambda: connection.closed or connection.got(frames.PING).count(b"12345678") == 4
+        )
+        assert b"too_many_pings" not in b"".join(connection.got(frames.GOAWAY))
+
+
+@asynccontextmanager
+async def impatient() -> AsyncIterator[int]:
+    """Serve with grpcio, which gives requests a moment to arrive."""
+    server: Any = GrpcioServer((), arrives_within_s=0.1)
+    port = server.add_insecure_port("127.0.0.1:0")
+    async with looked_at((server, port), answer) as listening:
+        yield listening
+
+
+def begun(said: bytes, *, ends: bool) -> bytes:
+    headers = frames.frame(frames.HEADERS, frames.END_HEADERS, 1, frames.grpc_headers(LOOK))
+    return headers + frames.frame(frames.DATA, frames.END_STREAM if ends else 0, 1, said)
+
+
+def told(connection: Connection) -> bytes:
+    return b"".join(connection.got(frames.HEADERS))
+
+
+@pytest.mark.parametrize("said", [b"", b"\0", frames.message(b"half", 9)])
+async def test_a_request_that_does_not_arrive_ends_its_call(said: bytes) -> None:
+    async with (
+        impatient() as port,
+        frames.connected(port, frames.hello(), begun(said, ends=False)) as connection,
+    ):
+        await until(lambda: b"did not arrive within 0.1 s" in told(connection))
+        await until(lambda: bool(connection.got(frames.RST_STREAM)))
+
+
+async def test_a_call_that_ends_without_a_request_is_answered() -> None:
+    async with (
+        impatient() as port,
+        frames.connected(port, frames.hello(), begun(b"", ends=True)) as connection,
+    ):
+        await until(lambda: b"the call has no request" in told(connection))
+
+
+@grpcio_alone
+async def test_a_compressed_request_is_refused_and_others_are_served(port: int) -> None:
+    async with aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        look: Any = channel.unary_unary(LOOK)
+        for compression in (grpc.Compression.Gzip, grpc.Compression.Deflate):
+            answered = look(b"x" * 1_000, compression=compression, timeout=10)
+            assert await outcome(answered) is grpc.StatusCode.UNIMPLEMENTED
+        assert await outcome(look(b"x" * 1_000, timeout=10)) is grpc.StatusCode.OK
+
+
+A_COMPRESSED_CALL = """
+import asyncio
+from services.common.rpc.transport import Endpoint, Transport, open_server
+import grpc
+from grpc import aio
+
+async def main():
+    server, port = open_server(Endpoint("127.0.0.1:0", Transport.GRPCIO))
+    await server.start()
+    async with aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        try:
+            await channel.unary_unary("/Test/Look")(b"x" * 999, compression=grpc.Compression.Gzip)
+        except aio.AioRpcError as error:
+            print(error.details())
+    await server.stop(None)
+
+asyncio.run(main())
+"""
+
+
+def test_calls_that_the_core_of_grpc_refuses_leave_no_line_on_standard_error() -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "GRPC_VERBOSITY"}
+    ended = subprocess.run(  # noqa: S603
+        [sys.executable, "-c", A_COMPRESSED_CALL],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert (ended.stdout, ended.stderr) == ("Compression algorithm 'gzip' is disabled.\n", "")
 
 
 @pytest.mark.skipif(not NATIVE_INSTALLED, reason="it is about pygrpc-native alone")

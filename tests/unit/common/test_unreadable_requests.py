@@ -93,9 +93,21 @@ async def test_they_are_invalid_whoever_sends_them_and_are_counted_as_that(
     assert await served.handled() == {(method, "INVALID_ARGUMENT"): 1}
 
 
-async def test_they_are_refused_with_a_reason_for_programs(served: Served) -> None:
-    status = rpc_status.from_call(await served.refusal("GetProduct", b"\xff"))  # type: ignore[arg-type]
+async def test_one_that_is_too_large_is_not_read_and_counted_as_that(served: Served) -> None:
+    refused = await served.refusal("GetProduct", b"\xff" * 1025)
+    assert refused.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert refused.details() == "the request has 1,025 bytes, this method takes at most 1,024"
+    assert await served.handled() == {("GetProduct", "RESOURCE_EXHAUSTED"): 1}
+
+
+@pytest.mark.parametrize(
+    ("raw", "reason"), [(b"\xff", "REQUEST_UNREADABLE"), (b"\xff" * 1025, "REQUEST_TOO_LARGE")]
+)
+async def test_they_are_refused_with_a_reason_for_programs(
+    served: Served, raw: bytes, reason: str
+) -> None:
+    status = rpc_status.from_call(await served.refusal("GetProduct", raw))  # type: ignore[arg-type]
     info = error_details_pb2.ErrorInfo()
     assert status is not None
     assert any(entry.Unpack(info) for entry in status.details)
-    assert info.reason == "REQUEST_UNREADABLE"
+    assert info.reason == reason

@@ -1,10 +1,16 @@
 import re
+from typing import Any, NoReturn
 
 import pytest
+from shop.inventory.v1 import inventory_pb2 as inv
+from shop.order.v1 import order_pb2 as ord_
 
-from services.common.errors import FieldViolation, InvalidArgument
+from services.common.errors import MAX_VIOLATIONS, FieldViolation, InvalidArgument
 from services.common.ids import new_id
 from services.common.validation import FieldChecks, check_identifier, check_name
+from services.inventory.handler import InventoryHandler
+from services.inventory.model import ProductDraft
+from services.order.handler import OrderHandler
 
 
 def complaints(checks: FieldChecks) -> list[FieldViolation]:
@@ -69,8 +75,9 @@ def test_both_bounds_of_a_number_are_allowed(value: int, *, fine: bool) -> None:
 @pytest.mark.parametrize(("count", "fine"), [(0, False), (1, True), (3, True), (4, False)])
 def test_both_bounds_of_a_count_are_allowed(count: int, *, fine: bool) -> None:
     checks = FieldChecks()
-    checks.count("items", [None] * count, at_least=1, at_most=3)
+    entries = list(checks.entries("items", "abcd"[:count], at_least=1, at_most=3))
     assert (not complaints(checks)) is fine
+    assert entries == ([(f"items[{n}]", "abcd"[n]) for n in range(count)] if fine else [])
 
 
 @pytest.mark.parametrize(
@@ -123,3 +130,60 @@ def test_a_pattern_must_match_the_whole_value() -> None:
     checks = FieldChecks()
     checks.matches("code", "EURO", re.compile("[A-Z]{3}"), "must be three letters")
     assert complaints(checks) == [FieldViolation("code", "must be three letters")]
+
+
+class Unread(str):
+    """A text whose characters nobody is to look at."""
+
+    __slots__ = ()
+
+    def __iter__(self) -> NoReturn:
+        raise AssertionError("its characters are looked at")
+
+
+def test_a_text_that_is_too_long_is_not_looked_at() -> None:
+    checks = FieldChecks()
+    checks.text("name", Unread("\0" * 6), at_most=5)
+    assert complaints(checks) == [FieldViolation("name", "must be 0 to 5 characters long")]
+
+
+def test_a_refusal_names_a_bounded_number_of_violations() -> None:
+    checks = FieldChecks()
+    for number in range(1_000):
+        checks.identifier(f"items[{number}]", "")
+    with pytest.raises(InvalidArgument) as refused:
+        checks.finish()
+    assert len(refused.value.violations) == MAX_VIOLATIONS
+    many = InvalidArgument([FieldViolation("update_mask", "is unknown")] * 1_000)
+    assert len(many.violations) == MAX_VIOLATIONS
+    assert many.message.count("update_mask") == MAX_VIOLATIONS
+
+
+async def test_handlers_build_no_more_of_a_list_than_shows_that_it_is_too_long() -> None:
+    built: list[int] = []
+
+    class UseCases:
+        async def create_order(self, *told: Any) -> None:
+            built.append(len(told[-1]))
+            raise NotImplementedError
+
+        reserve_stock = create_order
+
+        async def create_product(self, draft: ProductDraft) -> None:
+            built.append(len(draft.tags))
+            raise NotImplementedError
+
+    usecases: Any = UseCases()
+    orders, inventory = OrderHandler(usecases), InventoryHandler(usecases)
+    nothing: Any = None
+    order = ord_.CreateOrderRequest(items=[ord_.OrderItem()] * 1_000)
+    reservation = inv.ReserveStockRequest(items=[inv.ReservationItem()] * 1_000)
+    product = inv.CreateProductRequest(product=inv.Product(tags=[""] * 1_000))
+    for call in (
+        orders.CreateOrder(order, nothing),
+        inventory.ReserveStock(reservation, nothing),
+        inventory.CreateProduct(product, nothing),
+    ):
+        with pytest.raises(NotImplementedError):
+            await call
+    assert built == [101, 101, 21]

@@ -29,7 +29,9 @@ class InventoryServiceStub(object):
     """InventoryService keeps the catalogue and the stock.
 
     A refused call carries google.rpc.ErrorInfo with an UPPER_SNAKE reason, and
-    google.rpc.BadRequest with the offending fields when its status is INVALID_ARGUMENT.
+    google.rpc.BadRequest with the first of the offending fields when its status is
+    INVALID_ARGUMENT. A request larger than its method can need is RESOURCE_EXHAUSTED, without
+    google.rpc.RetryInfo: repeating it will not help.
 
     What may be repeated: each RPC says what a repeat does, be it because the answer was lost or
     because the call ended with UNAVAILABLE or DEADLINE_EXCEEDED, which leave open whether it was
@@ -103,7 +105,9 @@ class InventoryServiceServicer(object):
     """InventoryService keeps the catalogue and the stock.
 
     A refused call carries google.rpc.ErrorInfo with an UPPER_SNAKE reason, and
-    google.rpc.BadRequest with the offending fields when its status is INVALID_ARGUMENT.
+    google.rpc.BadRequest with the first of the offending fields when its status is
+    INVALID_ARGUMENT. A request larger than its method can need is RESOURCE_EXHAUSTED, without
+    google.rpc.RetryInfo: repeating it will not help.
 
     What may be repeated: each RPC says what a repeat does, be it because the answer was lost or
     because the call ended with UNAVAILABLE or DEADLINE_EXCEEDED, which leave open whether it was
@@ -298,7 +302,9 @@ class InventoryService(object):
     """InventoryService keeps the catalogue and the stock.
 
     A refused call carries google.rpc.ErrorInfo with an UPPER_SNAKE reason, and
-    google.rpc.BadRequest with the offending fields when its status is INVALID_ARGUMENT.
+    google.rpc.BadRequest with the first of the offending fields when its status is
+    INVALID_ARGUMENT. A request larger than its method can need is RESOURCE_EXHAUSTED, without
+    google.rpc.RetryInfo: repeating it will not help.
 
     What may be repeated: each RPC says what a repeat does, be it because the answer was lost or
     because the call ended with UNAVAILABLE or DEADLINE_EXCEEDED, which leave open whether it was

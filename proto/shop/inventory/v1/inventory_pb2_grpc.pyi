@@ -30,7 +30,9 @@ class InventoryServiceStub:
     """InventoryService keeps the catalogue and the stock.
 
     A refused call carries google.rpc.ErrorInfo with an UPPER_SNAKE reason, and
-    google.rpc.BadRequest with the offending fields when its status is INVALID_ARGUMENT.
+    google.rpc.BadRequest with the first of the offending fields when its status is
+    INVALID_ARGUMENT. A request larger than its method can need is RESOURCE_EXHAUSTED, without
+    google.rpc.RetryInfo: repeating it will not help.
 
     What may be repeated: each RPC says what a repeat does, be it because the answer was lost or
     because the call ended with UNAVAILABLE or DEADLINE_EXCEEDED, which leave open whether it was
@@ -119,7 +121,9 @@ class InventoryServiceAsyncStub(InventoryServiceStub):
     """InventoryService keeps the catalogue and the stock.
 
     A refused call carries google.rpc.ErrorInfo with an UPPER_SNAKE reason, and
-    google.rpc.BadRequest with the offending fields when its status is INVALID_ARGUMENT.
+    google.rpc.BadRequest with the first of the offending fields when its status is
+    INVALID_ARGUMENT. A request larger than its method can need is RESOURCE_EXHAUSTED, without
+    google.rpc.RetryInfo: repeating it will not help.
 
     What may be repeated: each RPC says what a repeat does, be it because the answer was lost or
     because the call ended with UNAVAILABLE or DEADLINE_EXCEEDED, which leave open whether it was
@@ -204,7 +208,9 @@ class InventoryServiceServicer(metaclass=_abc_1.ABCMeta):
     """InventoryService keeps the catalogue and the stock.
 
     A refused call carries google.rpc.ErrorInfo with an UPPER_SNAKE reason, and
-    google.rpc.BadRequest with the offending fields when its status is INVALID_ARGUMENT.
+    google.rpc.BadRequest with the first of the offending fields when its status is
+    INVALID_ARGUMENT. A request larger than its method can need is RESOURCE_EXHAUSTED, without
+    google.rpc.RetryInfo: repeating it will not help.
 
     What may be repeated: each RPC says what a repeat does, be it because the answer was lost or
     because the call ended with UNAVAILABLE or DEADLINE_EXCEEDED, which leave open whether it was

@@ -29,7 +29,9 @@ class OrderServiceStub(object):
     """OrderService sells: it takes orders, keeps them and follows them to delivery.
 
     A refused call carries google.rpc.ErrorInfo with an UPPER_SNAKE reason, and
-    google.rpc.BadRequest with the offending fields when its status is INVALID_ARGUMENT.
+    google.rpc.BadRequest with the first of the offending fields when its status is
+    INVALID_ARGUMENT. A request larger than its method can need is RESOURCE_EXHAUSTED, without
+    google.rpc.RetryInfo: repeating it will not help.
 
     Every call may be repeated, after a lost answer too; each RPC says what a repeat returns.
     What is answered lasts: no failover of the store undoes it.
@@ -72,7 +74,9 @@ class OrderServiceServicer(object):
     """OrderService sells: it takes orders, keeps them and follows them to delivery.
 
     A refused call carries google.rpc.ErrorInfo with an UPPER_SNAKE reason, and
-    google.rpc.BadRequest with the offending fields when its status is INVALID_ARGUMENT.
+    google.rpc.BadRequest with the first of the offending fields when its status is
+    INVALID_ARGUMENT. A request larger than its method can need is RESOURCE_EXHAUSTED, without
+    google.rpc.RetryInfo: repeating it will not help.
 
     Every call may be repeated, after a lost answer too; each RPC says what a repeat returns.
     What is answered lasts: no failover of the store undoes it.
@@ -172,7 +176,9 @@ class OrderService(object):
     """OrderService sells: it takes orders, keeps them and follows them to delivery.
 
     A refused call carries google.rpc.ErrorInfo with an UPPER_SNAKE reason, and
-    google.rpc.BadRequest with the offending fields when its status is INVALID_ARGUMENT.
+    google.rpc.BadRequest with the first of the offending fields when its status is
+    INVALID_ARGUMENT. A request larger than its method can need is RESOURCE_EXHAUSTED, without
+    google.rpc.RetryInfo: repeating it will not help.
 
     Every call may be repeated, after a lost answer too; each RPC says what a repeat returns.
     What is answered lasts: no failover of the store undoes it.

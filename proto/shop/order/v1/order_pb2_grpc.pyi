@@ -30,7 +30,9 @@ class OrderServiceStub:
     """OrderService sells: it takes orders, keeps them and follows them to delivery.
 
     A refused call carries google.rpc.ErrorInfo with an UPPER_SNAKE reason, and
-    google.rpc.BadRequest with the offending fields when its status is INVALID_ARGUMENT.
+    google.rpc.BadRequest with the first of the offending fields when its status is
+    INVALID_ARGUMENT. A request larger than its method can need is RESOURCE_EXHAUSTED, without
+    google.rpc.RetryInfo: repeating it will not help.
 
     Every call may be repeated, after a lost answer too; each RPC says what a repeat returns.
     What is answered lasts: no failover of the store undoes it.
@@ -80,7 +82,9 @@ class OrderServiceAsyncStub(OrderServiceStub):
     """OrderService sells: it takes orders, keeps them and follows them to delivery.
 
     A refused call carries google.rpc.ErrorInfo with an UPPER_SNAKE reason, and
-    google.rpc.BadRequest with the offending fields when its status is INVALID_ARGUMENT.
+    google.rpc.BadRequest with the first of the offending fields when its status is
+    INVALID_ARGUMENT. A request larger than its method can need is RESOURCE_EXHAUSTED, without
+    google.rpc.RetryInfo: repeating it will not help.
 
     Every call may be repeated, after a lost answer too; each RPC says what a repeat returns.
     What is answered lasts: no failover of the store undoes it.
@@ -126,7 +130,9 @@ class OrderServiceServicer(metaclass=_abc_1.ABCMeta):
     """OrderService sells: it takes orders, keeps them and follows them to delivery.
 
     A refused call carries google.rpc.ErrorInfo with an UPPER_SNAKE reason, and
-    google.rpc.BadRequest with the offending fields when its status is INVALID_ARGUMENT.
+    google.rpc.BadRequest with the first of the offending fields when its status is
+    INVALID_ARGUMENT. A request larger than its method can need is RESOURCE_EXHAUSTED, without
+    google.rpc.RetryInfo: repeating it will not help.
 
     Every call may be repeated, after a lost answer too; each RPC says what a repeat returns.
     What is answered lasts: no failover of the store undoes it.

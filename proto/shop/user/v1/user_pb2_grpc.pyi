@@ -30,7 +30,9 @@ class UserServiceStub:
     """UserService keeps customers and administrators and says who somebody is.
 
     A refused call carries google.rpc.ErrorInfo with an UPPER_SNAKE reason, and
-    google.rpc.BadRequest with the offending fields when its status is INVALID_ARGUMENT.
+    google.rpc.BadRequest with the first of the offending fields when its status is
+    INVALID_ARGUMENT. A request larger than its method can need is RESOURCE_EXHAUSTED, without
+    google.rpc.RetryInfo: repeating it will not help.
     """
 
     @_typing.overload
@@ -86,7 +88,9 @@ class UserServiceAsyncStub(UserServiceStub):
     """UserService keeps customers and administrators and says who somebody is.
 
     A refused call carries google.rpc.ErrorInfo with an UPPER_SNAKE reason, and
-    google.rpc.BadRequest with the offending fields when its status is INVALID_ARGUMENT.
+    google.rpc.BadRequest with the first of the offending fields when its status is
+    INVALID_ARGUMENT. A request larger than its method can need is RESOURCE_EXHAUSTED, without
+    google.rpc.RetryInfo: repeating it will not help.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -138,7 +142,9 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
     """UserService keeps customers and administrators and says who somebody is.
 
     A refused call carries google.rpc.ErrorInfo with an UPPER_SNAKE reason, and
-    google.rpc.BadRequest with the offending fields when its status is INVALID_ARGUMENT.
+    google.rpc.BadRequest with the first of the offending fields when its status is
+    INVALID_ARGUMENT. A request larger than its method can need is RESOURCE_EXHAUSTED, without
+    google.rpc.RetryInfo: repeating it will not help.
     """
 
     @_abc_1.abstractmethod

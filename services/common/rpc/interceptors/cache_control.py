@@ -30,6 +30,9 @@ class CacheControlPolicy(StrEnum):
     OFF = "off"
 
 
+_MAX_CHARS: Final = 256
+
+
 class CacheControlInterceptor(MethodInterceptor):
     """Lets trusted callers say how fresh an answer must be, and tells all where theirs is from.
 
@@ -74,7 +77,7 @@ class CacheControlInterceptor(MethodInterceptor):
         return call
 
     def _heed(self, call: Call, said: str) -> None:
-        wanted = _strictest(said)
+        wanted = _strictest(said) if len(said) <= _MAX_CHARS else None
         if wanted is not None and self._trusts(call):
             call.freshness = wanted
 

@@ -13,7 +13,6 @@ from services.common.rpc.interceptors.base import MethodInterceptor
 from services.common.rpc.methods import Context, Method
 from services.common.rpc.status import Answer, internal_status, to_status
 from services.common.rpc.transport import sendable
-from services.common.rpc.unreadable import UNREADABLE, RequestUnreadable
 
 log = structlog.get_logger()
 
@@ -23,7 +22,7 @@ Translate = Callable[[Exception], DomainError | None]
 class ErrorMappingInterceptor(MethodInterceptor):
     """Turns errors into a gRPC status with details.
 
-    Domain errors go by their table, and so do requests that could not be read. ``translate``
+    Domain errors go by their table, and so do those that stand in for a request. ``translate``
     may name the domain error that a library's exception stands for. Everything else is a fault
     of ours: it is logged, and the client gets INTERNAL and a request id.
     """
@@ -39,8 +38,8 @@ class ErrorMappingInterceptor(MethodInterceptor):
         """Return the method, aborted with a status if it raises."""
 
         async def call(request: Any, context: Context) -> Any:
-            if request is UNREADABLE:
-                await _abort(context, self._status_of(RequestUnreadable(), method_name))
+            if isinstance(request, DomainError):
+                await _abort(context, self._status_of(request, method_name))
             try:
                 return await method(request, context)
             except (AbortError, asyncio.CancelledError):
