@@ -136,7 +136,7 @@ class Collection(Protocol):
     async def update_one(  # noqa: D102
         self,
         query: Filter,
-        update: Filter,
+        update: Filter | Sequence[Filter],
         *,
         upsert: bool = False,
         hint: str | None = None,

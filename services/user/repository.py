@@ -1,4 +1,4 @@
-"""Users, logins and login attempts in MongoDB.
+"""Users and logins in MongoDB.
 
 A login is good as long as its ``login_epoch`` is its user's: raising the user's ends all of
 them in the same write that changes the password or deactivates the user. There is no moment,
@@ -6,8 +6,8 @@ and no crash, between the two.
 """
 
 from collections.abc import Collection, Mapping
-from datetime import datetime, timedelta
-from typing import Any, Final, cast
+from datetime import timedelta
+from typing import Any, Final
 
 from pymongo import ASCENDING, IndexModel
 from pymongo.errors import DuplicateKeyError
@@ -22,7 +22,6 @@ from services.common.snapshot import Snapshot
 from services.user.model import (
     Account,
     EmailTaken,
-    LoginAttempts,
     ProfileDraft,
     RefreshToken,
     RefreshTokenInvalid,
@@ -67,7 +66,15 @@ _SESSION_PROPERTIES: Final = {
     "create_time": _TIME,
     "expire_time": _TIME,
 }
+_REGISTERED_BY_NAME: Final = {"request_id": _TEXT}  # of those that repeat under this name
 _ATTEMPT_PROPERTIES: Final = {"failures": _COUNT, "expire_time": _TIME}
+_KNOWN_CLIENTS: Final = {"bsonType": "array", "maxItems": 8}
+_COUNTED_BY_CLIENT: Final = {
+    "window_end": _TIME,
+    "logins": _KNOWN_CLIENTS,
+    "sources": _KNOWN_CLIENTS,
+    "counted": _TEXT,
+}
 _EXPIRY: Final = IndexModel([("expire_time", ASCENDING)], expireAfterSeconds=0)
 
 
@@ -75,21 +82,22 @@ async def prepare_schema(mongo: Mongo) -> None:
     """Create the collections, validators and indexes, or bring them up to date."""
     await mongo.prepare(
         _USERS,
-        schema=_schema(_USER_PROPERTIES),
+        schema=_schema(_USER_PROPERTIES, _REGISTERED_BY_NAME),
         indexes=[
             IndexModel([("username_key", ASCENDING)], unique=True),
             IndexModel([("email_key", ASCENDING)], unique=True),
         ],
     )
     await mongo.prepare(_SESSIONS, schema=_schema(_SESSION_PROPERTIES), indexes=[_EXPIRY])
-    await mongo.prepare(_ATTEMPTS, schema=_schema(_ATTEMPT_PROPERTIES), indexes=[_EXPIRY])
+    attempts = _schema(_ATTEMPT_PROPERTIES, _COUNTED_BY_CLIENT)
+    await mongo.prepare(_ATTEMPTS, schema=attempts, indexes=[_EXPIRY])
 
 
-def _schema(properties: Mapping[str, Any]) -> Document:
+def _schema(properties: Mapping[str, Any], optional: Mapping[str, Any] | None = None) -> Document:
     return {
         "bsonType": "object",
         "required": list(properties),
-        "properties": {"_id": _TEXT, **properties},
+        "properties": {"_id": _TEXT, **properties, **(optional or {})},
     }
 
 
@@ -125,6 +133,15 @@ class MongoUsers:
         key = "email_key" if "@" in login_name else "username_key"
         return await self._find_account({key: login_name.casefold()})
 
+    async def find_registered(self, registration: Registration) -> Account | None:
+        """Return the account that a registration of this username and request_id made."""
+        # A write, though of nothing new: it is acknowledged once a majority has the account.
+        named = {"request_id": registration.request_id}
+        document = await self._users.find_one_and_update(
+            {"username_key": registration.username.casefold(), **named}, {"$set": named}
+        )
+        return None if document is None else _account(document)
+
     async def add(self, registration: Registration, role: Role, password_hash: str) -> User:
         """Store a new active user and return it. Raises ``UsernameTaken`` and ``EmailTaken``."""
         now = utc_now()
@@ -142,6 +159,8 @@ class MongoUsers:
             "create_time": now,
             "update_time": now,
         }
+        if registration.request_id:
+            document["request_id"] = registration.request_id
         try:
             await self._users.insert_one(document)
         except DuplicateKeyError as error:
@@ -178,9 +197,7 @@ class MongoUsers:
 
     async def _find_account(self, query: Document) -> Account | None:
         document = await self._users.find_one(query)
-        if document is None:
-            return None
-        return Account(_user(document), document["password_hash"], document["login_epoch"])
+        return None if document is None else _account(document)
 
     async def _set_hash(self, account: Account, password_hash: str, ended_logins: int) -> bool:
         result = await self._users.update_one(
@@ -229,52 +246,6 @@ class MongoSessions:
         await self._sessions.delete_one({"_id": family})
 
 
-class MongoThrottle:
-    """Login attempts in MongoDB, so that a cache that is down does not lift the throttle."""
-
-    def __init__(self, mongo: Mongo, window_s: float) -> None:
-        self._attempts = mongo.collection(_ATTEMPTS)
-        self._window = timedelta(seconds=window_s)
-
-    async def count(self, key: str) -> LoginAttempts:
-        """Count one more try and return how many there were since the window began."""
-        now = utc_now()
-        try:
-            document = await self._count(key, now)
-        except DuplicateKeyError:  # another first try came in between
-            document = await self._count(key, now)
-        ends_in = as_utc(document["expire_time"]) - now
-        return LoginAttempts(document["failures"], ends_in.total_seconds())
-
-    async def discount(self, key: str) -> None:
-        """Take back one try that was not made."""
-        await self._attempts.update_one(
-            {"_id": key, "failures": {"$gt": 0}}, {"$inc": {"failures": -1}}
-        )
-
-    async def clear(self, key: str) -> None:
-        """Forget all tries."""
-        await self._attempts.delete_one({"_id": key})
-
-    async def _count(self, key: str, now: datetime) -> Document:
-        # TTL deletion lags by up to a minute: a window that is over begins anew here.
-        open_window = {"$gt": ["$expire_time", now]}
-        document = await self._attempts.find_one_and_update(
-            {"_id": key},
-            [
-                {
-                    "$set": {
-                        "failures": {"$cond": [open_window, {"$add": ["$failures", 1]}, 1]},
-                        "expire_time": {"$cond": [open_window, "$expire_time", now + self._window]},
-                    }
-                }
-            ],
-            upsert=True,
-            return_document=True,
-        )
-        return cast("Document", document)  # an upsert always leaves one
-
-
 def _changes(draft: ProfileDraft, fields: Collection[str]) -> Document:
     values: Document = {
         "email": draft.email,
@@ -284,6 +255,10 @@ def _changes(draft: ProfileDraft, fields: Collection[str]) -> Document:
     }
     changes = {name: values[name] for name in fields}
     return changes | ({"email_key": draft.email.casefold()} if "email" in fields else {})
+
+
+def _account(document: Mapping[str, Any]) -> Account:
+    return Account(_user(document), document["password_hash"], document["login_epoch"])
 
 
 def _user(document: Mapping[str, Any]) -> User:
