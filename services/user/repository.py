@@ -135,12 +135,11 @@ class MongoUsers:
 
     async def find_registered(self, registration: Registration) -> Account | None:
         """Return the account that a registration of this username and request_id made."""
-        # A write, though of nothing new: it is acknowledged once a majority has the account.
         named = {"request_id": registration.request_id}
-        document = await self._users.find_one_and_update(
-            {"username_key": registration.username.casefold(), **named}, {"$set": named}
-        )
-        return None if document is None else _account(document)
+        query = {"username_key": registration.username.casefold(), **named}
+        # A write, though of nothing new: it is acknowledged once a majority has the account.
+        await self._users.update_one(query, {"$set": named})
+        return await self._find_account(query)
 
     async def add(self, registration: Registration, role: Role, password_hash: str) -> User:
         """Store a new active user and return it. Raises ``UsernameTaken`` and ``EmailTaken``."""
@@ -197,7 +196,9 @@ class MongoUsers:
 
     async def _find_account(self, query: Document) -> Account | None:
         document = await self._users.find_one(query)
-        return None if document is None else _account(document)
+        if document is None:
+            return None
+        return Account(_user(document), document["password_hash"], document["login_epoch"])
 
     async def _set_hash(self, account: Account, password_hash: str, ended_logins: int) -> bool:
         result = await self._users.update_one(
@@ -255,10 +256,6 @@ def _changes(draft: ProfileDraft, fields: Collection[str]) -> Document:
     }
     changes = {name: values[name] for name in fields}
     return changes | ({"email_key": draft.email.casefold()} if "email" in fields else {})
-
-
-def _account(document: Mapping[str, Any]) -> Account:
-    return Account(_user(document), document["password_hash"], document["login_epoch"])
 
 
 def _user(document: Mapping[str, Any]) -> User:
