@@ -52,8 +52,11 @@ class UserUseCases:
             password_hash = await place.hash(password)
             try:
                 return await self.users.add(registration, Role.CUSTOMER, password_hash)
-            except AlreadyExists as refusal:
-                return await self._registered_before(registration, password, client, place, refusal)
+            except AlreadyExists:
+                made = await self._made_before(registration, password, client, place)
+                if made is None:
+                    raise
+                return made
 
     async def authenticate_user(
         self, login_name: str, password: str, client: Client = UNKNOWN_CLIENT
@@ -149,29 +152,23 @@ class UserUseCases:
         await self.throttle.forgive(attempt, family)
         return account
 
-    async def _registered_before(
-        self,
-        registration: Registration,
-        password: str,
-        client: Client,
-        place: Hashing,
-        refusal: AlreadyExists,
-    ) -> User:
-        """Return the user that this very registration made; raise the refusal for any other.
+    async def _made_before(
+        self, registration: Registration, password: str, client: Client, place: Hashing
+    ) -> User | None:
+        """Return the user that this very registration made, if it did.
 
-        The password is proved as in a login: the request_id alone discloses nothing.
+        The password is proved as in a login: who knows the request_id alone learns nothing.
         """
         if not registration.request_id:
-            raise refusal
+            return None
         found = await self.users.find_registered(registration)
         if found is None or not registration.is_of(found.user):
-            raise refusal
+            return None
+        key = attempt_key(registration.username, found)
         try:
-            account = await self._prove(
-                place, owner_attempt_key(found.user.user_id), found, password
-            )
+            account = await self._prove(place, key, found, password, client)
         except (InvalidCredentials, LoginThrottled):
-            raise refusal from None
+            return None
         return account.user
 
     async def _upgrade_hash(self, place: Hashing, account: Account, password: str) -> None:
