@@ -18,6 +18,7 @@ from shop.user.v1.user_pb2_grpc import UserServiceStub
 
 from bench.relay import Relay
 from tests.e2e.support.contracts import METHODS, SERVICES, domain_of, service_of
+from tests.e2e.support.ledger import eventually
 from tests.e2e.support.people import UNKNOWN_ID, Admin, Caller, Customer, a_product, unique
 from tests.e2e.support.refusals import Refused, outcome, refused
 from tests.e2e.support.running_shop import RunningShop
@@ -286,6 +287,32 @@ async def test_strangers_close_an_account_to_strangers_alone(shop: ShopFront) ->
     async with called_from("127.0.0.3", shop) as other:
         confirm_throttled(await refused(other.log_in(victim.username, victim.password)))
     assert (await shop.nobody.log_in(victim.username, victim.password)).user_id == victim.user_id
+
+
+async def test_a_flood_of_logins_from_one_address_leaves_room_for_others(
+    shop: ShopFront, customer: Customer
+) -> None:
+    reasons: set[str | None] = set()
+    async with called_from("127.0.0.4", shop) as stranger:
+
+        async def flood() -> None:
+            while True:
+                failure = await refused(stranger.log_in(unique("nobody"), "wrong password"))
+                reasons.add(failure.reason)
+
+        async def is_full() -> bool:
+            return "LOGIN_OVERLOADED" in reasons
+
+        flooding = [asyncio.create_task(flood()) for _ in range(80)]
+        try:
+            await eventually(is_full, 30, "nobody was refused")
+            for _ in range(3):
+                await shop.nobody.log_in(customer.username, customer.password)
+        finally:
+            for task in flooding:
+                task.cancel()
+            await asyncio.gather(*flooding, return_exceptions=True)
+    assert reasons <= {"LOGIN_OVERLOADED", "LOGIN_THROTTLED", "INVALID_CREDENTIALS"}
 
 
 async def test_a_registration_repeated_by_its_request_id_returns_the_user_it_made(
