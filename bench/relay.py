@@ -34,11 +34,18 @@ class Relay:
 
     ``line`` is asked for the ways of each, and refuses it with an ``OSError``. When a way is over,
     also with an error, so is the connection; what was written to the client still arrives.
+    Upstream sees ``source`` as the client's address, if one is given.
     """
 
-    def __init__(self, upstream: tuple[str, int], line: Callable[[], Line] = Line) -> None:
+    def __init__(
+        self,
+        upstream: tuple[str, int],
+        line: Callable[[], Line] = Line,
+        source: str | None = None,
+    ) -> None:
         self.upstream = upstream
         self.port = 0
+        self._from = None if source is None else (source, 0)
         self._line = line
         self._connections: set[asyncio.Task[None]] = set()
 
@@ -74,7 +81,9 @@ class Relay:
     async def _connect(self, reader: StreamReader, writer: StreamWriter) -> None:
         try:
             line = self._line()
-            up_reader, up_writer = await asyncio.open_connection(*self.upstream)
+            up_reader, up_writer = await asyncio.open_connection(
+                *self.upstream, local_addr=self._from
+            )
         except OSError:
             writer.transport.abort()
             return

@@ -20,14 +20,9 @@ from services.user.handler import UserHandler
 from services.user.metrics import HashMetrics
 from services.user.passwords import open_passwords
 from services.user.ports import Users
-from services.user.repository import (
-    USER_CHANGES,
-    MongoSessions,
-    MongoThrottle,
-    MongoUsers,
-    prepare_schema,
-)
+from services.user.repository import USER_CHANGES, MongoSessions, MongoUsers, prepare_schema
 from services.user.settings import Settings
+from services.user.throttle import MongoThrottle
 from services.user.tokens import SignedAccessTokens
 from services.user.usecases import UserUseCases
 
@@ -60,10 +55,9 @@ async def run(settings: Settings) -> None:
         usecases = UserUseCases(
             users=users,
             sessions=MongoSessions(mongo, settings.refresh_token_lifetime_s),
-            throttle=MongoThrottle(mongo, settings.login_window_s),
+            throttle=MongoThrottle(mongo, settings.login_limits),
             passwords=passwords,
             access_tokens=SignedAccessTokens(signer, settings.access_token_lifetime_s),
-            login_max_failures=settings.login_max_failures,
         )
         await host(
             Service(

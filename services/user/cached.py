@@ -51,6 +51,10 @@ class CachedUsers:
         """Return an account by name, from the store of record."""
         return await self.users.find_account_named(login_name)
 
+    async def find_registered(self, registration: Registration) -> Account | None:
+        """Return the account that a registration made, from the store of record."""
+        return await self.users.find_registered(registration)
+
     async def add(self, registration: Registration, role: Role, password_hash: str) -> User:
         """Store a new user, forget that there was none, and return it."""
         user = await self.users.add(registration, role, password_hash)

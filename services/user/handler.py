@@ -10,7 +10,8 @@ from services.common.auth.principal import Role
 from services.common.call import current_call
 from services.common.rpc.messages import masked_fields, prepared, timestamp
 from services.common.rpc.methods import Context
-from services.user.model import PROFILE_FIELDS, ProfileDraft, Registration, User
+from services.common.rpc.transport import client_network
+from services.user.model import PROFILE_FIELDS, Client, ProfileDraft, Registration, User
 from services.user.usecases import UserUseCases
 
 _ROLE_OF: Final = {pb.ROLE_CUSTOMER: Role.CUSTOMER, pb.ROLE_ADMIN: Role.ADMIN}
@@ -27,15 +28,19 @@ class UserHandler(pb_grpc.UserServiceServicer):
         self, request: pb.RegisterUserRequest, context: Context
     ) -> pb.RegisterUserResponse:
         """Add a customer."""
-        registration = Registration(request.username, request.email, request.full_name)
-        user = await self.usecases.register_user(registration, request.password)
+        registration = Registration(
+            request.username, request.email, request.full_name, request.request_id
+        )
+        client = Client(client_network(context))
+        user = await self.usecases.register_user(registration, request.password, client)
         return pb.RegisterUserResponse(user=_user(user))
 
     async def AuthenticateUser(
         self, request: pb.AuthenticateUserRequest, context: Context
     ) -> pb.AuthenticateUserResponse:
         """Begin a login."""
-        login = await self.usecases.authenticate_user(request.username, request.password)
+        client = Client.of(client_network(context), request.refresh_token)
+        login = await self.usecases.authenticate_user(request.username, request.password, client)
         return pb.AuthenticateUserResponse(
             access_token=login.access_token.text,
             refresh_token=login.refresh_token.text,

@@ -18,12 +18,12 @@ class HashMetrics(Collector):
         """Return the samples of this moment."""
         f = self._figures
         yield GaugeMetricFamily(
-            "shop_hash_places", "The most hashes made or waiting.", value=f.places
+            "shop_hash_places", "Places for calls that hash passwords.", value=f.places
         )
-        yield GaugeMetricFamily("shop_hash_taken", "Hashes made or waiting.", value=f.taken)
-        yield CounterMetricFamily("shop_hash_done", "Hashes that left their place.", value=f.left)
+        yield GaugeMetricFamily("shop_hash_taken", "Places that calls hold.", value=f.taken)
+        yield CounterMetricFamily("shop_hash_done", "Hashes made.", value=f.made)
         yield CounterMetricFamily(
-            "shop_hash_refused", "Hashes refused since all places were taken.", value=f.refused
+            "shop_hash_refused", "Calls refused for want of a place.", value=f.refused
         )
         yield CounterMetricFamily(
             "shop_hash_seconds", "Time that hashes took, with their wait.", value=f.seconds

@@ -89,7 +89,7 @@ class InvalidCredentials(Unauthenticated):
 
 
 class LoginThrottled(ResourceExhausted):
-    """The password of one account was tried too often."""
+    """Passwords of one account, or from one source, were tried too often."""
 
     reason = "LOGIN_THROTTLED"
 
@@ -98,7 +98,7 @@ class LoginThrottled(ResourceExhausted):
 
 
 class LoginOverloaded(ResourceExhausted):
-    """More passwords wait for being hashed than may."""
+    """As many calls hash passwords as may, in all or of this share."""
 
     reason = "LOGIN_OVERLOADED"
 
@@ -181,11 +181,15 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """What somebody says about themselves to become a customer."""
+    """What somebody says about themselves to become a customer.
+
+    ``request_id`` is the caller's name for it, if there is one; a repeat has the same.
+    """
 
     username: str
     email: str
     full_name: str
+    request_id: str = ""
 
     def check(self, password: str) -> None:
         """Raise ``InvalidArgument`` if a field, or the password chosen with it, breaks its rule."""
@@ -199,7 +203,14 @@ class Registration:
         _check_email(checks, "email", self.email)
         checks.require(is_acceptable_password(password), "password", PASSWORD_RULE)
         _check_full_name(checks, "full_name", self.full_name)
+        if self.request_id:
+            checks.name("request_id", self.request_id)
         checks.finish()
+
+    def is_of(self, user: User) -> bool:
+        """Whether the user is still as registered here."""
+        known = (user.username, user.email, user.full_name)
+        return known == (self.username, self.email, self.full_name)
 
     def confirm_unreserved(self) -> None:
         """Raise if the username or the e-mail address is, or looks like, one of the shop itself."""
@@ -370,6 +381,44 @@ class Login:
 
 
 @dataclass(frozen=True, slots=True)
+class LoginLimits:
+    """How many failures a window allows, and how long an account knows a client."""
+
+    per_account: int
+    per_source: int
+    window_s: float
+    known_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Who tries a password: the network it calls from, and an earlier login that it can name.
+
+    The account knows it again by either; each is empty where there is none.
+    """
+
+    source: str = ""
+    family: str = ""
+
+    @classmethod
+    def of(cls, source: str, refresh_token: str) -> "Client":
+        """Return the client that sends this token, or none. Raises ``InvalidArgument``."""
+        return cls(source, RefreshToken.parse(refresh_token).family if refresh_token else "")
+
+
+UNKNOWN_CLIENT: Final = Client()
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A try that is under way: whose password, who tries, and whether the account knows them."""
+
+    key: str
+    client: Client
+    known: bool
+
+
+@dataclass(frozen=True, slots=True)
 class LoginAttempts:
     """How often a password was tried of late without being right, this time included."""
 
@@ -390,6 +439,14 @@ def attempt_key(login_name: str, account: Account | None) -> str:
     if account is None:
         return f"name:{_sha256(login_name.casefold())}"
     return f"user:{account.user.user_id}"
+
+
+def owner_attempt_key(user_id: str) -> str:
+    """Return what attempts of a user who is logged in are counted under.
+
+    Strangers cannot keep the user from changing the password.
+    """
+    return f"owner:{user_id}"
 
 
 def name_key(name: str) -> str:

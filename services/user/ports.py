@@ -1,6 +1,7 @@
 """What the use cases need from outside."""
 
 from collections.abc import Collection, Mapping
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 from services.common.auth.principal import Role
@@ -8,7 +9,8 @@ from services.common.snapshot import Snapshot
 from services.user.model import (
     AccessToken,
     Account,
-    LoginAttempts,
+    Attempt,
+    Client,
     ProfileDraft,
     RefreshToken,
     Registration,
@@ -34,6 +36,10 @@ class Users(Protocol):
 
     async def find_account_named(self, login_name: str) -> Account | None:
         """Return the account with this username or e-mail address, in any case."""
+        ...
+
+    async def find_registered(self, registration: Registration) -> Account | None:
+        """Return the account that a registration of this username and request_id made."""
         ...
 
     async def add(self, registration: Registration, role: Role, password_hash: str) -> User:
@@ -103,23 +109,25 @@ class Sessions(Protocol):
 
 
 class Throttle(Protocol):
-    """Counts tries of passwords, each key for itself, over a limited window."""
+    """Counts failed tries of passwords by account and by source, over a limited window.
 
-    async def count(self, key: str) -> LoginAttempts:
-        """Count one more try and return how many there were."""
+    A client that the account knows has a counter of its own.
+    """
+
+    async def count(self, key: str, client: Client) -> Attempt:
+        """Count a try as failed before it is made. Raises ``LoginThrottled``."""
         ...
 
-    async def discount(self, key: str) -> None:
-        """Take back one try that was not made."""
+    async def forgive(self, attempt: Attempt, family: str) -> None:
+        """Forget the failures counted where the attempt was, for it was right.
+
+        Its client is known from then on, by its source and by ``family``, the login that begins.
+        """
         ...
 
-    async def clear(self, key: str) -> None:
-        """Forget all tries."""
-        ...
 
-
-class Passwords(Protocol):
-    """One-way hashes of passwords. Each method that hashes may raise ``LoginOverloaded``."""
+class Hashing(Protocol):
+    """One-way hashes of passwords."""
 
     async def hash(self, password: str) -> str:
         """Return a new hash of a password."""
@@ -127,6 +135,14 @@ class Passwords(Protocol):
 
     async def verify(self, password: str, password_hash: str | None) -> bool:
         """Whether the hash is one of this password. None takes as long, and never is."""
+        ...
+
+
+class Passwords(Hashing, Protocol):
+    """The place where passwords are hashed. What it hashes itself may raise ``LoginOverloaded``."""
+
+    def place(self, share: str) -> AbstractContextManager[Hashing]:
+        """Hold a place, one of those that the share may have. Raises ``LoginOverloaded``."""
         ...
 
     def is_outdated(self, password_hash: str) -> bool:

@@ -1,4 +1,4 @@
-"""Users, logins and login attempts in MongoDB.
+"""Users and logins in MongoDB.
 
 A login is good as long as its ``login_epoch`` is its user's: raising the user's ends all of
 them in the same write that changes the password or deactivates the user. There is no moment,
@@ -7,8 +7,8 @@ and no crash, between the two.
 
 import secrets
 from collections.abc import Collection, Mapping
-from datetime import datetime, timedelta
-from typing import Any, Final, cast
+from datetime import timedelta
+from typing import Any, Final
 
 from pymongo import ASCENDING, IndexModel
 from pymongo.errors import DuplicateKeyError
@@ -25,7 +25,6 @@ from services.user.model import (
     REFRESH_REPEAT_S,
     Account,
     EmailTaken,
-    LoginAttempts,
     NoAdministrator,
     ProfileDraft,
     RefreshToken,
@@ -73,6 +72,7 @@ _SESSION_PROPERTIES: Final = {
     "create_time": _TIME,
     "expire_time": _TIME,
 }
+_REGISTERED_BY_NAME: Final = {"request_id": _TEXT}  # of those that repeat under this name
 _ROTATION: Final = {
     "family_key": _TEXT,  # not in logins of before there were seals
     "used_hash": _TEXT,
@@ -84,6 +84,13 @@ _REPEATABLE: Final = {
     "$gt": ["$used_time", {"$subtract": ["$$NOW", REFRESH_REPEAT_S * 1000]}],
 }
 _ATTEMPT_PROPERTIES: Final = {"failures": _COUNT, "expire_time": _TIME}
+_KNOWN_CLIENTS: Final = {"bsonType": "array", "maxItems": 8}
+_COUNTED_BY_CLIENT: Final = {
+    "window_end": _TIME,
+    "logins": _KNOWN_CLIENTS,
+    "sources": _KNOWN_CLIENTS,
+    "counted": _TEXT,
+}
 _EXPIRY: Final = IndexModel([("expire_time", ASCENDING)], expireAfterSeconds=0)
 
 
@@ -92,7 +99,7 @@ async def prepare_schema(mongo: Mongo) -> None:
     await mongo.confirm_transactions()
     await mongo.prepare(
         _USERS,
-        schema=_schema(_USER_PROPERTIES, _OF_ADMINISTRATORS),
+        schema=_schema(_USER_PROPERTIES, {**_OF_ADMINISTRATORS, **_REGISTERED_BY_NAME}),
         indexes=[
             IndexModel([("username_key", ASCENDING)], unique=True),
             IndexModel([("email_key", ASCENDING)], unique=True),
@@ -101,7 +108,8 @@ async def prepare_schema(mongo: Mongo) -> None:
     await mongo.prepare(
         _SESSIONS, schema=_schema(_SESSION_PROPERTIES, _ROTATION), indexes=[_EXPIRY]
     )
-    await mongo.prepare(_ATTEMPTS, schema=_schema(_ATTEMPT_PROPERTIES), indexes=[_EXPIRY])
+    attempts = _schema(_ATTEMPT_PROPERTIES, _COUNTED_BY_CLIENT)
+    await mongo.prepare(_ATTEMPTS, schema=attempts, indexes=[_EXPIRY])
 
 
 def _schema(properties: Mapping[str, Any], optional: Mapping[str, Any] | None = None) -> Document:
@@ -145,6 +153,14 @@ class MongoUsers:
         # No username holds an "@", so that nobody's name is another one's address.
         return await self._find_account({"email_key" if "@" in name else "username_key": name})
 
+    async def find_registered(self, registration: Registration) -> Account | None:
+        """Return the account that a registration of this username and request_id made."""
+        named = {"request_id": registration.request_id}
+        query = {"username_key": name_key(registration.username), **named}
+        # A write, though of nothing new: it is acknowledged once a majority has the account.
+        await self._users.update_one(query, {"$set": named})
+        return await self._find_account(query)
+
     async def add(self, registration: Registration, role: Role, password_hash: str) -> User:
         """Store a new active user and return it. Raises ``UsernameTaken`` and ``EmailTaken``."""
         now = utc_now()
@@ -162,6 +178,8 @@ class MongoUsers:
             "create_time": now,
             "update_time": now,
         }
+        if registration.request_id:
+            document["request_id"] = registration.request_id
         try:
             await self._users.insert_one(document)
         except DuplicateKeyError as error:
@@ -347,52 +365,6 @@ class MongoSessions:
             if known or (key is not None and token.has_seal_of(key)):
                 return bool((await self._sessions.delete_one(query)).deleted_count)
         return False
-
-
-class MongoThrottle:
-    """Login attempts in MongoDB, so that a cache that is down does not lift the throttle."""
-
-    def __init__(self, mongo: Mongo, window_s: float) -> None:
-        self._attempts = mongo.collection(_ATTEMPTS)
-        self._window = timedelta(seconds=window_s)
-
-    async def count(self, key: str) -> LoginAttempts:
-        """Count one more try and return how many there were since the window began."""
-        now = utc_now()
-        try:
-            document = await self._count(key, now)
-        except DuplicateKeyError:  # another first try came in between
-            document = await self._count(key, now)
-        ends_in = as_utc(document["expire_time"]) - now
-        return LoginAttempts(document["failures"], ends_in.total_seconds())
-
-    async def discount(self, key: str) -> None:
-        """Take back one try that was not made."""
-        await self._attempts.update_one(
-            {"_id": key, "failures": {"$gt": 0}}, {"$inc": {"failures": -1}}
-        )
-
-    async def clear(self, key: str) -> None:
-        """Forget all tries."""
-        await self._attempts.delete_one({"_id": key})
-
-    async def _count(self, key: str, now: datetime) -> Document:
-        # TTL deletion lags by up to a minute: a window that is over begins anew here.
-        open_window = {"$gt": ["$expire_time", now]}
-        document = await self._attempts.find_one_and_update(
-            {"_id": key},
-            [
-                {
-                    "$set": {
-                        "failures": {"$cond": [open_window, {"$add": ["$failures", 1]}, 1]},
-                        "expire_time": {"$cond": [open_window, "$expire_time", now + self._window]},
-                    }
-                }
-            ],
-            upsert=True,
-            return_document=True,
-        )
-        return cast("Document", document)  # an upsert always leaves one
 
 
 def _changes(draft: ProfileDraft, fields: Collection[str]) -> Document:

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, SecretStr
 
 from services.common.auth.tokens import ACCESS_TOKEN_LIFETIME_S
 from services.common.settings import Database, MetricsPort, Port, Ports, Seconds, ServiceSettings
-from services.user.model import PASSWORD_RULE, is_acceptable_password
+from services.user.model import PASSWORD_RULE, LoginLimits, is_acceptable_password
 
 
 def _obeys_rule(password: SecretStr) -> SecretStr:
@@ -28,9 +28,20 @@ class Settings(ServiceSettings):
     access_token_lifetime_s: Annotated[int, Field(ge=1, le=86_400)] = ACCESS_TOKEN_LIFETIME_S
     refresh_token_lifetime_s: Annotated[int, Field(ge=1, le=366 * 86_400)] = 30 * 86_400
     login_max_failures: Annotated[int, Field(ge=1, le=1_000)] = 10
+    login_max_failures_per_source: Annotated[int, Field(ge=1, le=1_000_000)] = 1_000
     login_window_s: Seconds = 300.0
     hash_workers: Annotated[int, Field(ge=1, le=64)] = min(4, os.cpu_count() or 1)
     hash_queue: Annotated[int, Field(ge=0, le=10_000)] = 64
+
+    @property
+    def login_limits(self) -> LoginLimits:
+        """How often passwords may be tried. A client is known for as long as a login lasts."""
+        return LoginLimits(
+            per_account=self.login_max_failures,
+            per_source=self.login_max_failures_per_source,
+            window_s=self.login_window_s,
+            known_s=self.refresh_token_lifetime_s,
+        )
 
     @property
     def ports(self) -> Ports:

@@ -5,15 +5,18 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from services.common.auth.principal import Principal, Role
+from services.common.errors import AlreadyExists
 from services.common.snapshot import Snapshot
 from services.common.validation import check_identifier
 from services.user.model import (
     ADMIN_EMAIL,
     ADMIN_USERNAME,
+    UNKNOWN_CLIENT,
     Account,
+    Client,
     InvalidCredentials,
     Login,
-    LoginOverloaded,
+    LoginThrottled,
     PasswordChanged,
     ProfileDraft,
     RefreshToken,
@@ -24,8 +27,9 @@ from services.user.model import (
     attempt_key,
     check_login,
     check_password_change,
+    owner_attempt_key,
 )
-from services.user.ports import AccessTokens, Passwords, Sessions, Throttle, Users
+from services.user.ports import AccessTokens, Hashing, Passwords, Sessions, Throttle, Users
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,22 +41,34 @@ class UserUseCases:
     throttle: Throttle
     passwords: Passwords
     access_tokens: AccessTokens
-    login_max_failures: int
 
-    async def register_user(self, registration: Registration, password: str) -> User:
-        """Add a customer."""
+    async def register_user(
+        self, registration: Registration, password: str, client: Client = UNKNOWN_CLIENT
+    ) -> User:
+        """Add a customer, or return the one that the same registration has made before."""
         registration.check(password)
         registration.confirm_unreserved()
-        password_hash = await self.passwords.hash(password)
-        return await self.users.add(registration, Role.CUSTOMER, password_hash)
+        with self.passwords.place(f"register {client.source}") as place:
+            password_hash = await place.hash(password)
+            try:
+                return await self.users.add(registration, Role.CUSTOMER, password_hash)
+            except AlreadyExists:
+                made = await self._made_before(registration, password, client, place)
+                if made is None:
+                    raise
+                return made
 
-    async def authenticate_user(self, login_name: str, password: str) -> Login:
+    async def authenticate_user(
+        self, login_name: str, password: str, client: Client = UNKNOWN_CLIENT
+    ) -> Login:
         """Begin a login with a password."""
         check_login(login_name, password)
-        found = await self.users.find_account_named(login_name)
-        account = await self._prove(attempt_key(login_name, found), found, password)
-        await self._upgrade_hash(account, password)
         token = RefreshToken.new()
+        with self.passwords.place(f"log in {client.source}") as place:
+            found = await self.users.find_account_named(login_name)
+            key = attempt_key(login_name, found)
+            account = await self._prove(place, key, found, password, client, token.family)
+            await self._upgrade_hash(place, account, password)
         await self.sessions.open(account, token)
         return self._login(account, token)
 
@@ -93,8 +109,9 @@ class UserUseCases:
         draft.check(fields, current_password if proves else None)
         administers = draft.is_administration(fields, own=own)
         if proves:
-            found = await self.users.find_account(user_id)
-            await self._prove(attempt_key(user_id, found), found, current_password)
+            with self.passwords.place(f"change {user_id}") as place:
+                found = await self.users.find_account(user_id)
+                await self._prove(place, owner_attempt_key(user_id), found, current_password)
         if administers:
             return await self.users.administrate(principal.subject, user_id, draft, fields)
         return await self.users.update(user_id, draft, fields)
@@ -102,9 +119,11 @@ class UserUseCases:
     async def change_password(self, user_id: str, current_password: str, new_password: str) -> None:
         """Replace a password that the caller knows, and end all logins."""
         check_password_change(user_id, current_password, new_password)
-        found = await self.users.find_account(user_id)
-        account = await self._prove(attempt_key(user_id, found), found, current_password)
-        password_hash = await self.passwords.hash(new_password)
+        with self.passwords.place(f"change {user_id}") as place:
+            found = await self.users.find_account(user_id)
+            key = owner_attempt_key(user_id)
+            account = await self._prove(place, key, found, current_password)
+            password_hash = await place.hash(new_password)
         if not await self.users.replace_password(account, password_hash):
             raise PasswordChanged
 
@@ -134,29 +153,50 @@ class UserUseCases:
             raise UsernameTaken(ADMIN_USERNAME)
         return account
 
-    async def _prove(self, key: str, account: Account | None, password: str) -> Account:
+    async def _prove(
+        self,
+        place: Hashing,
+        key: str,
+        account: Account | None,
+        password: str,
+        client: Client = UNKNOWN_CLIENT,
+        family: str = "",
+    ) -> Account:
         """Return the account if it is active and this is its password.
 
-        The try is counted before it is made, so that tries at the same time are all counted.
+        The try is counted before it is made, so that tries at the same time are all counted. The
+        account knows the client from then on, and by ``family`` if a login begins.
         """
-        attempts = await self.throttle.count(key)
-        attempts.confirm_at_most(self.login_max_failures)
+        attempt = await self.throttle.count(key, client)
         password_hash = None if account is None else account.password_hash
-        try:
-            right = await self.passwords.verify(password, password_hash)
-        except LoginOverloaded:
-            await self.throttle.discount(key)
-            raise
+        right = await place.verify(password, password_hash)
         if account is None or not right or not account.user.active:
             raise InvalidCredentials
-        await self.throttle.clear(key)
+        await self.throttle.forgive(attempt, family)
         return account
 
-    async def _upgrade_hash(self, account: Account, password: str) -> None:
+    async def _made_before(
+        self, registration: Registration, password: str, client: Client, place: Hashing
+    ) -> User | None:
+        """Return the user that this very registration made, if it did.
+
+        The password is proved as in a login: who knows the request_id alone learns nothing.
+        """
+        if not registration.request_id:
+            return None
+        found = await self.users.find_registered(registration)
+        if found is None or not registration.is_of(found.user):
+            return None
+        key = attempt_key(registration.username, found)
+        try:
+            account = await self._prove(place, key, found, password, client)
+        except (InvalidCredentials, LoginThrottled):
+            return None
+        return account.user
+
+    async def _upgrade_hash(self, place: Hashing, account: Account, password: str) -> None:
         if self.passwords.is_outdated(account.password_hash):
-            with suppress(LoginOverloaded):  # another login will do
-                password_hash = await self.passwords.hash(password)
-                await self.users.upgrade_hash(account, password_hash)
+            await self.users.upgrade_hash(account, await place.hash(password))
 
     def _login(self, account: Account, token: RefreshToken) -> Login:
         return Login(account.user.user_id, self.access_tokens.issue(account.user), token)

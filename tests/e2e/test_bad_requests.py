@@ -150,6 +150,11 @@ def _users() -> list[Bad]:
             "full_name",
             [_registration(full_name=bad) for bad in ("", "  ", "x" * 101, "a\0b", "a\x1bb")],
         ),
+        *_each(
+            "RegisterUser",
+            "request_id",
+            [_registration(request_id=bad) for bad in ("a b", "x" * 65, "a\n")],
+        ),
         Bad(
             "RegisterUser",
             usr.RegisterUserRequest(),
@@ -164,6 +169,11 @@ def _users() -> list[Bad]:
             "AuthenticateUser",
             "password",
             [login(username="somebody", password=bad) for bad in ("", "x" * 129)],
+        ),
+        *_each(
+            "AuthenticateUser",
+            "refresh_token",
+            [login(username="somebody", password="x", refresh_token="x" * 257)],
         ),
         *_each(
             "RefreshTokens",

@@ -1,19 +1,27 @@
 """Refusals that depend on the state of the shop: what is taken, wrong or tried too often."""
 
 import asyncio
+import sys
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
 import grpc
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
+from grpc import aio
 from shop.inventory.v1 import inventory_pb2
 from shop.user.v1 import user_pb2
+from shop.user.v1.user_pb2_grpc import UserServiceStub
 
+from bench.relay import Relay
 from tests.e2e.support.contracts import METHODS, SERVICES, domain_of, service_of
+from tests.e2e.support.ledger import eventually
 from tests.e2e.support.people import UNKNOWN_ID, Admin, Caller, Customer, a_product, unique
 from tests.e2e.support.refusals import Refused, outcome, refused
+from tests.e2e.support.running_shop import RunningShop
 from tests.e2e.support.shop_front import ShopFront
 
 MAX_FAILURES = 10
@@ -296,11 +304,89 @@ async def test_too_many_failed_logins_close_an_account_by_all_its_names(
 
     for name in names:
         confirm_throttled(await refused(shop.nobody.log_in(name, victim.password)))
+    # Who is logged in stays so, and is asked for the password apart from strangers.
+    assert (await victim.profile(victim.user_id)).active
     change = user_pb2.ChangePasswordRequest(
-        user_id=victim.user_id, current_password=victim.password, new_password="another one"
+        user_id=victim.user_id, current_password="wrong password", new_password="another one"
     )
+    for _ in range(MAX_FAILURES):
+        failure = await refused(victim.call(shop.users.ChangePassword, change))
+        assert failure.code is grpc.StatusCode.UNAUTHENTICATED
     confirm_throttled(await refused(victim.call(shop.users.ChangePassword, change)))
-    assert (await victim.profile(victim.user_id)).active  # who is logged in stays so
+
+
+@asynccontextmanager
+async def called_from(source: str, shop: ShopFront) -> AsyncIterator[Caller]:
+    """Let somebody call the User service from another address of loopback."""
+    if not isinstance(shop, RunningShop) or sys.platform != "linux":
+        pytest.skip("only Linux has all of 127.0.0.0/8, and only to call what runs here")
+    upstream = (shop.settings.host, shop.settings.ports.user)
+    async with (
+        Relay(upstream, source=source).opened() as relay,
+        aio.insecure_channel(f"127.0.0.1:{relay.port}") as channel,
+    ):
+        yield Caller(replace(shop.stubs, users=UserServiceStub(channel)))
+
+
+async def test_strangers_close_an_account_to_strangers_alone(shop: ShopFront) -> None:
+    victim = await shop.customer("victim")
+    login = user_pb2.AuthenticateUserRequest(username=victim.username, password=victim.password)
+
+    async with called_from("127.0.0.2", shop) as stranger:
+        confirm_throttled(await throttled(stranger, [victim.username], victim.password))
+        # A token of a login is good from anywhere, used up or not, and is not used up by this.
+        login.refresh_token = victim.refresh_token
+        for _ in range(2):
+            known = await stranger.call(stranger.stubs.users.AuthenticateUser, login)
+        assert known.user_id == victim.user_id
+    async with called_from("127.0.0.3", shop) as other:
+        confirm_throttled(await refused(other.log_in(victim.username, victim.password)))
+    assert (await shop.nobody.log_in(victim.username, victim.password)).user_id == victim.user_id
+
+
+async def test_a_flood_of_logins_from_one_address_leaves_room_for_others(
+    shop: ShopFront, customer: Customer
+) -> None:
+    reasons: set[str | None] = set()
+    async with called_from("127.0.0.4", shop) as stranger:
+
+        async def flood() -> None:
+            while True:
+                failure = await refused(stranger.log_in(unique("nobody"), "wrong password"))
+                reasons.add(failure.reason)
+
+        async def is_full() -> bool:
+            return "LOGIN_OVERLOADED" in reasons
+
+        flooding = [asyncio.create_task(flood()) for _ in range(80)]
+        try:
+            await eventually(is_full, 30, "nobody was refused")
+            for _ in range(3):
+                await shop.nobody.log_in(customer.username, customer.password)
+        finally:
+            for task in flooding:
+                task.cancel()
+            await asyncio.gather(*flooding, return_exceptions=True)
+    assert reasons <= {"LOGIN_OVERLOADED", "LOGIN_THROTTLED", "INVALID_CREDENTIALS"}
+
+
+async def test_a_registration_repeated_by_its_request_id_returns_the_user_it_made(
+    shop: ShopFront,
+) -> None:
+    name = unique("again")
+    request = user_pb2.RegisterUserRequest(
+        username=name,
+        email=f"{name}@example.com",
+        password="long enough",
+        full_name="Again",
+        request_id=name,
+    )
+    made = await shop.nobody.call(shop.users.RegisterUser, request)
+
+    assert await shop.nobody.call(shop.users.RegisterUser, request) == made
+    request.password = "long enough too"
+    refusal = await refused(shop.nobody.call(shop.users.RegisterUser, request))
+    assert refusal.reason == "USERNAME_TAKEN"
 
 
 async def test_an_unknown_user_is_throttled_as_a_known_one_is(shop: ShopFront) -> None:

@@ -10,7 +10,7 @@ import sys
 from asyncio.subprocess import PIPE, STDOUT, Process
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import pytest
@@ -23,7 +23,7 @@ from shop.user.v1.user_pb2_grpc import UserServiceStub
 
 from services.common.settings import PREFIX
 from services.stack.ports import claimed_ports, is_free
-from services.stack.settings import PROJECT
+from services.stack.settings import PROJECT, StackSettings
 from tests.e2e.support.people import Caller, Stubs
 
 START_WITHIN_S = 180.0
@@ -43,12 +43,15 @@ class Ports:
     user: int
     inventory: int
     order: int
-    mongo: int
-    redis: int
+    stack_mongo: int
+    stack_redis: int
+    user_metrics: int
+    inventory_metrics: int
+    order_metrics: int
 
-    @property
-    def all(self) -> tuple[int, ...]:
-        return (self.user, self.inventory, self.order, self.mongo, self.redis)
+    def variables(self) -> dict[str, str]:
+        """Return the settings that say so."""
+        return {f"{PREFIX}{name.upper()}_PORT": str(port) for name, port in asdict(self).items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +66,7 @@ class Stack:
         return {
             **inherited,
             "SHOP_DATA_DIR": str(self.folder),
-            "SHOP_USER_PORT": str(self.ports.user),
-            "SHOP_INVENTORY_PORT": str(self.ports.inventory),
-            "SHOP_ORDER_PORT": str(self.ports.order),
-            "SHOP_STACK_MONGO_PORT": str(self.ports.mongo),
-            "SHOP_STACK_REDIS_PORT": str(self.ports.redis),
+            **self.ports.variables(),
             "SHOP_CONCURRENCY_LIMIT": "off",  # it would notice how busy the machine is
             **variables,
         }
@@ -82,7 +81,7 @@ class Stack:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 return False
-        return all(is_free(port) for port in self.ports.all)
+        return all(is_free(port) for port in asdict(self.ports).values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +172,7 @@ async def orders_of(caller: Caller, user_id: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with claimed_ports(5) as ports:
+    with claimed_ports(len(fields(Ports))) as ports:
         yield Stack(tmp_path_factory.mktemp("stack") / "data", Ports(*ports))
 
 
@@ -243,6 +242,11 @@ async def first_start(stack: Stack) -> Seen:
         run.process.send_signal(signal.SIGINT)
         code = await run.to_the_end(STOP_WITHIN_S)
         return Seen(run.output, code, catalogue, orders, buyer, order.order_id, tried)
+
+
+def test_no_port_of_it_is_one_that_another_stack_uses(stack: Stack) -> None:
+    names = {name for name in StackSettings.model_fields if name.endswith("_port")}
+    assert stack.ports.variables().keys() == {f"{PREFIX}{name.upper()}" for name in names}
 
 
 async def test_it_ends_its_start_with_the_shop_is_ready_after_a_panel(

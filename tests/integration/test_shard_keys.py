@@ -20,9 +20,10 @@ from services.inventory.repository import MongoProducts, MongoReservations
 from services.inventory.repository import prepare_schema as prepare_inventory
 from services.order.repository import MongoOrders
 from services.order.repository import prepare_schema as prepare_order
-from services.user.model import ProfileDraft, RefreshToken
-from services.user.repository import MongoSessions, MongoThrottle, MongoUsers
+from services.user.model import Attempt, Client, LoginLimits, ProfileDraft, RefreshToken
+from services.user.repository import MongoSessions, MongoUsers
 from services.user.repository import prepare_schema as prepare_user
+from services.user.throttle import MongoThrottle
 from tests.integration.inventory.conftest import LAMP, OWNER
 from tests.integration.order.conftest import LINES, begun
 from tests.integration.user.conftest import ADA
@@ -39,6 +40,7 @@ SHARD_KEYS: Final = {
 # All others go to one shard. docs/scaling.md says of each what it costs and what may be done.
 TO_ALL_SHARDS: Final = {
     ("users", "find_account_named"),
+    ("users", "find_registered"),
     ("products", "page"),
     ("products", "add_again"),
     ("reservations", "page_held"),
@@ -64,7 +66,9 @@ class Methods(Protocol):
 
 
 async def of_users(mongo: Mongo) -> Mapping[str, Step]:
-    users, sessions, throttle = MongoUsers(mongo), MongoSessions(mongo, 60), MongoThrottle(mongo, 9)
+    users, sessions = MongoUsers(mongo), MongoSessions(mongo, 60)
+    throttle = MongoThrottle(mongo, LoginLimits(1, 1, window_s=9, known_s=9))
+    client = Client("203.0.113.7")
     user = await users.add(ADA, Role.ADMIN, "hash")
     account = await users.find_account(user.user_id)
     assert account is not None
@@ -75,6 +79,7 @@ async def of_users(mongo: Mongo) -> Mapping[str, Step]:
         "get": lambda: users.get(user.user_id),
         "find_account": lambda: users.find_account(user.user_id),
         "find_account_named": lambda: users.find_account_named(ADA.username),
+        "find_registered": lambda: users.find_registered(replace(ADA, request_id="a")),
         "update": lambda: users.update(user.user_id, draft, ["full_name"]),
         "administrate": lambda: users.administrate(admin_id, admin_id, draft, ["role"]),
         "remember_setting": lambda: users.remember_setting(account, "setting"),
@@ -85,9 +90,8 @@ async def of_users(mongo: Mongo) -> Mapping[str, Step]:
         "rotate": lambda: sessions.rotate(token),
         "rotate_again": lambda: sessions.rotate(token),
         "end": lambda: sessions.end(token),
-        "count": lambda: throttle.count("ada"),
-        "discount": lambda: throttle.discount("ada"),
-        "clear": lambda: throttle.clear("ada"),
+        "count": lambda: throttle.count("ada", client),
+        "forgive": lambda: throttle.forgive(Attempt("ada", client, known=False), "login"),
     }
 
 

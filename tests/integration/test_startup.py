@@ -5,7 +5,7 @@ import os
 import socket
 import sys
 from asyncio.subprocess import PIPE
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from services.stack.credentials import Credentials, open_credentials
+from services.stack.ports import claimed_ports
 from services.stack.services import SERVICES, ServicePorts, Shop
 from tests.forks import Ended, Forks
 from tests.integration.certificates import Authority, Pair, PrivateKey
@@ -40,10 +41,11 @@ def credentials(tmp_path: Path) -> Credentials:
 
 
 @pytest.fixture
-def shop(credentials: Credentials) -> Shop:
+def shop(credentials: Credentials) -> Iterator[Shop]:
     """Everything that services need to know; the stores do not answer."""
     inherited = {name: v for name, v in os.environ.items() if not name.startswith("SHOP_")}
-    return Shop(NOWHERE, NO_REDIS, credentials, variables=inherited)
+    with claimed_ports(3) as ports:
+        yield Shop(NOWHERE, NO_REDIS, credentials, ServicePorts(*ports), variables=inherited)
 
 
 async def refusal(service: str, environment: Mapping[str, str]) -> str:

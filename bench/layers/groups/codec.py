@@ -137,7 +137,7 @@ def _profiles() -> _Kind[Any]:
     database: Any = _Stored([user_document(0)])
     users = MongoUsers(database)
     given: Any = _Given()
-    handler = UserHandler(UserUseCases(given, _UNUSED, _UNUSED, _UNUSED, _UNUSED, 1))
+    handler = UserHandler(UserUseCases(given, _UNUSED, _UNUSED, _UNUSED, _UNUSED))
     request = user_pb2.GetUserProfileRequest(user_id=_ID)
     return _Kind(
         USER_PROFILE,

@@ -140,8 +140,8 @@ _SATURATION = Section(
         ),
         Panel(
             "Passwords: places taken",
-            "Hashes made or waiting, of the places for them, in the busiest process. At 1 logins"
-            " are refused.",
+            "Places that calls hold while they hash, in the busiest process. At 1 all logins are"
+            " refused; a source that holds half of them gets no more.",
             Unit.SHARE,
             [Query("max(shop_hash_taken / shop_hash_places)", "taken")],
             warn=0.8,

@@ -8,7 +8,9 @@ import importlib.util
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from ipaddress import IPv4Address, ip_address, ip_network
 from typing import Any, Final, cast
+from urllib.parse import unquote
 
 from grpc import aio
 
@@ -128,6 +130,22 @@ def raw_metadata(carrier: Any) -> Iterable[tuple[str, Any]]:
     except AttributeError:
         return carrier.invocation_metadata() or ()
     return metadata
+
+
+def client_network(context: aio.ServicerContext[Any, Any]) -> str:
+    """Return the network that a call comes from: an IPv4 address, or an IPv6 network of /64.
+
+    Whoever has one IPv6 address has 2^64 of them. It is empty where there is no address: on a Unix
+    socket. grpcio escapes the brackets' contents, and pygrpc-native tells IPv4 within IPv6.
+    """
+    host = unquote(context.peer()).partition(":")[2].rpartition(":")[0]
+    try:
+        address = ip_address(host.strip("[]").partition("%")[0])
+    except ValueError:
+        return ""
+    if isinstance(address, IPv4Address):
+        return str(address)
+    return str(address.ipv4_mapped or ip_network((address, 64), strict=False))
 
 
 def sendable(

@@ -1,4 +1,4 @@
-"""Logins and login attempts on a real MongoDB, through both drivers."""
+"""Logins on a real MongoDB, through both drivers."""
 
 import asyncio
 from dataclasses import replace
@@ -11,27 +11,20 @@ from services.common.mongo import Mongo
 from services.user.model import (
     REFRESH_REPEAT_S,
     Account,
-    LoginThrottled,
     RefreshToken,
     RefreshTokenInvalid,
     RefreshTokenReused,
     Session,
 )
-from services.user.repository import MongoSessions, MongoThrottle, MongoUsers
+from services.user.repository import MongoSessions, MongoUsers
 from tests.integration.user.conftest import ADA, People
 
 LIFETIME_S = 3600.0
-WINDOW_S = 300.0
 
 
 @pytest.fixture
 def sessions(prepared: Mongo) -> MongoSessions:
     return MongoSessions(prepared, LIFETIME_S)
-
-
-@pytest.fixture
-def throttle(prepared: Mongo) -> MongoThrottle:
-    return MongoThrottle(prepared, WINDOW_S)
 
 
 @pytest.fixture
@@ -186,51 +179,3 @@ async def test_mongodb_deletes_what_is_over(prepared: Mongo, collection: str) ->
         if "expireAfterSeconds" in index
     }
     assert expiries == {("expire_time",): 0}
-
-
-async def test_attempts_are_counted_each_key_for_itself(throttle: MongoThrottle) -> None:
-    assert [(await throttle.count("a")).count for _ in range(3)] == [1, 2, 3]
-    assert (await throttle.count("b")).count == 1
-
-
-async def test_attempts_at_once_are_all_counted(
-    throttle: MongoThrottle, rival_mongo: Mongo
-) -> None:
-    sides = [throttle, MongoThrottle(rival_mongo, WINDOW_S)] * 10
-    attempts = await asyncio.gather(*(side.count("a") for side in sides))
-    assert sorted(attempt.count for attempt in attempts) == list(range(1, 21))
-
-
-async def test_more_attempts_than_allowed_are_refused_until_the_window_ends(
-    prepared: Mongo, throttle: MongoThrottle
-) -> None:
-    (await throttle.count("a")).confirm_at_most(1)
-    attempts = prepared.collection("login_attempts")
-    ends = utc_now() + timedelta(seconds=WINDOW_S / 2)
-    await attempts.update_one({}, {"$set": {"expire_time": ends}})
-    with pytest.raises(LoginThrottled) as refused:
-        (await throttle.count("a")).confirm_at_most(1)
-    assert WINDOW_S / 4 < refused.value.retry_delay_s <= WINDOW_S / 2
-    await attempts.update_one({}, {"$set": {"expire_time": utc_now()}})
-    attempt = await throttle.count("a")
-    assert attempt.count == 1
-    assert attempt.window_ends_in_s == pytest.approx(WINDOW_S)
-
-
-async def test_an_attempt_not_made_is_taken_back(throttle: MongoThrottle) -> None:
-    for _ in range(2):
-        await throttle.count("a")
-    await throttle.discount("a")
-    assert (await throttle.count("a")).count == 2
-    for _ in range(5):
-        await throttle.discount("a")
-    assert (await throttle.count("a")).count == 1
-    await throttle.discount("never counted")
-
-
-async def test_attempts_are_forgotten_after_the_right_password(throttle: MongoThrottle) -> None:
-    for _ in range(5):
-        await throttle.count("a")
-    for _ in range(2):
-        await throttle.clear("a")
-    assert (await throttle.count("a")).count == 1

@@ -43,6 +43,20 @@ async def test_a_new_user_is_found_by_id_username_and_address_in_any_case(
         assert await people.users.find_account_named(name) == account
 
 
+async def test_what_a_registration_made_is_found_by_its_username_and_its_name(
+    people: People, ada: User
+) -> None:
+    named = replace(someone(), request_id="first-try")
+    user = await people.registered(named)
+    assert await people.users.find_registered(named) == await people.account(user)
+    for other in (
+        replace(named, request_id="second-try"),
+        replace(named, username="nobody"),
+        replace(ADA, request_id="first-try"),
+    ):
+        assert await people.users.find_registered(other) is None
+
+
 async def test_an_unknown_user_is_not_found(people: People) -> None:
     with pytest.raises(UserNotFound):
         await people.users.get(new_id())

@@ -1,6 +1,7 @@
 """The whole chain of interceptors, on a real server."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
@@ -144,6 +145,20 @@ async def test_a_method_for_services_is_closed_to_others(shop: Shop) -> None:
     )
     assert nobody.code() is grpc.StatusCode.UNAUTHENTICATED
     assert known.code() is grpc.StatusCode.PERMISSION_DENIED
+
+
+async def test_a_refused_call_leaves_nothing_that_only_the_collector_frees(shop: Shop) -> None:
+    request = pb.CommitReservationRequest()
+    await refusal(shop.stub.CommitReservation(request))
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(20):
+            await refusal(shop.stub.CommitReservation(request))
+        kept = sum(isinstance(found, aio.AbortError) for found in gc.get_objects())
+    finally:
+        gc.enable()
+    assert kept <= 1  # the last one, for a moment
 
 
 async def test_a_service_calls_another_with_its_identity_and_the_time_it_has_left(

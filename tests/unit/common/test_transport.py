@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import grpc
@@ -24,6 +25,7 @@ from services.common.rpc.transport import (
     Endpoint,
     Transport,
     chosen_transport,
+    client_network,
     open_server,
     raw_metadata,
 )
@@ -344,6 +346,51 @@ def test_calls_that_the_core_of_grpc_refuses_leave_no_line_on_standard_error() -
         check=True,
     )
     assert (ended.stdout, ended.stderr) == ("Compression algorithm 'gzip' is disabled.\n", "")
+
+
+@pytest.mark.parametrize("transport", transports())
+@pytest.mark.parametrize(
+    ("bound", "called", "network"),
+    [
+        ("127.0.0.1", "127.0.0.1", "127.0.0.1"),
+        ("[::]", "127.0.0.1", "127.0.0.1"),
+        ("[::1]", "[::1]", "::/64"),
+    ],
+)
+async def test_the_network_of_a_client_is_an_address_or_the_first_half_of_one(
+    transport: Transport, bound: str, called: str, network: str
+) -> None:
+    found: list[str] = []
+
+    async def look(_request: Any, context: Any) -> bytes:
+        found.append(client_network(context))
+        return b""
+
+    server, port = open_server(Endpoint(f"{bound}:0", transport))
+    handlers: Any = {"Look": grpc.unary_unary_rpc_method_handler(look)}
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("Test", handlers),))
+    server.add_registered_method_handlers("Test", handlers)
+    await server.start()
+    async with aio.insecure_channel(f"{called}:{port}") as channel:
+        method: Any = channel.unary_unary("/Test/Look")
+        await method(b"", timeout=10)
+    await server.stop(None)
+    assert found == [network]
+
+
+@pytest.mark.parametrize(
+    ("peer", "network"),
+    [
+        ("ipv6:%5B2001:db8:1:2:3:4:5:6%5D:443", "2001:db8:1:2::/64"),
+        ("ipv6:[fe80::1%25eth0]:443", "fe80::/64"),
+        ("ipv6:[::ffff:203.0.113.7]:443", "203.0.113.7"),
+        ("unix:", ""),
+        ("unix:/run/shop.sock", ""),
+        ("", ""),
+    ],
+)
+def test_the_network_is_read_from_however_the_peer_is_written(peer: str, network: str) -> None:
+    assert client_network(SimpleNamespace(peer=lambda: peer)) == network  # type: ignore[arg-type]
 
 
 @pytest.mark.skipif(not NATIVE_INSTALLED, reason="it is about pygrpc-native alone")

@@ -163,8 +163,8 @@ async def test_handlers_build_no_more_of_a_list_than_shows_that_it_is_too_long()
     built: list[int] = []
 
     class UseCases:
-        async def create_order(self, *told: Any) -> None:
-            built.append(len(told[-1]))
+        async def create_order(self, _caller: Any, _name: str, items: Any, *_: Any) -> None:
+            built.append(len(items))
             raise NotImplementedError
 
         reserve_stock = create_order

@@ -1,7 +1,8 @@
 """The ports of the User service, in memory."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
@@ -11,6 +12,8 @@ from services.common.snapshot import Snapshot
 from services.user.model import (
     AccessToken,
     Account,
+    Attempt,
+    Client,
     EmailTaken,
     LoginAttempts,
     LoginOverloaded,
@@ -29,11 +32,14 @@ from services.user.model import (
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 WINDOW_S = 300.0
+MAX_FAILURES = 3
 
 
 class FakeUsers:
     def __init__(self) -> None:
         self.accounts: dict[str, Account] = {}
+        self.request_ids: dict[str, str] = {}
+        self.asked = 0
 
     async def get(self, user_id: str) -> Snapshot[User]:
         if user_id not in self.accounts:
@@ -51,7 +57,14 @@ class FakeUsers:
         return self.accounts.get(user_id)
 
     async def find_account_named(self, login_name: str) -> Account | None:
+        self.asked += 1
         return self._named(login_name)
+
+    async def find_registered(self, registration: Registration) -> Account | None:
+        found = self._named(registration.username)
+        if found is None or self.request_ids[found.user.user_id] != registration.request_id:
+            return None
+        return found
 
     def _named(self, login_name: str) -> Account | None:
         key = name_key(login_name)
@@ -76,6 +89,7 @@ class FakeUsers:
             update_time=NOW,
         )
         self.accounts[user.user_id] = Account(user, password_hash, login_epoch=0)
+        self.request_ids[user.user_id] = registration.request_id
         return user
 
     async def update(self, user_id: str, draft: ProfileDraft, fields: Collection[str]) -> User:
@@ -161,18 +175,25 @@ class FakeSessions:
 
 
 class FakeThrottle:
+    """Counts by account, and by client for those that the account knows."""
+
     def __init__(self) -> None:
         self.tries: Counter[str] = Counter()
+        self.known: set[tuple[str, str]] = set()
 
-    async def count(self, key: str) -> LoginAttempts:
-        self.tries[key] += 1
-        return LoginAttempts(self.tries[key], WINDOW_S)
+    async def count(self, key: str, client: Client) -> Attempt:
+        marks = [mark for mark in (client.family, client.source) if (key, mark) in self.known]
+        counter = f"{key} {marks[0]}" if marks else key
+        self.tries[counter] += 1
+        LoginAttempts(self.tries[counter], WINDOW_S).confirm_at_most(MAX_FAILURES)
+        return Attempt(key, client, known=bool(marks))
 
-    async def discount(self, key: str) -> None:
-        self.tries[key] -= 1
-
-    async def clear(self, key: str) -> None:
-        del self.tries[key]
+    async def forgive(self, attempt: Attempt, family: str) -> None:
+        for mark in filter(None, (attempt.client.source, attempt.client.family, family)):
+            self.known.add((attempt.key, mark))
+            del self.tries[f"{attempt.key} {mark}"]
+        if not attempt.known:
+            del self.tries[attempt.key]
 
 
 @dataclass
@@ -182,22 +203,24 @@ class FakePasswords:
     scheme: str = "new"
     overloaded: bool = False
     verified: list[str | None] = field(default_factory=list)
+    shares: list[str] = field(default_factory=list)
+
+    @contextmanager
+    def place(self, share: str) -> Iterator["FakePasswords"]:
+        self.shares.append(share)
+        if self.overloaded:
+            raise LoginOverloaded
+        yield self
 
     async def hash(self, password: str) -> str:
-        self._take_place()
         return f"{self.scheme}:{password}"
 
     async def verify(self, password: str, password_hash: str | None) -> bool:
-        self._take_place()
         self.verified.append(password_hash)
         return password_hash is not None and password_hash.partition(":")[2] == password
 
     def is_outdated(self, password_hash: str) -> bool:
         return not password_hash.startswith(f"{self.scheme}:")
-
-    def _take_place(self) -> None:
-        if self.overloaded:
-            raise LoginOverloaded
 
 
 class FakeAccessTokens:
@@ -209,6 +232,7 @@ class FakeUsersSeeing(FakeUsers):
     """The same users, read at a moment before somebody else wrote."""
 
     def __init__(self, users: FakeUsers, seen: Account | None) -> None:
+        super().__init__()
         self.accounts = users.accounts
         self._seen = seen
 

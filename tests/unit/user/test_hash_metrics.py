@@ -16,16 +16,21 @@ def page(passwords: Argon2Passwords) -> Page:
     return page_of(HashMetrics(passwords.figures))
 
 
+async def hash_for(passwords: Argon2Passwords, share: str) -> None:
+    with passwords.place(share) as place:
+        await place.hash("correct horse")
+
+
 async def test_places_are_taken_until_their_hash_is_made_and_refusals_are_counted() -> None:
     with ThreadPoolExecutor(1) as pool:
         release = Event()
         passwords = Argon2Passwords(pool, workers=1, queue=1)
         assert page(passwords).value("shop_hash_places") == 2
         pool.submit(release.wait)
-        waiting = [asyncio.create_task(passwords.hash("correct horse")) for _ in range(2)]
+        waiting = [asyncio.create_task(hash_for(passwords, share)) for share in ("a", "b")]
         await asyncio.sleep(0)
         with pytest.raises(LoginOverloaded):
-            await passwords.hash("correct horse")
+            await hash_for(passwords, "c")
         busy = page(passwords)
         release.set()
         await asyncio.gather(*waiting)

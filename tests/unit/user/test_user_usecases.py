@@ -5,8 +5,10 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from services.common.auth.principal import Principal, Role
-from services.common.errors import InvalidArgument, PermissionDenied
+from services.common.errors import AlreadyExists, InvalidArgument, PermissionDenied
 from services.user.model import (
+    UNKNOWN_CLIENT,
+    Client,
     EmailTaken,
     InvalidCredentials,
     LoginOverloaded,
@@ -24,6 +26,7 @@ from services.user.model import (
 )
 from services.user.usecases import UserUseCases
 from tests.unit.user.fakes import (
+    MAX_FAILURES,
     WINDOW_S,
     FakeAccessTokens,
     FakePasswords,
@@ -36,7 +39,7 @@ from tests.unit.user.fakes import (
 ADA = Registration("Ada", "Ada@Example.com", "Ada Lovelace")
 ADA_TOO = Registration("Ada2", "ada2@example.com", "Ada King")
 PASSWORD = "correct horse"
-MAX_FAILURES = 3
+HOME, STRANGER = Client("203.0.113.7"), Client("198.51.100.9")
 BOSS = Registration("Boss", "boss@example.com", "The Boss")
 UNKNOWN_ID = "f" * 24
 
@@ -56,13 +59,14 @@ class World:
             self.throttle,
             self.passwords,
             FakeAccessTokens(),
-            MAX_FAILURES,
         )
 
-    async def fail_login(self, login_name: str, times: int) -> None:
+    async def fail_login(
+        self, login_name: str, times: int, client: Client = UNKNOWN_CLIENT
+    ) -> None:
         for _ in range(times):
             with pytest.raises(InvalidCredentials):
-                await self.usecases.authenticate_user(login_name, "wrong")
+                await self.usecases.authenticate_user(login_name, "wrong", client)
 
 
 @pytest.fixture
@@ -122,6 +126,54 @@ async def test_the_administrators_name_cannot_be_registered(
 async def test_the_administrators_address_cannot_be_registered(shop: UserUseCases) -> None:
     with pytest.raises(EmailTaken):
         await shop.register_user(Registration("eve", "Admin@Shop.example", "Eve"), PASSWORD)
+
+
+NAMED = replace(ADA, request_id="first-try")
+
+
+async def test_a_registration_repeated_by_its_name_returns_the_user_that_it_made(
+    world: World, shop: UserUseCases
+) -> None:
+    made = await shop.register_user(NAMED, PASSWORD)
+    assert await shop.register_user(NAMED, PASSWORD) == made
+    assert len(world.users.accounts) == 1
+
+
+@pytest.mark.parametrize(
+    ("again", "password"),
+    [
+        (ADA, PASSWORD),
+        (replace(NAMED, request_id="second-try"), PASSWORD),
+        (replace(NAMED, full_name="Ada King"), PASSWORD),
+        (replace(NAMED, email="ada@new.example"), PASSWORD),
+        (replace(NAMED, username="countess"), PASSWORD),
+        (NAMED, "another horse"),
+    ],
+    ids=["unnamed", "request_id", "full_name", "email", "username", "password"],
+)
+async def test_any_other_registration_is_of_somebody_else(
+    shop: UserUseCases, again: Registration, password: str
+) -> None:
+    await shop.register_user(NAMED, PASSWORD)
+    with pytest.raises(AlreadyExists):
+        await shop.register_user(again, password)
+
+
+async def test_who_knows_a_registrations_name_cannot_guess_its_password(
+    shop: UserUseCases,
+) -> None:
+    await shop.register_user(NAMED, PASSWORD)
+    for _ in range(MAX_FAILURES):
+        with pytest.raises(UsernameTaken):
+            await shop.register_user(NAMED, "another horse")
+    with pytest.raises(UsernameTaken):
+        await shop.register_user(NAMED, PASSWORD)
+
+
+async def test_a_bad_request_id_is_named(shop: UserUseCases) -> None:
+    with pytest.raises(InvalidArgument) as refused:
+        await shop.register_user(replace(ADA, request_id="a b"), PASSWORD)
+    assert [violation.field for violation in refused.value.violations] == ["request_id"]
 
 
 # Logging in
@@ -213,6 +265,48 @@ async def test_being_overloaded_counts_against_nobody(world: World, shop: UserUs
             await shop.authenticate_user("ada", PASSWORD)
     world.passwords.overloaded = False
     await shop.authenticate_user("ada", PASSWORD)
+
+
+async def test_what_finds_no_place_asks_the_store_nothing(world: World, shop: UserUseCases) -> None:
+    world.passwords.overloaded = True
+    with pytest.raises(LoginOverloaded):
+        await shop.authenticate_user("ada", PASSWORD)
+    assert world.users.asked == 0
+    assert not world.throttle.tries
+
+
+async def test_each_source_has_a_share_of_its_own_for_each_kind_of_work(
+    world: World, shop: UserUseCases
+) -> None:
+    ada = await shop.register_user(ADA, PASSWORD, HOME)
+    await shop.authenticate_user("ada", PASSWORD, HOME)
+    await shop.authenticate_user("ada", PASSWORD, STRANGER)
+    await shop.change_password(ada.user_id, PASSWORD, "another horse")
+    assert len(set(world.passwords.shares)) == len(world.passwords.shares) == 4
+
+
+@pytest.mark.usefixtures("ada")
+async def test_strangers_do_not_lock_out_who_comes_from_where_the_account_logged_in_before(
+    world: World, shop: UserUseCases
+) -> None:
+    await shop.authenticate_user("ada", PASSWORD, HOME)
+    await world.fail_login("ada", MAX_FAILURES, STRANGER)
+    with pytest.raises(LoginThrottled):
+        await shop.authenticate_user("ada", PASSWORD, STRANGER)
+    await shop.authenticate_user("ada", PASSWORD, HOME)
+
+
+@pytest.mark.usefixtures("ada")
+async def test_strangers_do_not_lock_out_who_has_a_refresh_token_of_before(
+    world: World, shop: UserUseCases
+) -> None:
+    token = (await shop.authenticate_user("ada", PASSWORD, HOME)).refresh_token.text
+    await shop.refresh_tokens(token)
+    await world.fail_login("ada", MAX_FAILURES, STRANGER)
+    with pytest.raises(LoginThrottled):
+        await shop.authenticate_user("ada", PASSWORD, Client.of("192.0.2.1", "another.token"))
+    again = await shop.authenticate_user("ada", PASSWORD, Client.of("192.0.2.1", token))
+    await shop.refresh_tokens(again.refresh_token.text)
 
 
 async def test_an_outdated_hash_is_made_anew_at_login(
@@ -441,16 +535,22 @@ async def test_a_login_under_way_while_the_password_changes_does_not_outlive_it(
         await shop.refresh_tokens(late.refresh_token.text)
 
 
-async def test_trying_current_passwords_is_throttled_like_logging_in(
-    shop: UserUseCases, ada: User
+async def test_trying_current_passwords_is_throttled_by_itself(
+    world: World, shop: UserUseCases, ada: User
 ) -> None:
     for _ in range(MAX_FAILURES):
         with pytest.raises(InvalidCredentials):
             await shop.change_password(ada.user_id, "wrong", "another horse")
     with pytest.raises(LoginThrottled):
         await shop.change_password(ada.user_id, PASSWORD, "another horse")
-    with pytest.raises(LoginThrottled):
-        await shop.authenticate_user("ada", PASSWORD)
+    await world.fail_login("ada", MAX_FAILURES)
+
+
+async def test_who_is_logged_in_changes_the_password_whatever_strangers_tried(
+    world: World, shop: UserUseCases, ada: User
+) -> None:
+    await world.fail_login("ada", MAX_FAILURES)
+    await shop.change_password(ada.user_id, PASSWORD, "another horse")
 
 
 async def test_of_two_changes_at_once_one_is_told_to_repeat(

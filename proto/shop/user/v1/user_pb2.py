@@ -26,45 +26,45 @@ from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mas
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17shop/user/v1/user.proto\x12\x0cshop.user.v1\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xdf\x01\n\x04User\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x10\n\x08username\x18\x02 \x01(\t\x12\r\n\x05\x65mail\x18\x03 \x01(\t\x12\x11\n\tfull_name\x18\x04 \x01(\t\x12 \n\x04role\x18\x05 \x01(\x0e\x32\x12.shop.user.v1.Role\x12\x0e\n\x06\x61\x63tive\x18\x06 \x01(\x08\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"[\n\x13RegisterUserRequest\x12\x10\n\x08username\x18\x01 \x01(\t\x12\r\n\x05\x65mail\x18\x02 \x01(\t\x12\x10\n\x08password\x18\x03 \x01(\t\x12\x11\n\tfull_name\x18\x04 \x01(\t\"8\n\x14RegisterUserResponse\x12 \n\x04user\x18\x01 \x01(\x0b\x32\x12.shop.user.v1.User\"=\n\x17\x41uthenticateUserRequest\x12\x10\n\x08username\x18\x01 \x01(\t\x12\x10\n\x08password\x18\x02 \x01(\t\"\x89\x01\n\x18\x41uthenticateUserResponse\x12\x14\n\x0c\x61\x63\x63\x65ss_token\x18\x01 \x01(\t\x12\x15\n\rrefresh_token\x18\x02 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07user_id\x18\x04 \x01(\t\"-\n\x14RefreshTokensRequest\x12\x15\n\rrefresh_token\x18\x01 \x01(\t\"\x86\x01\n\x15RefreshTokensResponse\x12\x14\n\x0c\x61\x63\x63\x65ss_token\x18\x01 \x01(\t\x12\x15\n\rrefresh_token\x18\x02 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07user_id\x18\x04 \x01(\t\",\n\x13RevokeTokensRequest\x12\x15\n\rrefresh_token\x18\x01 \x01(\t\"\x16\n\x14RevokeTokensResponse\"(\n\x15GetUserProfileRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\":\n\x16GetUserProfileResponse\x12 \n\x04user\x18\x01 \x01(\x0b\x32\x12.shop.user.v1.User\"\x87\x01\n\x18UpdateUserProfileRequest\x12 \n\x04user\x18\x01 \x01(\x0b\x32\x12.shop.user.v1.User\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x18\n\x10\x63urrent_password\x18\x03 \x01(\t\"=\n\x19UpdateUserProfileResponse\x12 \n\x04user\x18\x01 \x01(\x0b\x32\x12.shop.user.v1.User\"X\n\x15\x43hangePasswordRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x18\n\x10\x63urrent_password\x18\x02 \x01(\t\x12\x14\n\x0cnew_password\x18\x03 \x01(\t\"\x18\n\x16\x43hangePasswordResponse*?\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x11\n\rROLE_CUSTOMER\x10\x01\x12\x0e\n\nROLE_ADMIN\x10\x02\x32\x98\x05\n\x0bUserService\x12U\n\x0cRegisterUser\x12!.shop.user.v1.RegisterUserRequest\x1a\".shop.user.v1.RegisterUserResponse\x12\x61\n\x10\x41uthenticateUser\x12%.shop.user.v1.AuthenticateUserRequest\x1a&.shop.user.v1.AuthenticateUserResponse\x12X\n\rRefreshTokens\x12\".shop.user.v1.RefreshTokensRequest\x1a#.shop.user.v1.RefreshTokensResponse\x12U\n\x0cRevokeTokens\x12!.shop.user.v1.RevokeTokensRequest\x1a\".shop.user.v1.RevokeTokensResponse\x12[\n\x0eGetUserProfile\x12#.shop.user.v1.GetUserProfileRequest\x1a$.shop.user.v1.GetUserProfileResponse\x12\x64\n\x11UpdateUserProfile\x12&.shop.user.v1.UpdateUserProfileRequest\x1a\'.shop.user.v1.UpdateUserProfileResponse\x12[\n\x0e\x43hangePassword\x12#.shop.user.v1.ChangePasswordRequest\x1a$.shop.user.v1.ChangePasswordResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17shop/user/v1/user.proto\x12\x0cshop.user.v1\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xdf\x01\n\x04User\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x10\n\x08username\x18\x02 \x01(\t\x12\r\n\x05\x65mail\x18\x03 \x01(\t\x12\x11\n\tfull_name\x18\x04 \x01(\t\x12 \n\x04role\x18\x05 \x01(\x0e\x32\x12.shop.user.v1.Role\x12\x0e\n\x06\x61\x63tive\x18\x06 \x01(\x08\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"o\n\x13RegisterUserRequest\x12\x10\n\x08username\x18\x01 \x01(\t\x12\r\n\x05\x65mail\x18\x02 \x01(\t\x12\x10\n\x08password\x18\x03 \x01(\t\x12\x11\n\tfull_name\x18\x04 \x01(\t\x12\x12\n\nrequest_id\x18\x05 \x01(\t\"8\n\x14RegisterUserResponse\x12 \n\x04user\x18\x01 \x01(\x0b\x32\x12.shop.user.v1.User\"T\n\x17\x41uthenticateUserRequest\x12\x10\n\x08username\x18\x01 \x01(\t\x12\x10\n\x08password\x18\x02 \x01(\t\x12\x15\n\rrefresh_token\x18\x03 \x01(\t\"\x89\x01\n\x18\x41uthenticateUserResponse\x12\x14\n\x0c\x61\x63\x63\x65ss_token\x18\x01 \x01(\t\x12\x15\n\rrefresh_token\x18\x02 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07user_id\x18\x04 \x01(\t\"-\n\x14RefreshTokensRequest\x12\x15\n\rrefresh_token\x18\x01 \x01(\t\"\x86\x01\n\x15RefreshTokensResponse\x12\x14\n\x0c\x61\x63\x63\x65ss_token\x18\x01 \x01(\t\x12\x15\n\rrefresh_token\x18\x02 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07user_id\x18\x04 \x01(\t\",\n\x13RevokeTokensRequest\x12\x15\n\rrefresh_token\x18\x01 \x01(\t\"\x16\n\x14RevokeTokensResponse\"(\n\x15GetUserProfileRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\":\n\x16GetUserProfileResponse\x12 \n\x04user\x18\x01 \x01(\x0b\x32\x12.shop.user.v1.User\"\x87\x01\n\x18UpdateUserProfileRequest\x12 \n\x04user\x18\x01 \x01(\x0b\x32\x12.shop.user.v1.User\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x18\n\x10\x63urrent_password\x18\x03 \x01(\t\"=\n\x19UpdateUserProfileResponse\x12 \n\x04user\x18\x01 \x01(\x0b\x32\x12.shop.user.v1.User\"X\n\x15\x43hangePasswordRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x18\n\x10\x63urrent_password\x18\x02 \x01(\t\x12\x14\n\x0cnew_password\x18\x03 \x01(\t\"\x18\n\x16\x43hangePasswordResponse*?\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x11\n\rROLE_CUSTOMER\x10\x01\x12\x0e\n\nROLE_ADMIN\x10\x02\x32\x98\x05\n\x0bUserService\x12U\n\x0cRegisterUser\x12!.shop.user.v1.RegisterUserRequest\x1a\".shop.user.v1.RegisterUserResponse\x12\x61\n\x10\x41uthenticateUser\x12%.shop.user.v1.AuthenticateUserRequest\x1a&.shop.user.v1.AuthenticateUserResponse\x12X\n\rRefreshTokens\x12\".shop.user.v1.RefreshTokensRequest\x1a#.shop.user.v1.RefreshTokensResponse\x12U\n\x0cRevokeTokens\x12!.shop.user.v1.RevokeTokensRequest\x1a\".shop.user.v1.RevokeTokensResponse\x12[\n\x0eGetUserProfile\x12#.shop.user.v1.GetUserProfileRequest\x1a$.shop.user.v1.GetUserProfileResponse\x12\x64\n\x11UpdateUserProfile\x12&.shop.user.v1.UpdateUserProfileRequest\x1a\'.shop.user.v1.UpdateUserProfileResponse\x12[\n\x0e\x43hangePassword\x12#.shop.user.v1.ChangePasswordRequest\x1a$.shop.user.v1.ChangePasswordResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'shop.user.v1.user_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ROLE']._serialized_start=1361
-  _globals['_ROLE']._serialized_end=1424
+  _globals['_ROLE']._serialized_start=1404
+  _globals['_ROLE']._serialized_end=1467
   _globals['_USER']._serialized_start=109
   _globals['_USER']._serialized_end=332
   _globals['_REGISTERUSERREQUEST']._serialized_start=334
-  _globals['_REGISTERUSERREQUEST']._serialized_end=425
-  _globals['_REGISTERUSERRESPONSE']._serialized_start=427
-  _globals['_REGISTERUSERRESPONSE']._serialized_end=483
-  _globals['_AUTHENTICATEUSERREQUEST']._serialized_start=485
-  _globals['_AUTHENTICATEUSERREQUEST']._serialized_end=546
-  _globals['_AUTHENTICATEUSERRESPONSE']._serialized_start=549
-  _globals['_AUTHENTICATEUSERRESPONSE']._serialized_end=686
-  _globals['_REFRESHTOKENSREQUEST']._serialized_start=688
-  _globals['_REFRESHTOKENSREQUEST']._serialized_end=733
-  _globals['_REFRESHTOKENSRESPONSE']._serialized_start=736
-  _globals['_REFRESHTOKENSRESPONSE']._serialized_end=870
-  _globals['_REVOKETOKENSREQUEST']._serialized_start=872
-  _globals['_REVOKETOKENSREQUEST']._serialized_end=916
-  _globals['_REVOKETOKENSRESPONSE']._serialized_start=918
-  _globals['_REVOKETOKENSRESPONSE']._serialized_end=940
-  _globals['_GETUSERPROFILEREQUEST']._serialized_start=942
-  _globals['_GETUSERPROFILEREQUEST']._serialized_end=982
-  _globals['_GETUSERPROFILERESPONSE']._serialized_start=984
-  _globals['_GETUSERPROFILERESPONSE']._serialized_end=1042
-  _globals['_UPDATEUSERPROFILEREQUEST']._serialized_start=1045
-  _globals['_UPDATEUSERPROFILEREQUEST']._serialized_end=1180
-  _globals['_UPDATEUSERPROFILERESPONSE']._serialized_start=1182
-  _globals['_UPDATEUSERPROFILERESPONSE']._serialized_end=1243
-  _globals['_CHANGEPASSWORDREQUEST']._serialized_start=1245
-  _globals['_CHANGEPASSWORDREQUEST']._serialized_end=1333
-  _globals['_CHANGEPASSWORDRESPONSE']._serialized_start=1335
-  _globals['_CHANGEPASSWORDRESPONSE']._serialized_end=1359
-  _globals['_USERSERVICE']._serialized_start=1427
-  _globals['_USERSERVICE']._serialized_end=2091
+  _globals['_REGISTERUSERREQUEST']._serialized_end=445
+  _globals['_REGISTERUSERRESPONSE']._serialized_start=447
+  _globals['_REGISTERUSERRESPONSE']._serialized_end=503
+  _globals['_AUTHENTICATEUSERREQUEST']._serialized_start=505
+  _globals['_AUTHENTICATEUSERREQUEST']._serialized_end=589
+  _globals['_AUTHENTICATEUSERRESPONSE']._serialized_start=592
+  _globals['_AUTHENTICATEUSERRESPONSE']._serialized_end=729
+  _globals['_REFRESHTOKENSREQUEST']._serialized_start=731
+  _globals['_REFRESHTOKENSREQUEST']._serialized_end=776
+  _globals['_REFRESHTOKENSRESPONSE']._serialized_start=779
+  _globals['_REFRESHTOKENSRESPONSE']._serialized_end=913
+  _globals['_REVOKETOKENSREQUEST']._serialized_start=915
+  _globals['_REVOKETOKENSREQUEST']._serialized_end=959
+  _globals['_REVOKETOKENSRESPONSE']._serialized_start=961
+  _globals['_REVOKETOKENSRESPONSE']._serialized_end=983
+  _globals['_GETUSERPROFILEREQUEST']._serialized_start=985
+  _globals['_GETUSERPROFILEREQUEST']._serialized_end=1025
+  _globals['_GETUSERPROFILERESPONSE']._serialized_start=1027
+  _globals['_GETUSERPROFILERESPONSE']._serialized_end=1085
+  _globals['_UPDATEUSERPROFILEREQUEST']._serialized_start=1088
+  _globals['_UPDATEUSERPROFILEREQUEST']._serialized_end=1223
+  _globals['_UPDATEUSERPROFILERESPONSE']._serialized_start=1225
+  _globals['_UPDATEUSERPROFILERESPONSE']._serialized_end=1286
+  _globals['_CHANGEPASSWORDREQUEST']._serialized_start=1288
+  _globals['_CHANGEPASSWORDREQUEST']._serialized_end=1376
+  _globals['_CHANGEPASSWORDRESPONSE']._serialized_start=1378
+  _globals['_CHANGEPASSWORDRESPONSE']._serialized_end=1402
+  _globals['_USERSERVICE']._serialized_start=1470
+  _globals['_USERSERVICE']._serialized_end=2134
 # @@protoc_insertion_point(module_scope)

@@ -110,6 +110,7 @@ class RegisterUserRequest(_message.Message):
     EMAIL_FIELD_NUMBER: _builtins.int
     PASSWORD_FIELD_NUMBER: _builtins.int
     FULL_NAME_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     username: _builtins.str
     """The login name, see User.username."""
     email: _builtins.str
@@ -120,6 +121,10 @@ class RegisterUserRequest(_message.Message):
     """
     full_name: _builtins.str
     """The name to show, see User.full_name."""
+    request_id: _builtins.str
+    """The caller's name for this registration, for example a UUID: 1 to 64 of letters, digits,
+    ".", "_" and "-" (AIP-155). Without it, a repeat is ALREADY_EXISTS.
+    """
     def __init__(
         self,
         *,
@@ -127,10 +132,11 @@ class RegisterUserRequest(_message.Message):
         email: _builtins.str = ...,
         password: _builtins.str = ...,
         full_name: _builtins.str = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["email", b"email", "full_name", b"full_name", "password", b"password", "username", b"username"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["email", b"email", "full_name", b"full_name", "password", b"password", "request_id", b"request_id", "username", b"username"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -168,19 +174,25 @@ class AuthenticateUserRequest(_message.Message):
 
     USERNAME_FIELD_NUMBER: _builtins.int
     PASSWORD_FIELD_NUMBER: _builtins.int
+    REFRESH_TOKEN_FIELD_NUMBER: _builtins.int
     username: _builtins.str
     """The username or the e-mail address, in any case and width."""
     password: _builtins.str
     """The password."""
+    refresh_token: _builtins.str
+    """Any refresh token of an earlier login of the account, used up or not: it shows that the
+    client is known. It is not used up by this, and another account's, or none, does no harm.
+    """
     def __init__(
         self,
         *,
         username: _builtins.str = ...,
         password: _builtins.str = ...,
+        refresh_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["password", b"password", "username", b"username"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["password", b"password", "refresh_token", b"refresh_token", "username", b"username"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -88,7 +88,8 @@ class UserServiceServicer(object):
 
     def RegisterUser(self, request, context):
         """RegisterUser creates a customer. Anybody may call it. ALREADY_EXISTS when the
-        username or the e-mail address is taken, whatever their case.
+        username or the e-mail address is taken, whatever their case; but a repeat with the same
+        request_id, username, e-mail address, full name and password returns the user it made.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -97,7 +98,9 @@ class UserServiceServicer(object):
     def AuthenticateUser(self, request, context):
         """AuthenticateUser exchanges a password for tokens. Anybody may call it.
         UNAUTHENTICATED for an unknown user and for a wrong password alike;
-        RESOURCE_EXHAUSTED with google.rpc.RetryInfo after too many failures for one account.
+        RESOURCE_EXHAUSTED with google.rpc.RetryInfo after too many failures for one account or
+        from one address. Strangers' failures do not stop a client that the account knows: one that
+        sends a refresh_token of an earlier login, or calls from an address of an earlier login.
         A repeat begins another login; what is not used ends by itself.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

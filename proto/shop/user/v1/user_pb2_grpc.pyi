@@ -41,12 +41,15 @@ class UserServiceStub:
     def __new__(cls, channel: _aio.Channel) -> UserServiceAsyncStub: ...
     RegisterUser: _grpc.UnaryUnaryMultiCallable[_user_pb2.RegisterUserRequest, _user_pb2.RegisterUserResponse]
     """RegisterUser creates a customer. Anybody may call it. ALREADY_EXISTS when the
-    username or the e-mail address is taken, whatever their case.
+    username or the e-mail address is taken, whatever their case; but a repeat with the same
+    request_id, username, e-mail address, full name and password returns the user it made.
     """
     AuthenticateUser: _grpc.UnaryUnaryMultiCallable[_user_pb2.AuthenticateUserRequest, _user_pb2.AuthenticateUserResponse]
     """AuthenticateUser exchanges a password for tokens. Anybody may call it.
     UNAUTHENTICATED for an unknown user and for a wrong password alike;
-    RESOURCE_EXHAUSTED with google.rpc.RetryInfo after too many failures for one account.
+    RESOURCE_EXHAUSTED with google.rpc.RetryInfo after too many failures for one account or
+    from one address. Strangers' failures do not stop a client that the account knows: one that
+    sends a refresh_token of an earlier login, or calls from an address of an earlier login.
     A repeat begins another login; what is not used ends by itself.
     """
     RefreshTokens: _grpc.UnaryUnaryMultiCallable[_user_pb2.RefreshTokensRequest, _user_pb2.RefreshTokensResponse]
@@ -96,12 +99,15 @@ class UserServiceAsyncStub(UserServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     RegisterUser: _aio.UnaryUnaryMultiCallable[_user_pb2.RegisterUserRequest, _user_pb2.RegisterUserResponse]  # type: ignore[assignment]
     """RegisterUser creates a customer. Anybody may call it. ALREADY_EXISTS when the
-    username or the e-mail address is taken, whatever their case.
+    username or the e-mail address is taken, whatever their case; but a repeat with the same
+    request_id, username, e-mail address, full name and password returns the user it made.
     """
     AuthenticateUser: _aio.UnaryUnaryMultiCallable[_user_pb2.AuthenticateUserRequest, _user_pb2.AuthenticateUserResponse]  # type: ignore[assignment]
     """AuthenticateUser exchanges a password for tokens. Anybody may call it.
     UNAUTHENTICATED for an unknown user and for a wrong password alike;
-    RESOURCE_EXHAUSTED with google.rpc.RetryInfo after too many failures for one account.
+    RESOURCE_EXHAUSTED with google.rpc.RetryInfo after too many failures for one account or
+    from one address. Strangers' failures do not stop a client that the account knows: one that
+    sends a refresh_token of an earlier login, or calls from an address of an earlier login.
     A repeat begins another login; what is not used ends by itself.
     """
     RefreshTokens: _aio.UnaryUnaryMultiCallable[_user_pb2.RefreshTokensRequest, _user_pb2.RefreshTokensResponse]  # type: ignore[assignment]
@@ -154,7 +160,8 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_user_pb2.RegisterUserResponse, _abc.Awaitable[_user_pb2.RegisterUserResponse]]:
         """RegisterUser creates a customer. Anybody may call it. ALREADY_EXISTS when the
-        username or the e-mail address is taken, whatever their case.
+        username or the e-mail address is taken, whatever their case; but a repeat with the same
+        request_id, username, e-mail address, full name and password returns the user it made.
         """
 
     @_abc_1.abstractmethod
@@ -165,7 +172,9 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_user_pb2.AuthenticateUserResponse, _abc.Awaitable[_user_pb2.AuthenticateUserResponse]]:
         """AuthenticateUser exchanges a password for tokens. Anybody may call it.
         UNAUTHENTICATED for an unknown user and for a wrong password alike;
-        RESOURCE_EXHAUSTED with google.rpc.RetryInfo after too many failures for one account.
+        RESOURCE_EXHAUSTED with google.rpc.RetryInfo after too many failures for one account or
+        from one address. Strangers' failures do not stop a client that the account knows: one that
+        sends a refresh_token of an earlier login, or calls from an address of an earlier login.
         A repeat begins another login; what is not used ends by itself.
         """
 

@@ -92,4 +92,10 @@ class ErrorMappingInterceptor(MethodInterceptor):
 
 async def _abort(context: Context, status: Answer) -> NoReturn:
     told = (*context.trailing_metadata(), *status.trailing_metadata)
-    await context.abort(status.code, status.details, sendable(context, told))
+    try:
+        await context.abort(status.code, status.details, sendable(context, told))
+    except AbortError as error:
+        # grpcio's call keeps the error, whose traceback keeps the call: until the collector comes,
+        # each refusal would count as an open stream, and a connection has 1,000 of them.
+        asyncio.get_running_loop().call_soon(error.with_traceback, None)
+        raise
