@@ -169,7 +169,7 @@ async def test_handlers_build_no_more_of_a_list_than_shows_that_it_is_too_long()
 
         reserve_stock = create_order
 
-        async def create_product(self, draft: ProductDraft) -> None:
+        async def create_product(self, draft: ProductDraft, _name: str) -> None:
             built.append(len(draft.tags))
             raise NotImplementedError
 
