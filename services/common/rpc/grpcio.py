@@ -13,6 +13,7 @@ from grpc.aio._server import Server
 from services.common.rpc.watchdog import Watchdog
 
 OPTIONS: Final = (
+    ("grpc.max_concurrent_streams", 1_000),
     ("grpc.max_connection_idle_ms", 60_000),  # answers that nobody reads end with it
 )
 ARRIVES_WITHIN_S: Final = 5.0

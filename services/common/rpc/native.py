@@ -8,6 +8,9 @@ import grpc
 from pygrpc_native import EVENT_CANCEL, STREAM_CLOSED, STREAM_FULL
 from pygrpc_native.aio import Server
 
+OPTIONS: Final = (
+    ("grpc.max_concurrent_streams", 100),  # so many answers may one connection leave unread
+)
 _NO_FAILURE: Final = (None, grpc.StatusCode.OK)
 _LOOK_FOR_ROOM_S: Final = 0.5
 

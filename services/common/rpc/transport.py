@@ -22,7 +22,6 @@ MAX_REQUEST_BYTES: Final = 64 * 1024
 """The largest request of all methods; a method may take less (``Service.max_bytes``)."""
 _OPTIONS: Final = (
     ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
-    ("grpc.max_concurrent_streams", 100),  # so many answers may one connection leave unread
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 20_000),
     ("grpc.keepalive_permit_without_calls", 1),
@@ -115,9 +114,9 @@ def _make(transport: Transport, options: tuple[tuple[str, Any], ...]) -> aio.Ser
     if transport is Transport.GRPCIO:
         # Its stubs do not say that the library's server is an aio.Server.
         return cast("aio.Server", GrpcioServer((*options, *grpcio.OPTIONS)))
-    from services.common.rpc.native import NativeServer  # of an optional package
+    from services.common.rpc.native import OPTIONS, NativeServer  # of an optional package
 
-    return NativeServer(options=options)
+    return NativeServer(options=(*options, *OPTIONS))
 
 
 def raw_metadata(carrier: Any) -> Iterable[tuple[str, Any]]:

@@ -198,6 +198,8 @@ grpcio_alone = pytest.mark.parametrize("port", [GRPCIO], indirect=True)
 """pygrpc-native offers nothing: docs/request-path.md says what protects it."""
 
 
+@pytest.mark.skipif(not NATIVE_INSTALLED, reason="grpcio counts their bytes")
+@pytest.mark.parametrize("port", [NATIVE], indirect=True)
 async def test_a_client_that_reads_nothing_keeps_a_bounded_number_of_answers(port: int) -> None:
     calls = [frames.whole_call(LOOK, 2 * number + 1) for number in range(150)]
     async with frames.connected(port, frames.hello(window=0)) as connection:
