@@ -337,7 +337,8 @@ def world(mongo_uri: str, redis_url: str) -> Iterator[World]:
 
 
 def play(opened: World, *, mutant: bool = False) -> None:
-    """Do many things in many orders, the same ones each time; with a mutant, until it is met."""
+    """Do many things in many orders, as the profile says; with a mutant, until it is met."""
+    profile = settings.get_profile("fixed") if mutant else settings()
 
     class ShopHere(Shop):
         def __init__(self) -> None:
@@ -346,11 +347,10 @@ def play(opened: World, *, mutant: bool = False) -> None:
     run_state_machine_as_test(
         ShopHere,
         settings=settings(
-            max_examples=40,
+            profile,
+            max_examples=profile.max_examples * 2 // 5,
             stateful_step_count=30,
-            deadline=None,
             database=None,
-            derandomize=True,
             phases=[Phase.generate] if mutant else [Phase.generate, Phase.shrink],
             report_multiple_bugs=not mutant,
             suppress_health_check=list(HealthCheck),
@@ -366,6 +366,7 @@ def play_until_untrue(opened: World) -> None:
     assert isinstance(caught.value, Untrue) or caught.group_contains(Untrue)
 
 
+@pytest.mark.hypothesis
 def test_whatever_two_processes_do_what_they_read_is_true(mongo_uri: str, redis_url: str) -> None:
     with world(mongo_uri, redis_url) as opened:
         play(opened)
