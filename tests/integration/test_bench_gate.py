@@ -16,6 +16,7 @@ from bench.__main__ import WHATS, main
 from bench.gate.limits import FILE
 from bench.gate.mutants import MUTANTS, NEAR_US, REDIS_US, overlay
 from bench.gate.trees import Tree
+from bench.gate.verdict import Exit, publish
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -50,6 +51,10 @@ def verdict(folder: Path) -> Any:
     return orjson.loads((folder / "verdict.json").read_bytes())
 
 
+def files_of(folder: Path) -> list[Path]:
+    return [*folder.iterdir()]
+
+
 async def test_what_can_be_measured_is_listed() -> None:
     code, said = await as_command("help")
     assert code == 0
@@ -72,8 +77,11 @@ async def test_ratios_are_judged_and_written_down(tmp_path: Path) -> None:
 async def test_a_limit_on_what_is_not_measured_is_named(tmp_path: Path) -> None:
     limits = tmp_path / "limits.toml"
     limits.write_text(FILE.read_text().replace('"GetProduct near"', '"GetProduct far"'))
-    code, said = await bench("gate", "--only", "ratios", *LITTLE, *FEW, "--limits", str(limits))
-    assert code == 2
+    publish(tmp_path, {}, "the verdict of an earlier run")
+    there = ("--limits", str(limits), "--out", str(tmp_path))
+    code, said = await bench("gate", "--only", "ratios", *LITTLE, *FEW, *there)
+    assert code == Exit.NOT_MEASURED
+    assert files_of(tmp_path) == [limits]
     assert "GetProduct far / echo is not measured" in said
 
 
@@ -89,8 +97,19 @@ async def test_two_trees_are_measured_beside_each_other(tmp_path: Path) -> None:
 
 async def test_a_commit_that_is_not_there_is_named() -> None:
     code, said = await bench("compare", "no-such-commit")
-    assert code == 2
+    assert code == Exit.NOT_MEASURED
     assert "no-such-commit" in said
+
+
+async def test_a_crash_of_the_gate_is_neither_red_nor_a_verdict(tmp_path: Path) -> None:
+    broken = "import bench.gate.command as gate; gate.measure_ratios = None; raise SystemExit(gate"
+    script = f"{broken}.main(['--only', 'ratios', '--out', {str(tmp_path)!r}]))"
+    publish(tmp_path, {}, "the verdict of an earlier run")
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", script, stderr=PIPE)
+    _, complaints = await process.communicate()
+    assert b"TypeError" in complaints
+    assert process.returncode not in [*Exit]
+    assert files_of(tmp_path) == []
 
 
 @pytest.mark.parametrize("name", MUTANTS)

@@ -1,12 +1,15 @@
 """What is red, what is not, and how it is told."""
 
 import random
+import subprocess
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from bench.gate.budgets import read_results
+from bench.gate import mutations
+from bench.gate.budgets import BudgetsNotCountedError, read_results
 from bench.gate.compare import Change, changes
 from bench.gate.duel import Pairs
 from bench.gate.limits import RatioLimit
@@ -14,7 +17,7 @@ from bench.gate.mutations import red_checks, slower_by
 from bench.gate.race import Times
 from bench.gate.ratios import calibrated, dearer
 from bench.gate.statistics import Interval
-from bench.gate.verdict import Check, Ruling, Verdict, judged, ratio_check, summary
+from bench.gate.verdict import Check, Exit, Ruling, Verdict, judged, publish, ratio_check, summary
 
 LIMIT = RatioLimit("GetProduct near", "echo", at_most=1.3)
 
@@ -115,23 +118,40 @@ def test_a_summary_names_what_is_red_and_shows_every_ratio() -> None:
     assert "| **red** |" in told
 
 
-def test_a_test_that_fails_or_is_left_out_is_a_red_budget(tmp_path: Path) -> None:
-    results = tmp_path / "results.xml"
-    results.write_text(
-        """<testsuites><testsuite>
-        <testcase name="a"><properties>
-          <property name="check" value="GetProduct.near"/>
-          <property name="limit" value="0 queries"/><property name="measured" value="0 queries"/>
-        </properties></testcase>
-        <testcase name="b"><failure message="assert 2 == 1"/></testcase>
-        <testcase name="c"><error message="no store"/></testcase>
-        <testcase name="d"><skipped message="not today"/></testcase>
-        </testsuite></testsuites>"""
+def results(folder: Path, ending: str, *said: str) -> Path:
+    """What pytest writes of one test, with what it measured."""
+    properties = "".join(f'<property name="{name}" value="1 queries"/>' for name in said)
+    file = folder / "results.xml"
+    file.write_text(
+        f"""<testsuites><testsuite><testcase name="a">
+        <properties>{properties}</properties>{ending}
+        </testcase></testsuite></testsuites>"""
     )
-    found = read_results(results)
-    assert [check.name for check in found] == ["GetProduct.near", "b", "c", "d"]
-    assert [check.verdict for check in found] == [Verdict.PASSED, *[Verdict.RED] * 3]
-    assert found[1].detail == "assert 2 == 1"
+    return file
+
+
+def test_a_budget_that_was_measured_and_is_not_kept_is_red(tmp_path: Path) -> None:
+    (kept,) = read_results(results(tmp_path, "", "limit", "measured"))
+    assert kept.verdict is Verdict.PASSED
+    failure = '<failure message="assert 2 == 1"/>'
+    (broken,) = read_results(results(tmp_path, failure, "limit", "measured"))
+    assert (broken.verdict, broken.detail) == (Verdict.RED, "assert 2 == 1")
+
+
+@pytest.mark.parametrize(
+    ("ending", "said"),
+    [
+        ('<failure message="TimeoutError"/>', ()),
+        ('<error message="no store"/>', ()),
+        ('<error message="no store"/>', ("measured",)),
+        ('<skipped message="not today"/>', ()),
+    ],
+)
+def test_a_budget_that_was_not_measured_is_not_red(
+    tmp_path: Path, ending: str, said: tuple[str, ...]
+) -> None:
+    with pytest.raises(BudgetsNotCountedError, match="a: "):
+        read_results(results(tmp_path, ending, *said))
 
 
 # ---- base against head
@@ -195,3 +215,48 @@ def test_a_median_beyond_the_limit_is_looked_into_even_if_it_is_not_sure() -> No
     assert (unsure.verdict, unsure.beyond) == (Verdict.UNDECIDED, True)
     assert not ratio_check(LIMIT, [*[1.2] * 21, *[1.4] * 19]).beyond
     assert not ratio_check(LIMIT, [1.4] * 3).beyond
+
+
+# ---- the mutation run
+
+
+def gate(monkeypatch: pytest.MonkeyPatch, *codes: int) -> None:
+    """Let the gate end with these codes, one after another; what has a verdict writes it."""
+    ends = iter(codes)
+
+    def run(command: Sequence[str], **_: object) -> subprocess.CompletedProcess[bytes]:
+        code = next(ends)
+        if code in {Exit.PASSED, Exit.RED}:
+            found = ruling(BROKEN if code else KEPT).as_json() | {"cpu_us": COSTS}
+            publish(Path(command[command.index("--out") + 1]), found, "")
+        return subprocess.CompletedProcess(command, code)
+
+    monkeypatch.setattr(subprocess, "run", run)
+
+
+COSTS = {"echo": 40.0, "A near": 60.0, "A redis": 100.0}
+
+
+@pytest.mark.parametrize(
+    ("codes", "code"),
+    [
+        ((Exit.PASSED, Exit.RED, Exit.RED), Exit.PASSED),
+        ((Exit.PASSED, Exit.RED, Exit.PASSED), Exit.RED),
+        ((Exit.RED, Exit.RED, Exit.RED), Exit.RED),
+        ((Exit.PASSED, Exit.RED, Exit.NOT_MEASURED), Exit.NOT_MEASURED),
+    ],
+)
+def test_the_mutation_run_ends_with_what_the_gate_found(
+    monkeypatch: pytest.MonkeyPatch, codes: tuple[int, ...], code: int
+) -> None:
+    gate(monkeypatch, *codes)
+    assert mutations.main(["--only", "extra-trip", "--only", "lost-batch"]) == code
+
+
+@pytest.mark.parametrize("crash", [1, 2, -9])
+def test_a_gate_that_crashes_has_not_seen_the_mutant(
+    monkeypatch: pytest.MonkeyPatch, crash: int
+) -> None:
+    gate(monkeypatch, Exit.PASSED, Exit.RED, crash)
+    with pytest.raises(subprocess.CalledProcessError):
+        mutations.main(["--only", "extra-trip", "--only", "lost-batch"])
