@@ -12,7 +12,7 @@ from bench import progress
 from bench.arms import Arm
 from bench.cache_arms import LAYERS, METHODS, Extent, echo, of_services
 from bench.cache_report import ECHO_ARM
-from bench.cache_shop import Stores, running_stores, seed_shop, shop_on
+from bench.cache_shop import STEADY, Stores, running_stores, seed_shop, shop_on
 from bench.racing import Entry, measure, warm
 from bench.stores import StoreCounts, counted
 from services.stack.services import Shop, running_services
@@ -108,7 +108,7 @@ async def raced(pace: Pace, known: Known) -> Times:
     """
     async with running_stores() as own:
         await seed_shop(own, pace.products, pace.users)
-        with shop_on(own, {}) as shop:
+        with shop_on(own, STEADY) as shop:
             async with running_services(own.folder, shop) as children:
                 pids = {name: child.process.pid for name, child in children.items()}
                 return await asyncio.to_thread(_race, pace, own, shop, pids, known)

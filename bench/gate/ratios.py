@@ -10,7 +10,6 @@ from typing import Final
 from bench.gate.compare import Change, changes
 from bench.gate.duel import Bout, fought
 from bench.gate.limits import Limits, RatioLimit, UnusableLimitsError
-from bench.gate.patience import patiently
 from bench.gate.race import Pace, Times, measured_together, raced
 from bench.gate.trees import NoTreeError, Tree, checked_out
 from bench.gate.verdict import Check, Verdict, ratio_check
@@ -53,7 +52,7 @@ def measure_ratios(limits: Sequence[RatioLimit], pace: Pace) -> Measured:
     def all_decided(times: Times) -> bool:
         return all(check.verdict is not Verdict.UNDECIDED for check in checks(times))
 
-    times = patiently(lambda: asyncio.run(raced(pace, all_decided)))
+    times = asyncio.run(raced(pace, all_decided))
     return Measured(checks(times), times)
 
 

@@ -4,23 +4,34 @@ import asyncio
 import io
 import os
 import sys
+import time
 from asyncio.subprocess import PIPE, STDOUT
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
+from signal import SIGCONT, SIGSTOP
+from threading import Event, Thread
 from typing import Any
 
 import orjson
 import pytest
 
 from bench.__main__ import WHATS, main
+from bench.cache_arms import Extent, echo, of_services
+from bench.cache_shop import STEADY, running_stores, seed_shop, shop_on
+from bench.cpu import cpu_seconds
 from bench.gate.limits import FILE
 from bench.gate.mutants import MUTANTS, NEAR_US, REDIS_US, overlay
 from bench.gate.trees import Tree
 from bench.gate.verdict import Exit, publish
+from bench.racing import measure, warm
+from bench.stores import counted
+from services.stack.services import running_services
 
 pytestmark = pytest.mark.timeout(900)
 
 WITHIN_S = 840.0
+STILL_S = 1.5  # longer than what is near stays proven, shorter than a read may take
 LITTLE = ("--calls", "32", "--callers", "8", "--products", "40", "--users", "8")
 FEW = ("--least", "2", "--most", "2", "--every", "1")
 
@@ -110,6 +121,50 @@ async def test_a_crash_of_the_gate_is_neither_red_nor_a_verdict(tmp_path: Path) 
     assert b"TypeError" in complaints
     assert process.returncode not in [*Exit]
     assert files_of(tmp_path) == []
+
+
+@contextmanager
+def standing_still_meanwhile(pid: int, pids: Collection[int]) -> Iterator[None]:
+    """Stop processes for a while once a process among them is at work, like a busy machine does."""
+    over = Event()
+
+    def stand_still() -> None:
+        before = cpu_seconds(pid)
+        while cpu_seconds(pid) < before + 0.02 and not over.wait(0.001):
+            pass
+        for each in pids:
+            os.kill(each, SIGSTOP)
+        time.sleep(STILL_S)
+        for each in pids:
+            os.kill(each, SIGCONT)
+
+    thread = Thread(target=stand_still)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+async def test_a_machine_that_stands_still_spoils_no_measurement() -> None:
+    extent = Extent(products=40, users=8, rounds=1, calls=2_000, callers=64)
+    async with running_stores() as own:
+        await seed_shop(own, extent.products, extent.users)
+        with ExitStack() as stack:
+            counts = stack.enter_context(counted(own.mongo.uri, own.redis.uri))
+            shop = stack.enter_context(shop_on(own, STEADY))
+            async with running_services(own.folder, shop) as children:
+                of = {name: child.process.pid for name, child in children.items()}
+                empty = echo(stack, extent)
+                entries = [empty, *of_services(stack, extent, shop, of)["GetProduct"]]
+                stores = [store.child.process.pid for store in (own.mongo, own.redis)]
+                await asyncio.to_thread(warm, entries, counts, extent.products)
+                for entry in entries:
+                    with standing_still_meanwhile(entry.pid, [empty.pid, *of.values(), *stores]):
+                        await asyncio.to_thread(measure, entry.arm, entry, counts, extent.calls)
+                    assert entry.arm.seconds > STILL_S
+                    entry.arm.check()
 
 
 @pytest.mark.parametrize("name", MUTANTS)
