@@ -35,30 +35,24 @@ import asyncio
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from typing import Final
 
-from bench.arms import NAIVE_CACHED, NAIVE_UNCACHED, Arm, NotWhatItClaimsError
-from bench.cache_arms import Extent, echo, of_services
+from bench.arms import Arm, NotWhatItClaimsError
+from bench.cache_arms import Extent, echo, naive, of_services
 from bench.cache_keys import Bench, measure_keys
 from bench.cache_report import origins, table
 from bench.cache_shop import (
     INVENTORY_DATABASE,
     Stores,
-    reading_products,
     running_stores,
     seed_shop,
     shop_on,
-    shuffled,
 )
 from bench.load import AT_ONCE, CallsFailedError
-from bench.racing import Entry, entered, race, warm
+from bench.racing import race, warm
 from bench.seeds import seed_products
 from bench.servers import started
 from bench.stores import counted
 from services.stack.services import Shop, running_services
-
-_NAIVE_CLAIMS: Final = {"cached": NAIVE_CACHED, "uncached": NAIVE_UNCACHED}
-_NAIVE_SHARE: Final = 0.25
 
 
 async def measure_arms(extent: Extent) -> str:
@@ -79,23 +73,12 @@ def _race(extent: Extent, own: Stores, shop: Shop, pids: Mapping[str, int]) -> l
         entries = [
             echo(stack, extent),
             *of_ours.pop("GetProduct"),
-            *_naive(stack, own, extent),
+            *(naive(stack, own, extent, mode) for mode in ("cached", "uncached")),
             *(entry for entries in of_ours.values() for entry in entries),
         ]
         warm(entries, counts, max(extent.products, extent.users))
         race(entries, counts, extent.rounds, extent.calls, visiting=False)
     return [entry.arm for entry in entries]
-
-
-def _naive(stack: ExitStack, own: Stores, extent: Extent) -> list[Entry]:
-    entries = []
-    for mode, claim in _NAIVE_CLAIMS.items():
-        arguments = [mode, INVENTORY_DATABASE, own.mongo.uri, own.redis.uri]
-        server = stack.enter_context(started("bench.naive_server", arguments))
-        target = reading_products(server.address, shuffled(extent.products))
-        arm = Arm(f"naive {mode}", claim, share=_NAIVE_SHARE, at_once=extent.callers)
-        entries.append(entered(stack, arm, server.pid, target))
-    return entries
 
 
 async def measure_sizes(extent: Extent, sizes: Sequence[int]) -> str:

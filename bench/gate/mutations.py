@@ -1,10 +1,10 @@
 """``python -m bench mutations``: whether the gate sees what it is there for.
 
-The gate runs on this code, where it must not be red, and then on each mutant: services that are
-slower, ask Redis once too often, or have lost their batches. With ``--compare`` each mutant is also
-compared with this code, arm by arm. What turned red is printed. The exit code is 3 if the gate was
-red without a mutant or a mutant was not caught, and 4 if it could not be measured. Only a verdict
-counts: where the gate crashes, so does this.
+The gate runs on this code, where it must not be red, and then on each mutant: services whose chain
+or whose cached reads are slower, that ask Redis once too often, or have lost their batches. With
+``--compare`` each mutant is also compared with this code, arm by arm. What turned red is printed.
+The exit code is 3 if the gate was red without a mutant or a mutant was not caught, and 4 if it
+could not be measured. Only a verdict counts: where the gate crashes, so does this.
 """
 
 import argparse
@@ -20,10 +20,11 @@ from typing import Any, Final
 import orjson
 
 from bench.arms import NotWhatItClaimsError
+from bench.cache_report import ECHO_ARM
 from bench.gate.command import add_pace
 from bench.gate.compare import changes
 from bench.gate.duel import Bout, fought
-from bench.gate.mutants import MUTANTS, NEAR_US, REDIS_US, overlay
+from bench.gate.mutants import CHAIN_US, MUTANTS, NEAR_US, REDIS_US, overlay
 from bench.gate.race import Pace
 from bench.gate.trees import HERE, NoTreeError, Tree
 from bench.gate.verdict import Exit
@@ -76,7 +77,8 @@ def red_checks(verdict: Mapping[str, Any]) -> list[str]:
 
 
 def slower_by(cpu_us: Mapping[str, float]) -> dict[str, str]:
-    """Return the settings that make what a cache answers 15 % dearer than what was measured.
+    """Return the settings that make slow mutants: 15 % of what was measured of an empty call, and
+    of what a cache answers.
 
     It is made of the cheapest arm of each layer, so that none becomes dearer by more.
     """
@@ -84,7 +86,8 @@ def slower_by(cpu_us: Mapping[str, float]) -> dict[str, str]:
         layer: min(time for arm, time in cpu_us.items() if arm.endswith(f" {layer}"))
         for layer in ("near", "redis")
     }
-    return {NEAR_US: f"{_PART * least['near']:.3f}", REDIS_US: f"{_PART * least['redis']:.3f}"}
+    costs = {CHAIN_US: cpu_us[ECHO_ARM], NEAR_US: least["near"], REDIS_US: least["redis"]}
+    return {name: f"{_PART * cost:.3f}" for name, cost in costs.items()}
 
 
 def _caught_all(folder: Path, pace: Sequence[str], names: Sequence[str], compare: bool) -> int:  # noqa: FBT001

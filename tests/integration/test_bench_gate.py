@@ -18,13 +18,15 @@ import pytest
 
 from bench.__main__ import WHATS, main
 from bench.cache_arms import Extent, echo, of_services
-from bench.cache_shop import STEADY, running_stores, seed_shop, shop_on
+from bench.cache_shop import STEADY, reading_products, running_stores, seed_shop, shop_on
 from bench.cpu import cpu_seconds
 from bench.gate.limits import FILE
-from bench.gate.mutants import MUTANTS, NEAR_US, REDIS_US, overlay
+from bench.gate.mutants import CHAIN_US, MUTANTS, NEAR_US, REDIS_US, overlay
 from bench.gate.trees import Tree
 from bench.gate.verdict import Exit, publish
+from bench.load import driving
 from bench.racing import measure, warm
+from bench.servers import started
 from bench.stores import counted
 from services.stack.services import running_services
 
@@ -32,6 +34,7 @@ pytestmark = pytest.mark.timeout(900)
 
 WITHIN_S = 840.0
 STILL_S = 1.5  # longer than what is near stays proven, shorter than a read may take
+SLOWER = {CHAIN_US: "2000", NEAR_US: "9", REDIS_US: "9"}
 LITTLE = ("--calls", "32", "--callers", "8", "--products", "40", "--users", "8")
 FEW = ("--least", "2", "--most", "2", "--every", "1")
 
@@ -169,7 +172,7 @@ async def test_a_machine_that_stands_still_spoils_no_measurement() -> None:
 
 @pytest.mark.parametrize("name", MUTANTS)
 async def test_services_take_a_mutant_on(tmp_path: Path, name: str) -> None:
-    tree = Tree(name, before=overlay(name, tmp_path), settings={NEAR_US: "9", REDIS_US: "9"})
+    tree = Tree(name, before=overlay(name, tmp_path), settings=SLOWER)
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", "import services.common.batching as b; print(b.__name__)"),
         *("services.inventory",),
@@ -179,6 +182,21 @@ async def test_services_take_a_mutant_on(tmp_path: Path, name: str) -> None:
     )
     output, complaints = await process.communicate()
     assert (process.returncode, output, complaints) == (0, b"services.common.batching\n", b"")
+
+
+def test_a_slow_chain_makes_the_empty_call_dearer_and_not_the_bare_one(tmp_path: Path) -> None:
+    slow = Tree("slow-chain", before=overlay("slow-chain", tmp_path), settings=SLOWER)
+    cost_ms = {}
+    for layers in ("none", "full"):
+        arguments = ["empty", "native", layers]
+        with (
+            started("bench.rpc_server", arguments, {**os.environ, **slow.variables}) as server,
+            driving(reading_products(server.address, [0])) as driver,
+        ):
+            before = cpu_seconds(server.pid)
+            driver.make(200)
+            cost_ms[layers] = (cpu_seconds(server.pid) - before) / 200 * 1_000
+    assert cost_ms["none"] < 1 < cost_ms["full"]
 
 
 async def test_a_mutant_that_cannot_be_taken_on_ends_the_service(tmp_path: Path) -> None:
