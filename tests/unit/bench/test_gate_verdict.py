@@ -16,7 +16,7 @@ from bench.gate.limits import RatioLimit
 from bench.gate.mutants import CHAIN_US, NEAR_US, REDIS_US
 from bench.gate.mutations import red_checks, slower_by
 from bench.gate.race import Times
-from bench.gate.ratios import calibrated, dearer
+from bench.gate.ratios import calibrated, dearer, weighed
 from bench.gate.statistics import Interval
 from bench.gate.verdict import Check, Exit, Ruling, Verdict, judged, publish, ratio_check, summary
 
@@ -210,6 +210,16 @@ def test_a_layer_is_dearer_if_one_of_its_arms_is() -> None:
     assert [change.arm for change in dearer("near", found)] == ["GetProduct near"]
     assert [change.arm for change in dearer("GetProduct near", found)] == ["GetProduct near"]
     assert dearer("redis", found) == []
+
+
+def test_beyond_the_limit_is_red_if_the_calibrated_commit_is_cheaper_or_by_far() -> None:
+    same = [Change("GetProduct near", 50, 50, 1.0, 0.9, 1.1, 1.0)]
+    dear = [Change("GetProduct near", 50, 60, 1.2, 1.1, 1.3, 1e-9)]
+    near, far = ratio_check(LIMIT, around(1.3 * 1.2)), ratio_check(LIMIT, around(1.3 * 1.7))
+    assert weighed(near, LIMIT, same).verdict is Verdict.ELSEWHERE
+    assert weighed(near, LIMIT, dear).verdict is Verdict.RED
+    assert weighed(far, LIMIT, same).verdict is Verdict.RED
+    assert weighed(ratio_check(LIMIT, around(1.1)), LIMIT, dear).verdict is Verdict.PASSED
 
 
 def test_slow_mutants_are_slower_by_fifteen_per_cent_of_the_cheapest_arm() -> None:
