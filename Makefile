@@ -37,6 +37,7 @@ test: $(VENV)/.dev-stamp $(VENV)/.chromium-stamp $(VENV)/.prometheus-stamp $(LOA
 ifeq ($(ARGS),)
 	@$(BIN)/python -m pytest -q --tb native -n auto --dist loadfile --no-loadscope-reorder --ignore tests/load
 	@$(BIN)/python -m pytest -q --tb native -n 4 --dist loadfile tests/load
+	@$(BIN)/python -m pytest -q --tb native -m hypothesis --hypothesis-profile random tests/unit tests/integration
 else
 	@$(BIN)/python -m pytest $(ARGS)
 endif

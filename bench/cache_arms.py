@@ -5,10 +5,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Final
 
-from bench.arms import ECHO, NEAR, REDIS, UNCACHED, Arm
+from bench.arms import ECHO, NAIVE_CACHED, NAIVE_UNCACHED, NEAR, REDIS, UNCACHED, Arm
 from bench.cache_report import ECHO_ARM
 from bench.cache_shop import (
     FRESHNESS,
+    INVENTORY_DATABASE,
+    Stores,
     listing_orders,
     reading_products,
     reading_profiles,
@@ -23,6 +25,8 @@ from services.stack.services import Shop
 METHODS: Final = ("GetProduct", "ListUserOrders", "GetUserProfile")
 _CLAIMS: Final = {"near": NEAR, "redis": REDIS, "uncached": UNCACHED}
 LAYERS: Final = tuple(_CLAIMS)
+_NAIVE_CLAIMS: Final = {"cached": NAIVE_CACHED, "uncached": NAIVE_UNCACHED}
+_NAIVE_SHARE: Final = 0.25
 _NAIVE: Final = {
     "near": "naive cached",
     "redis": "naive cached",
@@ -53,6 +57,22 @@ def echo(stack: ExitStack, extent: Extent, shop: Shop | None = None) -> Entry:
     )
     arm = Arm(ECHO_ARM, ECHO, at_once=extent.callers)
     return entered(stack, arm, server.pid, reading_products(server.address, [0]))
+
+
+def bare(stack: ExitStack, extent: Extent) -> Entry:
+    """Return the empty call with nothing round it: the transport alone."""
+    server = stack.enter_context(started("bench.rpc_server", ["empty", "native", "none"]))
+    arm = Arm("bare", ECHO, at_once=extent.callers)
+    return entered(stack, arm, server.pid, reading_products(server.address, [0]))
+
+
+def naive(stack: ExitStack, own: Stores, extent: Extent, mode: str) -> Entry:
+    """Return reads of products by the server as tutorials write it, ``cached`` or ``uncached``."""
+    arguments = [mode, INVENTORY_DATABASE, own.mongo.uri, own.redis.uri]
+    server = stack.enter_context(started("bench.naive_server", arguments))
+    target = reading_products(server.address, shuffled(extent.products))
+    arm = Arm(f"naive {mode}", _NAIVE_CLAIMS[mode], share=_NAIVE_SHARE, at_once=extent.callers)
+    return entered(stack, arm, server.pid, target)
 
 
 def of_services(

@@ -1,29 +1,12 @@
-"""What the measurement of the cache prints: tables in Markdown, and whether the goals are met."""
+"""What the measurement of the cache prints: tables in Markdown."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from statistics import median
 from typing import Final
 
 from bench.arms import Arm
 
 ECHO_ARM: Final = "echo"
-
-
-@dataclass(frozen=True, slots=True)
-class Goal:
-    """How dear an arm may be beside the empty call, and how much cheaper than the naive one."""
-
-    arm: str
-    at_most: float
-    at_least: float
-
-
-GOALS: Final = (
-    Goal("GetProduct near", at_most=1.2, at_least=9.0),
-    Goal("GetProduct redis", at_most=1.6, at_least=6.0),
-    Goal("GetProduct uncached", at_most=2.2, at_least=9.0),
-)
 
 
 def ratio(arm: Arm, to: Arm) -> float:
@@ -61,28 +44,6 @@ def origins(arms: Sequence[Arm]) -> str:
             f"| {arm.name} | {said} | {arm.redis / arm.calls:.3f} | {arm.mongo / arm.calls:.3f} |"
         )
     return "\n".join(lines)
-
-
-def verdicts(arms: Sequence[Arm], goals: Sequence[Goal] = GOALS) -> str:
-    """Return a line for each goal: met or missed, and the value."""
-    named = _by_name(arms)
-    lines = []
-    for goal in goals:
-        arm = named[goal.arm]
-        dear, cheaper = ratio(arm, named[ECHO_ARM]), ratio(named[arm.naive], arm)
-        lines.append(
-            f"- {_verdict(dear <= goal.at_most)}: {arm.name} costs {dear:.2f} x the empty call "
-            f"(at most {goal.at_most:g})"
-        )
-        lines.append(
-            f"- {_verdict(cheaper >= goal.at_least)}: {arm.name} is {cheaper:.1f} x cheaper than "
-            f"{arm.naive} (at least {goal.at_least:g})"
-        )
-    return "\n".join(lines)
-
-
-def _verdict(met: bool) -> str:  # noqa: FBT001
-    return "met" if met else "missed"
 
 
 def _by_name(arms: Sequence[Arm]) -> Mapping[str, Arm]:

@@ -17,14 +17,19 @@ def schedule(ledger: Ledger) -> Schedule:
     return Schedule(kept.started, kept.late, kept.unattended, ledger.skipped, kept.worst_s * 1_000)
 
 
-def cautions(kept: Schedule | None, processes: list[Process], duration_s: float) -> Iterator[str]:
-    """Say what makes the figures those of the load generator rather than of the shop."""
+def cautions(
+    kept: Schedule | None, processes: list[Process], duration_s: float, cores: int
+) -> Iterator[str]:
+    """Say what makes the figures those of the load generator rather than of the shop.
+
+    ``cores`` is how many the generator can use at most: one in each of its processes.
+    """
     generator = next((process for process in processes if process.name == GENERATOR), None)
-    if generator is not None and generator.cpu_s > _BUSY * duration_s:
-        cores = generator.cpu_s / duration_s
+    if generator is not None and generator.cpu_s > _BUSY * duration_s * cores:
+        used = generator.cpu_s / duration_s
         yield (
-            f"The load generator used {cores:.2f} cores: in each of its processes calls wait for "
-            "one core, and latencies hold that wait. Ask for less, or use --processes."
+            f"The load generator used {used:.2f} of {cores} cores: calls wait for it, and "
+            "latencies hold that wait. Ask for less, or use --processes."
         )
     if kept is not None and kept.late + kept.never_started > _MUCH_LATE * max(kept.started, 1):
         yield (

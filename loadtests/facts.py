@@ -19,7 +19,7 @@ _GENERATOR: Final = ("locust", "gevent", "grpcio", "protobuf", "hdrhistogram")
 _SERVICES: Final = (
     "grpcio", "pygrpc-native", "motor", "pymongo", "redis", "uvloop", "orjson", "protobuf",
 )  # fmt: skip
-_LEFT_OUT: Final = ("PASSWORD", "KEY", "URI", "URL", "PORT", "DATA_DIR")
+_LEFT_OUT: Final = {"PASSWORD", "KEY", "URI", "URL", "PORT", "DIR", "FILE"}
 _KIB_PER_GIB: Final = 1024**2
 _ASK_VERSIONS: Final = """
 import sys
@@ -64,13 +64,13 @@ def versions(shop: Shop) -> dict[str, str]:
 
 
 def settings(shop: Shop) -> dict[str, str]:
-    """Return the SHOP_* variables that the services had, without ports and secrets."""
+    """Return the SHOP_* variables that the services had, without ports, paths and secrets."""
     inherited: Mapping[str, str] = os.environ if shop.pid is not None else {}
     known = {**inherited, **shop.settings}
     return {
         name: value
         for name, value in sorted(known.items())
-        if name.startswith("SHOP_") and not any(part in name for part in _LEFT_OUT)
+        if name.startswith("SHOP_") and _LEFT_OUT.isdisjoint(name.split("_"))
     }
 
 

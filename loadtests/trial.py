@@ -1,6 +1,7 @@
 """One run, from the shop that it needs to what it has found."""
 
 import math
+import os
 import shlex
 import signal
 import time
@@ -234,6 +235,13 @@ class Trial:
             engine.collect()
         runner.quit()  # workers send what they have not yet reported
 
+    def _cores(self) -> int:
+        """Return how many cores the load generator can use: a process of Python uses one."""
+        processes: int = self._given.processes
+        if self._given.master_port is not None:  # each worker has a machine of its own
+            return processes
+        return min(processes, os.cpu_count() or processes)
+
     def _concluded(
         self,
         about: Run,
@@ -254,7 +262,7 @@ class Trial:
             comparisons=reporting.comparisons(ledger, about.seed),
             timeline=ledger.timeline(),
             processes=processes,
-            notes=[*self._notes, *cautions(kept, processes, duration_s)],
+            notes=[*self._notes, *cautions(kept, processes, duration_s, self._cores())],
             schedule=kept,
             stock=stock,
         )

@@ -15,14 +15,23 @@ from hypothesis import HealthCheck, settings
 from services.stack.folder import DataFolder
 from services.stack.stores import running_mongod, running_redis
 
-# The same examples in every run, and nothing that depends on how fast the machine is.
+# The same examples in every run, and nothing that depends on how fast the machine is; with
+# `--hypothesis-profile random` other examples each time, and ten times as many.
 settings.register_profile(
-    "steady",
+    "fixed",
     derandomize=True,
     deadline=None,
+    max_examples=100,
     suppress_health_check=[HealthCheck.too_slow],
 )
-settings.load_profile("steady")
+settings.register_profile(
+    "random",
+    settings.get_profile("fixed"),
+    derandomize=False,
+    max_examples=1_000,
+    print_blob=True,
+)
+settings.load_profile("fixed")
 
 
 def pytest_asyncio_loop_factories(

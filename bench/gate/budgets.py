@@ -36,7 +36,10 @@ def count_budgets() -> list[Check]:
 
 
 def read_results(results: Path) -> list[Check]:
-    """Return a check for each test of a JUnit file, red if it did not pass."""
+    """Return a check for each test of a JUnit file, red if what it measured is not the limit.
+
+    A test that measured nothing has judged nothing. Raises ``BudgetsNotCountedError``.
+    """
     suite = ET.parse(results).getroot()  # noqa: S314 (pytest has just written it)
     return [_check(case) for case in suite.iter("testcase")]
 
@@ -46,11 +49,14 @@ def _check(case: ET.Element) -> Check:
     failure = next(
         (found for kind in ("failure", "error", "skipped") for found in case.iter(kind)), None
     )
+    why = "" if failure is None else failure.get("message", "")[:500]
+    if failure is not None and (failure.tag == "error" or "measured" not in said):
+        raise BudgetsNotCountedError(f"{case.get('name')}: {why}")
     return Check(
         kind="budget",
         name=said.get("check", case.get("name", "")),
         limit=said.get("limit", ""),
         measured=said.get("measured", ""),
         verdict=Verdict.PASSED if failure is None else Verdict.RED,
-        detail="" if failure is None else failure.get("message", "")[:500],
+        detail=why,
     )

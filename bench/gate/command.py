@@ -3,7 +3,7 @@
 Budgets are counted first, by the tests in tests/budgets; then the ratios of CPU time are measured,
 in rounds, until each is decided or the rounds are over. What lies beyond its limit is measured
 beside the calibrated commit, and red only if it is dearer than there. ``verdict.json`` and
-``summary.md`` say what was found. The exit code is 1 if something is red, and 2 if it could not be
+``summary.md`` say what was found. The exit code is 3 if something is red, and 4 if it could not be
 measured.
 """
 
@@ -14,8 +14,6 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Final
 
-import orjson
-
 from bench.arms import NotWhatItClaimsError
 from bench.gate.budgets import BudgetsNotCountedError, count_budgets
 from bench.gate.circumstances import circumstances, commit
@@ -23,10 +21,9 @@ from bench.gate.duel import Bout
 from bench.gate.limits import FILE, Limits, UnusableLimitsError, read_limits
 from bench.gate.race import Pace
 from bench.gate.ratios import calibrated, confirmed, measure_ratios
-from bench.gate.verdict import Check, Ruling, summary
+from bench.gate.verdict import Check, Exit, Ruling, discard, publish, summary
 from bench.load import CallsFailedError
 
-NOT_MEASURED: Final = 2
 FAULTS: Final = (
     BudgetsNotCountedError,
     CallsFailedError,
@@ -39,18 +36,19 @@ _PARTS: Final = ("budgets", "ratios")
 def main(argv: Sequence[str]) -> int:
     """Judge, write the verdict, say it, and return the exit code."""
     given = _parser().parse_args(argv)
+    discard(given.out)
     try:
         limits = read_limits(given.limits)
         if given.calibrate:
             sys.stdout.write(_calibration(limits, pace_of(given), given.calibrate))
-            return 0
+            return Exit.PASSED
         ruling = rule(limits, pace_of(given), given.only or _PARTS)
     except FAULTS as error:
         sys.stderr.write(f"\nno verdict: {error}\n")
-        return NOT_MEASURED
-    write(ruling, given.out)
+        return Exit.NOT_MEASURED
+    publish(given.out, ruling.as_json(), summary(ruling))
     sys.stdout.write(f"{summary(ruling)}\n{given.out / 'verdict.json'}\n")
-    return 1 if ruling.red else 0
+    return Exit.RED if ruling.red else Exit.PASSED
 
 
 def rule(limits: Limits, pace: Pace, parts: Sequence[str]) -> Ruling:
@@ -64,14 +62,6 @@ def rule(limits: Limits, pace: Pace, parts: Sequence[str]) -> Ruling:
         checks += measured.checks
         rounds, cpu_us = measured.times.rounds, measured.times.medians()
     return Ruling(checks, rounds, cpu_us, circumstances())
-
-
-def write(ruling: Ruling, folder: Path) -> None:
-    """Write ``verdict.json`` and ``summary.md``."""
-    folder.mkdir(parents=True, exist_ok=True)
-    found = orjson.dumps(ruling.as_json(), option=orjson.OPT_INDENT_2)
-    (folder / "verdict.json").write_bytes(found)
-    (folder / "summary.md").write_text(summary(ruling))
 
 
 def add_pace(parser: argparse.ArgumentParser) -> None:

@@ -5,8 +5,8 @@ measured for one directly after the other, in rounds, over several starts of all
 ratio of CPU time, this code's to the other's, has a confidence interval for its median by order
 statistics; whether it differs from 1 says the sign test, corrected by Holm's method for the number
 of arms. What differs by less than 2 % is called the same: that much a process gains or loses by how
-it lies in memory. The exit code is 1 if an arm became dearer beyond the noise by more than
-``--above`` per cent, and 2 if it could not be measured.
+it lies in memory. The exit code is 3 if an arm became dearer beyond the noise by more than
+``--above`` per cent, and 4 if it could not be measured.
 """
 
 import argparse
@@ -15,19 +15,17 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from statistics import median
-from typing import Final
-
-import orjson
+from typing import Any, Final
 
 from bench.arms import NotWhatItClaimsError
 from bench.gate.circumstances import circumstances
 from bench.gate.duel import Bout, Pairs, fought
 from bench.gate.statistics import CONFIDENCE, holm, median_interval, sign_test
 from bench.gate.trees import NoTreeError, Tree, checked_out
+from bench.gate.verdict import Exit, discard, publish
 from bench.load import CallsFailedError
 
 FORMAT: Final = "shop-compare/1"
-_NOT_MEASURED: Final = 2
 _LEAST: Final = 0.02
 
 
@@ -104,13 +102,14 @@ def table(found: Sequence[Change], base: str, above: float) -> str:
 def main(argv: Sequence[str]) -> int:
     """Compare, say what changed, and return the exit code."""
     given = _parser().parse_args(argv)
+    discard(given.out)
     bout = Bout(**{field.name: getattr(given, field.name) for field in fields(Bout)})
     try:
         with checked_out(given.base) as base:
             found = changes(fought(base, Tree("this code"), bout))
     except (NoTreeError, NotWhatItClaimsError, CallsFailedError) as error:
         sys.stderr.write(f"\nnot compared: {error}\n")
-        return _NOT_MEASURED
+        return Exit.NOT_MEASURED
     above = given.above / 100
     red = [change.arm for change in found if change.dearer(above)]
     rounds = bout.starts * bout.rounds
@@ -119,16 +118,13 @@ def main(argv: Sequence[str]) -> int:
         f"Server CPU per call, {rounds} paired rounds over {bout.starts} starts; red is what "
         f"became dearer by more than {given.above:g} %.\n\n{table(found, given.base, above)}\n"
     )
-    _write(given.out, found, red, given.base, summary)
+    publish(given.out, _content(found, red, given.base), summary)
     sys.stdout.write(summary)
-    return 1 if red else 0
+    return Exit.RED if red else Exit.PASSED
 
 
-def _write(
-    folder: Path, found: Sequence[Change], red: Sequence[str], base: str, summary: str
-) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    content = {
+def _content(found: Sequence[Change], red: Sequence[str], base: str) -> dict[str, Any]:
+    return {
         "format": FORMAT,
         "verdict": "red" if red else "passed",
         "base": base,
@@ -136,8 +132,6 @@ def _write(
         "arms": [asdict(change) | {"verdict": change.words} for change in found],
         **circumstances(),
     }
-    (folder / "verdict.json").write_bytes(orjson.dumps(content, option=orjson.OPT_INDENT_2))
-    (folder / "summary.md").write_text(summary)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -14,12 +14,12 @@ from bench.cache_arms import Extent, echo, of_services
 from bench.cache_shop import (
     INVENTORY_DATABASE,
     ORDER_DATABASE,
+    STEADY,
     USER_DATABASE,
     Stores,
     running_stores,
     shop_on,
 )
-from bench.gate.patience import patiently
 from bench.gate.trees import NoTreeError, Tree
 from bench.racing import Entry, measure, warm
 from bench.stores import StoreCounts, counted
@@ -82,8 +82,8 @@ class _Side:
 
 
 def fought(base: Tree, head: Tree, bout: Bout) -> Pairs:
-    """Measure both trees, once more if the machine spoilt it. Raises as ``duel`` does."""
-    return patiently(lambda: asyncio.run(duel(base, head, bout)))
+    """Measure both trees. Raises as ``duel`` does."""
+    return asyncio.run(duel(base, head, bout))
 
 
 async def duel(base: Tree, head: Tree, bout: Bout) -> Pairs:
@@ -127,7 +127,7 @@ def _seed(tree: Tree, own: Stores, bout: Bout) -> None:
 
 @asynccontextmanager
 async def _running(tree: Tree, own: Stores) -> AsyncIterator[_Side]:
-    with shop_on(own, tree.variables) as chosen:
+    with shop_on(own, {**STEADY, **tree.variables}) as chosen:
         shop = replace(chosen, python=tree.python)
         async with running_services(own.folder, shop) as children:
             yield _Side(own, shop, {name: child.process.pid for name, child in children.items()})

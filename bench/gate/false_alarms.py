@@ -1,7 +1,7 @@
 """``python -m bench false-alarms``: how often the ratios are red though nothing has changed.
 
 The gate runs on this code again and again, each time with new processes and stores. Whatever is
-red is a false alarm. The exit code is 1 if there was one, and 2 if it could not be measured.
+red is a false alarm. The exit code is 3 if there was one, and 4 if it could not be measured.
 """
 
 import argparse
@@ -9,10 +9,10 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 
-from bench.gate.command import FAULTS, NOT_MEASURED, add_pace, bout_of, pace_of
+from bench.gate.command import FAULTS, add_pace, bout_of, pace_of
 from bench.gate.limits import read_limits
 from bench.gate.ratios import Measured, confirmed, measure_ratios
-from bench.gate.verdict import Verdict
+from bench.gate.verdict import Exit, Verdict
 
 
 def main(argv: Sequence[str]) -> int:
@@ -31,14 +31,14 @@ def main(argv: Sequence[str]) -> int:
             _say(number + 1, measured, ruled)
     except FAULTS as error:
         sys.stderr.write(f"\nnot measured: {error}\n")
-        return NOT_MEASURED
+        return Exit.NOT_MEASURED
     sys.stdout.write(
         f"\n{red_runs} false alarms in {given.runs} runs of {len(limits.ratios)} ratios; "
         f"in {beyond} runs a ratio lay beyond its limit before it was measured beside the "
         "calibrated commit\n"
     )
     sys.stdout.writelines(f"red {count} times: {name}\n" for name, count in alarms.items())
-    return 1 if red_runs else 0
+    return Exit.RED if red_runs else Exit.PASSED
 
 
 def _say(number: int, measured: Measured, ruled: Measured) -> None:

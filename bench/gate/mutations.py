@@ -1,9 +1,10 @@
 """``python -m bench mutations``: whether the gate sees what it is there for.
 
-The gate runs on this code, where it must not be red, and then on each mutant: services that are
-slower, ask Redis once too often, or have lost their batches. With ``--compare`` each mutant is also
-compared with this code, arm by arm. What turned red is printed. The exit code is 1 if the gate was
-red without a mutant or a mutant was not caught, and 2 if it could not be measured.
+The gate runs on this code, where it must not be red, and then on each mutant: services whose chain
+or whose cached reads are slower, that ask Redis once too often, or have lost their batches. With
+``--compare`` each mutant is also compared with this code, arm by arm. What turned red is printed.
+The exit code is 3 if the gate was red without a mutant or a mutant was not caught, and 4 if it
+could not be measured. Only a verdict counts: where the gate crashes, so does this.
 """
 
 import argparse
@@ -19,12 +20,14 @@ from typing import Any, Final
 import orjson
 
 from bench.arms import NotWhatItClaimsError
-from bench.gate.command import NOT_MEASURED, add_pace
+from bench.cache_report import ECHO_ARM
+from bench.gate.command import add_pace
 from bench.gate.compare import changes
 from bench.gate.duel import Bout, fought
-from bench.gate.mutants import MUTANTS, NEAR_US, REDIS_US, overlay
+from bench.gate.mutants import CHAIN_US, MUTANTS, NEAR_US, REDIS_US, overlay
 from bench.gate.race import Pace
 from bench.gate.trees import HERE, NoTreeError, Tree
+from bench.gate.verdict import Exit
 from bench.load import CallsFailedError
 
 _PART: Final = 0.15
@@ -37,7 +40,7 @@ class NoVerdictError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """What the gate is run in: a mutant first on the path, or none."""
+    """What the gate is run in: a mutant first on the path, or none, and a folder of its own."""
 
     folder: Path
     before: Path | None = None
@@ -61,7 +64,7 @@ def main(argv: Sequence[str]) -> int:
             return _caught_all(Path(name), pace, given.only or list(MUTANTS), given.compare)
     except (NoVerdictError, NoTreeError, NotWhatItClaimsError, CallsFailedError) as error:
         sys.stderr.write(f"\nnot measured: {error}\n")
-        return NOT_MEASURED
+        return Exit.NOT_MEASURED
 
 
 def red_checks(verdict: Mapping[str, Any]) -> list[str]:
@@ -74,7 +77,8 @@ def red_checks(verdict: Mapping[str, Any]) -> list[str]:
 
 
 def slower_by(cpu_us: Mapping[str, float]) -> dict[str, str]:
-    """Return the settings that make what a cache answers 15 % dearer than what was measured.
+    """Return the settings that make slow mutants: 15 % of what was measured of an empty call, and
+    of what a cache answers.
 
     It is made of the cheapest arm of each layer, so that none becomes dearer by more.
     """
@@ -82,18 +86,19 @@ def slower_by(cpu_us: Mapping[str, float]) -> dict[str, str]:
         layer: min(time for arm, time in cpu_us.items() if arm.endswith(f" {layer}"))
         for layer in ("near", "redis")
     }
-    return {NEAR_US: f"{_PART * least['near']:.3f}", REDIS_US: f"{_PART * least['redis']:.3f}"}
+    costs = {CHAIN_US: cpu_us[ECHO_ARM], NEAR_US: least["near"], REDIS_US: least["redis"]}
+    return {name: f"{_PART * cost:.3f}" for name, cost in costs.items()}
 
 
 def _caught_all(folder: Path, pace: Sequence[str], names: Sequence[str], compare: bool) -> int:  # noqa: FBT001
-    control = _verdict(Environment(folder), pace)
+    control = _verdict(Environment(folder / "this code"), pace)
     _say("this code", red_checks(control))
     missed = ["this code, which is red"] if red_checks(control) else []
     settings = slower_by(control["cpu_us"])
     for name in names:
         before = folder / name
         before.mkdir()
-        environment = Environment(folder, overlay(name, before), settings)
+        environment = Environment(before / "out", overlay(name, before), settings)
         caught = red_checks(_verdict(environment, pace))
         if compare:
             caught += _dearer(environment)
@@ -103,7 +108,7 @@ def _caught_all(folder: Path, pace: Sequence[str], names: Sequence[str], compare
     sys.stdout.write(
         f"\n{'not as it should be: ' + ', '.join(missed) if missed else 'all caught'}\n"
     )
-    return 1 if missed else 0
+    return Exit.RED if missed else Exit.PASSED
 
 
 def _verdict(environment: Environment, pace: Sequence[str]) -> dict[str, Any]:
@@ -116,8 +121,10 @@ def _verdict(environment: Environment, pace: Sequence[str]) -> dict[str, Any]:
         stdout=subprocess.DEVNULL,
         timeout=_LIMIT_S,
     )
-    if done.returncode not in {0, 1}:
-        raise NoVerdictError(f"the gate ended with {done.returncode}")
+    if done.returncode == Exit.NOT_MEASURED:
+        raise NoVerdictError("the gate says above why")
+    if done.returncode not in {Exit.PASSED, Exit.RED}:
+        raise subprocess.CalledProcessError(done.returncode, command)
     verdict: dict[str, Any] = orjson.loads((environment.folder / "verdict.json").read_bytes())
     return verdict
 

@@ -10,30 +10,32 @@ from typing import Final
 
 from bench import progress
 from bench.arms import Arm
-from bench.cache_arms import LAYERS, METHODS, Extent, echo, of_services
+from bench.cache_arms import LAYERS, METHODS, Extent, bare, echo, naive, of_services
 from bench.cache_report import ECHO_ARM
-from bench.cache_shop import Stores, running_stores, seed_shop, shop_on
+from bench.cache_shop import STEADY, Stores, running_stores, seed_shop, shop_on
 from bench.racing import Entry, measure, warm
 from bench.stores import StoreCounts, counted
 from services.stack.services import Shop, running_services
 
 PRODUCTS: Final = 500
 USERS: Final = 100
+BESIDE_ECHO: Final = ("bare", "naive cached")
 
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """CPU time per call in microseconds, by method and by arm: of each arm one per round.
+    """CPU time per call in microseconds, by group and by arm: of each arm one per round.
 
-    Each method has an empty call of its own, made within the same fraction of a second.
+    A group is a method, or ``echo``: the empty call beside what does not go through the chain. Each
+    has an empty call of its own, made within the same fraction of a second.
     """
 
-    by_method: Mapping[str, Mapping[str, Sequence[float]]]
+    by_group: Mapping[str, Mapping[str, Sequence[float]]]
 
     @property
     def rounds(self) -> int:
         """How many rounds there were."""
-        return min(len(times) for arms in self.by_method.values() for times in arms.values())
+        return min(len(times) for arms in self.by_group.values() for times in arms.values())
 
     def ratios(self, arm: str, to: str) -> list[float]:
         """Return, round by round, how many times as dear ``arm`` was as ``to``.
@@ -41,29 +43,32 @@ class Times:
         The name of a layer alone stands for its arms of all methods: the geometric mean of their
         ratios, which scatters less. Raises ``KeyError`` for what is not measured together.
         """
-        method, _, layer = arm.partition(" ")
-        if layer:
-            return _ratios(self.by_method[method], arm, to)
+        group, _, layer = arm.partition(" ")
+        if layer or group == ECHO_ARM:
+            return _ratios(self.by_group[group], arm, to)
         of_methods = [
             _ratios(arms, f"{name} {arm}", to if to == ECHO_ARM else f"{name} {to}")
-            for name, arms in self.by_method.items()
+            for name, arms in self.by_group.items()
+            if name != ECHO_ARM
         ]
         return [geometric_mean(ratios) for ratios in zip(*of_methods, strict=True)]
 
     def medians(self) -> dict[str, float]:
-        """Return the median of each arm; of the empty call, over all methods."""
+        """Return the median of each arm; of the empty call, over all groups."""
         found = {
             arm: median(times)
-            for arms in self.by_method.values()
+            for arms in self.by_group.values()
             for arm, times in arms.items()
             if arm != ECHO_ARM
         }
-        empty = [time for arms in self.by_method.values() for time in arms[ECHO_ARM]]
+        empty = [time for arms in self.by_group.values() for time in arms[ECHO_ARM]]
         return {ECHO_ARM: median(empty), **found}
 
 
 def measured_together(arm: str, to: str) -> bool:
-    """Whether there is a ratio of one to the other: arms of one method, or layers of all."""
+    """Whether there is a ratio of one to the other: arms of one group, or layers of all methods."""
+    if arm == ECHO_ARM:
+        return to in BESIDE_ECHO
     method, _, layer = arm.partition(" ")
     if not layer:
         return arm in LAYERS and to in (ECHO_ARM, *LAYERS)
@@ -108,7 +113,7 @@ async def raced(pace: Pace, known: Known) -> Times:
     """
     async with running_stores() as own:
         await seed_shop(own, pace.products, pace.users)
-        with shop_on(own, {}) as shop:
+        with shop_on(own, STEADY) as shop:
             async with running_services(own.folder, shop) as children:
                 pids = {name: child.process.pid for name, child in children.items()}
                 return await asyncio.to_thread(_race, pace, own, shop, pids, known)
@@ -118,20 +123,23 @@ def _race(pace: Pace, own: Stores, shop: Shop, pids: Mapping[str, int], known: K
     with ExitStack() as stack:
         counts = stack.enter_context(counted(own.mongo.uri, own.redis.uri))
         empty = echo(stack, pace.extent)
-        of_ours = of_services(stack, pace.extent, shop, pids)
+        of_groups = {
+            ECHO_ARM: [bare(stack, pace.extent), naive(stack, own, pace.extent, "cached")],
+            **of_services(stack, pace.extent, shop, pids),
+        }
         warm(
-            [empty, *(entry for entries in of_ours.values() for entry in entries)],
+            [empty, *(entry for entries in of_groups.values() for entry in entries)],
             counts,
             max(pace.products, pace.users),
         )
         groups = {
-            method: [Entry(_again(empty.arm), empty.pid, empty.driver), *entries]
-            for method, entries in of_ours.items()
+            group: [Entry(_again(empty.arm), empty.pid, empty.driver), *entries]
+            for group, entries in of_groups.items()
         }
         times = Times(
             {
-                method: {entry.arm.name: entry.arm.cpu_us for entry in entries}
-                for method, entries in groups.items()
+                group: {entry.arm.name: entry.arm.cpu_us for entry in entries}
+                for group, entries in groups.items()
             }
         )
         for number in range(pace.most):
@@ -150,10 +158,10 @@ def _race(pace: Pace, own: Stores, shop: Shop, pids: Mapping[str, int], known: K
 def _round(
     number: int, groups: Mapping[str, Sequence[Entry]], counts: StoreCounts, calls: int
 ) -> None:
-    """Measure each arm once, those of a method in direct succession, in an order of its own."""
+    """Measure each arm once, those of a group in direct succession, in an order of its own."""
     chance = random.Random(number)  # noqa: S311 (nothing secret)
-    for method in chance.sample(list(groups), len(groups)):
-        entries = groups[method]
+    for group in chance.sample(list(groups), len(groups)):
+        entries = groups[group]
         for entry in chance.sample(entries, len(entries)):
             share = max(entry.arm.at_once, round(calls * entry.arm.share))
             measure(entry.arm, entry, counts, share)

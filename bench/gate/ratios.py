@@ -10,13 +10,13 @@ from typing import Final
 from bench.gate.compare import Change, changes
 from bench.gate.duel import Bout, fought
 from bench.gate.limits import Limits, RatioLimit, UnusableLimitsError
-from bench.gate.patience import patiently
 from bench.gate.race import Pace, Times, measured_together, raced
 from bench.gate.trees import NoTreeError, Tree, checked_out
 from bench.gate.verdict import Check, Verdict, ratio_check
 
 _HEADROOM: Final = 1.07
 _ABOVE: Final = 0.04
+_MACHINES_DIFFER_BY: Final = 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +53,15 @@ def measure_ratios(limits: Sequence[RatioLimit], pace: Pace) -> Measured:
     def all_decided(times: Times) -> bool:
         return all(check.verdict is not Verdict.UNDECIDED for check in checks(times))
 
-    times = patiently(lambda: asyncio.run(raced(pace, all_decided)))
+    times = asyncio.run(raced(pace, all_decided))
     return Measured(checks(times), times)
 
 
 def confirmed(measured: Measured, limits: Limits, bout: Bout) -> Measured:
     """Return the checks; of those beyond the limit, red is only what is so side by side too.
 
-    The arm must be dearer than in the calibrated commit, beyond the noise. Where that commit
-    cannot be had, what was red stays so. Raises ``NotWhatItClaimsError`` and
+    The arm must be dearer than in the calibrated commit, beyond the noise, or far beyond its limit.
+    Where that commit cannot be had, what was red stays so. Raises ``NotWhatItClaimsError`` and
     ``CallsFailedError``.
     """
     if not measured.beyond:
@@ -73,8 +73,8 @@ def confirmed(measured: Measured, limits: Limits, bout: Bout) -> Measured:
     except NoTreeError as error:
         checks = [_unconfirmed(check, str(error)) for check in measured.checks]
     else:
-        arms = {limit.name: limit.arm for limit in limits.ratios}
-        checks = [_weighed(check, arms[check.name], found) for check in measured.checks]
+        by_name = {limit.name: limit for limit in limits.ratios}
+        checks = [weighed(check, by_name[check.name], found) for check in measured.checks]
     return replace(measured, checks=checks)
 
 
@@ -99,10 +99,16 @@ def calibrated(limits: Sequence[RatioLimit], runs: Sequence[Times]) -> list[tupl
     return found
 
 
-def _weighed(check: Check, arm: str, found: Collection[Change]) -> Check:
+def weighed(check: Check, limit: RatioLimit, found: Collection[Change]) -> Check:
+    """Return the check as the comparison with the calibrated commit shows it.
+
+    Red is what became dearer, and what lies farther beyond its limit than machines differ.
+    """
     if not check.beyond:
         return check
-    worse = dearer(arm, found)
+    if check.low is not None and check.low > _MACHINES_DIFFER_BY * limit.at_most:
+        return replace(check, verdict=Verdict.RED, detail="more than machines differ")
+    worse = dearer(limit.arm, found)
     if not worse:
         return replace(check, verdict=Verdict.ELSEWHERE)
     said = ", ".join(f"{change.arm} {change.words}" for change in worse)

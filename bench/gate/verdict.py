@@ -2,14 +2,26 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from math import isfinite
+from pathlib import Path
 from typing import Any, Final
+
+import orjson
 
 from bench.gate.limits import RatioLimit
 from bench.gate.statistics import CONFIDENCE, Interval, median_interval
 
 FORMAT: Final = "shop-gate-verdict/1"
+_FILES: Final = ("verdict.json", "summary.md")
+
+
+class Exit(IntEnum):
+    """What ends a command that judges. 1 is Python's, for an exception that nobody expected."""
+
+    PASSED = 0
+    RED = 3
+    NOT_MEASURED = 4
 
 
 class Verdict(StrEnum):
@@ -77,6 +89,20 @@ class Ruling:
             "cpu_us": {arm: round(time, 2) for arm, time in self.cpu_us.items()},
             **self.circumstances,
         }
+
+
+def discard(folder: Path) -> None:
+    """Remove the verdict of an earlier run, so that nobody takes it for that of a later one."""
+    for name in _FILES:
+        (folder / name).unlink(missing_ok=True)
+
+
+def publish(folder: Path, found: Mapping[str, Any], said: str) -> None:
+    """Write ``verdict.json`` for programs and ``summary.md`` for readers."""
+    folder.mkdir(parents=True, exist_ok=True)
+    contents = (orjson.dumps(found, option=orjson.OPT_INDENT_2), said.encode())
+    for name, content in zip(_FILES, contents, strict=True):
+        (folder / name).write_bytes(content)
 
 
 def judged(interval: Interval, at_most: float) -> Verdict:

@@ -31,7 +31,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         *("-p", "no:xdist", "-p", "no:cacheprovider"),
         *("-q", "-s", "--tb", "short", "--timeout", str(_GROUP_WITHIN_S)),
         *("-W", f"default::{_WARNING}", "-W", f"ignore:Benchmark fixture was not used:{_WARNING}"),
-        "--benchmark-enable",
         *(_comparing(given.compare) if given.compare else ["--benchmark-quiet"]),
         *("--benchmark-autosave", "--benchmark-save-data"),
         *("--benchmark-storage", f"file://{given.storage}"),

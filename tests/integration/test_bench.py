@@ -158,7 +158,7 @@ async def test_the_cost_of_a_cached_read_is_measured_in_every_arm() -> None:
         "echo", "naive cached", "naive uncached", *arms,
     }  # fmt: skip
     assert all(figure > 0 for row in rows for figure in figures(row, 2))
-    assert len(re.findall(r"^- (?:met|missed): GetProduct", said, re.MULTILINE)) == 6
+    assert "missed" not in said, "limits are the gate's"
 
 
 async def test_the_cost_of_a_cached_read_is_measured_by_the_number_of_keys(

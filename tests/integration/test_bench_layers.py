@@ -97,8 +97,8 @@ async def test_the_chosen_layers_are_measured_saved_and_printed(tmp_path: Path) 
 async def test_pytest_and_its_options_can_measure_the_layers_too(tmp_path: Path) -> None:
     path = tmp_path / "figures.json"
     said = await run(
-        *("pytest", "bench/layers", "-k", "token and known", "-p", "no:cacheprovider"),
-        *("--benchmark-enable", "--benchmark-json", str(path)),
+        *("pytest", "bench", "-k", "token and known", "-p", "no:cacheprovider"),
+        *("--benchmark-only", "--benchmark-json", str(path)),
     )
     assert said.code == 0, said.output
     (one,) = orjson.loads(path.read_bytes())["benchmarks"]

@@ -79,3 +79,15 @@ async def test_a_call_that_is_not_answered_ends_with_the_users_timeout() -> None
     assert {call["error"] for call in calls} == {"DEADLINE_EXCEEDED"}
     assert all(call["elapsed_us"] > 450_000 for call in calls)
     assert min(call["elapsed_us"] for call in calls) < 5_000_000
+
+
+async def test_locust_counts_times_with_three_significant_digits() -> None:
+    ask = (
+        "import loadtests.grpc_user; from locust.stats import bucket_response_time as bucket;"
+        "print(*map(bucket, (0.12345, 1.2345, 123.45, 3_123.45)))"
+    )
+    process = await asyncio.create_subprocess_exec(
+        *(str(PROJECT / ".venv-load/bin/python"), "-c", ask), cwd=PROJECT, stdout=PIPE
+    )
+    said, _ = await process.communicate()
+    assert said.decode().split() == ["0.123", "1.23", "123.0", "3120.0"]

@@ -4,11 +4,14 @@ import os
 
 import pytest
 
+from loadtests import facts
 from loadtests.cautions import cautions
 from loadtests.cpu import cpu_by_name, executable_of
 from loadtests.observation import GENERATOR, Observation
+from loadtests.plan import Targets
 from loadtests.results import Process, Schedule
 from loadtests.server_metrics import Figures, parsed
+from loadtests.shops import Shop
 
 _NOBODY = 2**22 + 1  # beyond the highest process id of Linux
 
@@ -71,11 +74,23 @@ def test_processes_of_others_are_not_counted(mongo_uri: str) -> None:
 
 
 def test_a_busy_generator_and_a_missed_schedule_are_told() -> None:
-    def said(cpu_s: float, kept: Schedule | None) -> list[str]:
-        return list(cautions(kept, [Process(GENERATOR, cpu_s, 100, 0.0)], 10.0))
+    def said(cpu_s: float, kept: Schedule | None, cores: int = 1) -> list[str]:
+        return list(cautions(kept, [Process(GENERATOR, cpu_s, 100, 0.0)], 10.0, cores))
 
     assert said(6.9, None) == []
-    assert "0.80 cores" in said(8.0, None)[0]
+    assert "0.80 of 1 cores" in said(8.0, None)[0]
+    assert said(27.0, None, cores=4) == []
+    assert "2.90 of 4 cores" in said(29.0, None, cores=4)[0]
     assert said(1.0, Schedule(1_000, 10, 0, 0, 11.0)) == []
     assert "20 of 1,000" in said(1.0, Schedule(1_000, 20, 5, 0, 30.0))[0]
     assert "and 40 never" in said(1.0, Schedule(1_000, 0, 0, 40, 0.0))[0]
+
+
+def test_settings_are_told_without_ports_paths_and_secrets() -> None:
+    told = {"SHOP_TRANSPORT": "grpcio", "SHOP_KEYS_REFRESH_S": "5", "SHOP_REDIS_TIMEOUT_MS": "200"}
+    kept = {
+        *("SHOP_ORDER_PORT", "SHOP_USER_METRICS_PORT", "SHOP_MONGO_URI", "SHOP_REDIS_URL"),
+        *("SHOP_ADMIN_PASSWORD", "SHOP_TLS_KEY", "SHOP_TRUSTED_KEYS_FILE", "SHOP_DATA_DIR"),
+    }
+    shop = Shop(Targets(), {}, {**told, **dict.fromkeys(kept, "x"), "HOME": "/"})
+    assert facts.settings(shop) == told

@@ -1,7 +1,8 @@
 """Regressions made on purpose, for the gate to find.
 
-A service process takes one on at its start: ``overlay`` writes a ``sitecustomize`` that goes first
-on the path. It changes what has a public name, and ends the process if that is not there any more.
+A service process, or the server of empty calls, takes one on at its start: ``overlay`` writes a
+``sitecustomize`` that goes first on the path. It changes what has a public name, and ends the
+process if that is not there any more.
 """
 
 import importlib
@@ -9,16 +10,18 @@ from pathlib import Path
 from typing import Final
 
 MUTANTS: Final = {
+    "slow-chain": "an interceptor that burns 15 % of what an empty call costs",
     "slow-cache": "15 % more CPU time for what is answered from a cache",
     "extra-trip": "one more round trip to Redis with every operation",
     "lost-batch": "batches of one",
 }
+CHAIN_US: Final = "BENCH_SLOWER_CHAIN_US"
 NEAR_US: Final = "BENCH_SLOWER_NEAR_US"
 REDIS_US: Final = "BENCH_SLOWER_REDIS_US"
 
 _SITECUSTOMIZE: Final = """
 import os, sys, traceback
-if any(word.startswith("services.") for word in sys.orig_argv):
+if any(word.startswith(("services.", "bench.rpc_server")) for word in sys.orig_argv):
     try:
         from bench.gate.mutants import take_on
         take_on({name!r})

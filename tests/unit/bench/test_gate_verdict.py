@@ -1,20 +1,24 @@
 """What is red, what is not, and how it is told."""
 
 import random
+import subprocess
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from bench.gate.budgets import read_results
+from bench.gate import mutations
+from bench.gate.budgets import BudgetsNotCountedError, read_results
 from bench.gate.compare import Change, changes
 from bench.gate.duel import Pairs
 from bench.gate.limits import RatioLimit
+from bench.gate.mutants import CHAIN_US, NEAR_US, REDIS_US
 from bench.gate.mutations import red_checks, slower_by
 from bench.gate.race import Times
-from bench.gate.ratios import calibrated, dearer
+from bench.gate.ratios import calibrated, dearer, weighed
 from bench.gate.statistics import Interval
-from bench.gate.verdict import Check, Ruling, Verdict, judged, ratio_check, summary
+from bench.gate.verdict import Check, Exit, Ruling, Verdict, judged, publish, ratio_check, summary
 
 LIMIT = RatioLimit("GetProduct near", "echo", at_most=1.3)
 
@@ -52,6 +56,7 @@ def test_too_few_rounds_decide_nothing() -> None:
 def test_arms_are_compared_with_what_was_measured_beside_them() -> None:
     times = Times(
         {
+            "echo": {"echo": [12.0, 20.0], "bare": [10.0, 16.0], "naive cached": [96.0, 200.0]},
             "GetProduct": {"echo": [10.0, 20.0], "GetProduct near": [12.0, 26.0]},
             "GetUserProfile": {"echo": [5.0, 10.0], "GetUserProfile near": [10.0, 13.0]},
         }
@@ -59,7 +64,12 @@ def test_arms_are_compared_with_what_was_measured_beside_them() -> None:
     assert times.ratios("GetProduct near", "echo") == [1.2, 1.3]
     assert times.ratios("near", "echo") == pytest.approx([(1.2 * 2.0) ** 0.5, 1.3])
     assert times.rounds == 2
-    assert times.medians() == {"echo": 10.0, "GetProduct near": 19.0, "GetUserProfile near": 11.5}
+    assert times.ratios("echo", "bare") == [1.2, 1.25]
+    assert times.ratios("echo", "naive cached") == [0.125, 0.1]
+    assert times.medians() == {
+        "echo": 11.0, "bare": 13.0, "naive cached": 148.0,
+        "GetProduct near": 19.0, "GetUserProfile near": 11.5,
+    }  # fmt: skip
     for unknown in ("GetProduct redis", "Nothing near", "redis"):
         with pytest.raises(KeyError):
             times.ratios(unknown, "echo")
@@ -115,23 +125,40 @@ def test_a_summary_names_what_is_red_and_shows_every_ratio() -> None:
     assert "| **red** |" in told
 
 
-def test_a_test_that_fails_or_is_left_out_is_a_red_budget(tmp_path: Path) -> None:
-    results = tmp_path / "results.xml"
-    results.write_text(
-        """<testsuites><testsuite>
-        <testcase name="a"><properties>
-          <property name="check" value="GetProduct.near"/>
-          <property name="limit" value="0 queries"/><property name="measured" value="0 queries"/>
-        </properties></testcase>
-        <testcase name="b"><failure message="assert 2 == 1"/></testcase>
-        <testcase name="c"><error message="no store"/></testcase>
-        <testcase name="d"><skipped message="not today"/></testcase>
-        </testsuite></testsuites>"""
+def results(folder: Path, ending: str, *said: str) -> Path:
+    """What pytest writes of one test, with what it measured."""
+    properties = "".join(f'<property name="{name}" value="1 queries"/>' for name in said)
+    file = folder / "results.xml"
+    file.write_text(
+        f"""<testsuites><testsuite><testcase name="a">
+        <properties>{properties}</properties>{ending}
+        </testcase></testsuite></testsuites>"""
     )
-    found = read_results(results)
-    assert [check.name for check in found] == ["GetProduct.near", "b", "c", "d"]
-    assert [check.verdict for check in found] == [Verdict.PASSED, *[Verdict.RED] * 3]
-    assert found[1].detail == "assert 2 == 1"
+    return file
+
+
+def test_a_budget_that_was_measured_and_is_not_kept_is_red(tmp_path: Path) -> None:
+    (kept,) = read_results(results(tmp_path, "", "limit", "measured"))
+    assert kept.verdict is Verdict.PASSED
+    failure = '<failure message="assert 2 == 1"/>'
+    (broken,) = read_results(results(tmp_path, failure, "limit", "measured"))
+    assert (broken.verdict, broken.detail) == (Verdict.RED, "assert 2 == 1")
+
+
+@pytest.mark.parametrize(
+    ("ending", "said"),
+    [
+        ('<failure message="TimeoutError"/>', ()),
+        ('<error message="no store"/>', ()),
+        ('<error message="no store"/>', ("measured",)),
+        ('<skipped message="not today"/>', ()),
+    ],
+)
+def test_a_budget_that_was_not_measured_is_not_red(
+    tmp_path: Path, ending: str, said: tuple[str, ...]
+) -> None:
+    with pytest.raises(BudgetsNotCountedError, match="a: "):
+        read_results(results(tmp_path, ending, *said))
 
 
 # ---- base against head
@@ -185,9 +212,19 @@ def test_a_layer_is_dearer_if_one_of_its_arms_is() -> None:
     assert dearer("redis", found) == []
 
 
-def test_the_slow_mutant_is_slower_by_fifteen_per_cent_of_the_cheapest_arm() -> None:
-    found = slower_by({"echo": 1.0, "A near": 60.0, "B near": 80.0, "A redis": 100.0})
-    assert found == {"BENCH_SLOWER_NEAR_US": "9.000", "BENCH_SLOWER_REDIS_US": "15.000"}
+def test_beyond_the_limit_is_red_if_the_calibrated_commit_is_cheaper_or_by_far() -> None:
+    same = [Change("GetProduct near", 50, 50, 1.0, 0.9, 1.1, 1.0)]
+    dear = [Change("GetProduct near", 50, 60, 1.2, 1.1, 1.3, 1e-9)]
+    near, far = ratio_check(LIMIT, around(1.3 * 1.2)), ratio_check(LIMIT, around(1.3 * 1.7))
+    assert weighed(near, LIMIT, same).verdict is Verdict.ELSEWHERE
+    assert weighed(near, LIMIT, dear).verdict is Verdict.RED
+    assert weighed(far, LIMIT, same).verdict is Verdict.RED
+    assert weighed(ratio_check(LIMIT, around(1.1)), LIMIT, dear).verdict is Verdict.PASSED
+
+
+def test_slow_mutants_are_slower_by_fifteen_per_cent_of_the_cheapest_arm() -> None:
+    found = slower_by({"echo": 40.0, "A near": 60.0, "B near": 80.0, "A redis": 100.0})
+    assert found == {CHAIN_US: "6.000", NEAR_US: "9.000", REDIS_US: "15.000"}
 
 
 def test_a_median_beyond_the_limit_is_looked_into_even_if_it_is_not_sure() -> None:
@@ -195,3 +232,48 @@ def test_a_median_beyond_the_limit_is_looked_into_even_if_it_is_not_sure() -> No
     assert (unsure.verdict, unsure.beyond) == (Verdict.UNDECIDED, True)
     assert not ratio_check(LIMIT, [*[1.2] * 21, *[1.4] * 19]).beyond
     assert not ratio_check(LIMIT, [1.4] * 3).beyond
+
+
+# ---- the mutation run
+
+
+def gate(monkeypatch: pytest.MonkeyPatch, *codes: int) -> None:
+    """Let the gate end with these codes, one after another; what has a verdict writes it."""
+    ends = iter(codes)
+
+    def run(command: Sequence[str], **_: object) -> subprocess.CompletedProcess[bytes]:
+        code = next(ends)
+        if code in {Exit.PASSED, Exit.RED}:
+            found = ruling(BROKEN if code else KEPT).as_json() | {"cpu_us": COSTS}
+            publish(Path(command[command.index("--out") + 1]), found, "")
+        return subprocess.CompletedProcess(command, code)
+
+    monkeypatch.setattr(subprocess, "run", run)
+
+
+COSTS = {"echo": 40.0, "A near": 60.0, "A redis": 100.0}
+
+
+@pytest.mark.parametrize(
+    ("codes", "code"),
+    [
+        ((Exit.PASSED, Exit.RED, Exit.RED), Exit.PASSED),
+        ((Exit.PASSED, Exit.RED, Exit.PASSED), Exit.RED),
+        ((Exit.RED, Exit.RED, Exit.RED), Exit.RED),
+        ((Exit.PASSED, Exit.RED, Exit.NOT_MEASURED), Exit.NOT_MEASURED),
+    ],
+)
+def test_the_mutation_run_ends_with_what_the_gate_found(
+    monkeypatch: pytest.MonkeyPatch, codes: tuple[int, ...], code: int
+) -> None:
+    gate(monkeypatch, *codes)
+    assert mutations.main(["--only", "extra-trip", "--only", "lost-batch"]) == code
+
+
+@pytest.mark.parametrize("crash", [1, 2, -9])
+def test_a_gate_that_crashes_has_not_seen_the_mutant(
+    monkeypatch: pytest.MonkeyPatch, crash: int
+) -> None:
+    gate(monkeypatch, Exit.PASSED, Exit.RED, crash)
+    with pytest.raises(subprocess.CalledProcessError):
+        mutations.main(["--only", "extra-trip", "--only", "lost-batch"])

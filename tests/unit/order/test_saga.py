@@ -196,8 +196,8 @@ steps = st.builds(Step, st.sampled_from(Act), st.sampled_from(sorted(BASKETS)), 
 faults = st.sampled_from([*[None] * 9, *Fault])
 
 
-@pytest.mark.timeout(600)  # it computes for seconds, and may have a small part of a core
-@settings(max_examples=1_000)
+@pytest.mark.timeout(900)  # it computes for seconds, and may have a small part of a core
+@settings(max_examples=10 * settings().max_examples)
 @given(
     st.lists(steps, min_size=1, max_size=10),
     st.integers(0, 2**32),
