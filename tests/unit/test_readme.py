@@ -92,3 +92,15 @@ def test_every_file_that_is_named_exists() -> None:
     named = set(re.findall(r"\b(?:docs|deploy|services|tests)/[\w./-]*\w", readme.TEXT))
     assert "docs/operations.md" in named
     assert [path for path in sorted(named) if not (PROJECT / path).exists()] == []
+
+
+def test_every_test_that_the_page_of_defences_names_exists() -> None:
+    page = (PROJECT / "docs/defended.md").read_text()
+    named = set(re.findall(r"`(test_\w+)`", page))
+    there = {
+        name
+        for path in (PROJECT / "tests").rglob("test_*.py")
+        for name in re.findall(r"def (test_\w+)\(", path.read_text())
+    }
+    assert len(named) > 100
+    assert sorted(named - there) == []
