@@ -92,9 +92,9 @@ class CachedReservations:
         async with self.cache.forgetting([item.product_id for item in items]):
             return await self.reservations.reserve(owner, reservation_id, items)
 
-    async def commit(self, owner: str, reservation_id: str) -> None:
+    async def commit(self, owner: str, reservation_id: str, *, irrevocable: bool = False) -> None:
         """Sell held stock, which changes nothing that a product shows."""
-        await self.reservations.commit(owner, reservation_id)
+        await self.reservations.commit(owner, reservation_id, irrevocable=irrevocable)
 
     async def release(self, owner: str, reservation_id: str) -> Reservation:
         """Give stock back."""

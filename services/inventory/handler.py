@@ -128,7 +128,9 @@ class InventoryHandler(pb_grpc.InventoryServiceServicer):
         self, request: pb.CommitReservationRequest, context: Context
     ) -> pb.CommitReservationResponse:
         """Sell reserved stock."""
-        await self.usecases.commit_reservation(_caller(), request.reservation_id)
+        await self.usecases.commit_reservation(
+            _caller(), request.reservation_id, irrevocable=request.irrevocable
+        )
         return pb.CommitReservationResponse()
 
     async def ReleaseReservation(

@@ -77,8 +77,8 @@ class Reservations(Protocol):
         """
         ...
 
-    async def commit(self, owner: str, reservation_id: str) -> None:
-        """Turn held stock into sold stock.
+    async def commit(self, owner: str, reservation_id: str, *, irrevocable: bool = False) -> None:
+        """Turn held stock into sold stock; it is forgotten some days after it is ``irrevocable``.
 
         Raises ``ReservationNotFound`` and ``ReservationReleased``.
         """

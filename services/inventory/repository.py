@@ -60,13 +60,14 @@ _ADJUSTMENTS: Final = "stock_adjustments"
 _MOST_AT_ONCE: Final = 500
 # How long the name of a released reservation stays out of use. A call for it that comes later
 # still loses nothing: what it reserves is not in its owner's books, who finds it held and
-# releases it. A COMMITTED one stays, for the release of an order cancelled years later needs it.
-_RELEASED_FOR: Final = timedelta(days=7)
+# releases it. A COMMITTED one stays, for the release of an order cancelled years later needs it,
+# until its owner says that none will come.
+_KEPT_AT_THE_END_FOR: Final = timedelta(days=7)
 
 PRODUCT_CHANGES: Final = Changes(_PRODUCTS, shown=("version", "stock"))
 """Every change that a product shows is one of its stock, or counted by its version."""
 
-_RELEASED_NOW: Final = {"$currentDate": {"release_time": True}}
+_ENDED_NOW: Final = {"$currentDate": {"end_time": True}}
 _COUNT: Final = {"bsonType": ["int", "long"], "minimum": 0}
 _PRODUCT_SCHEMA: Final[Document] = {
     "bsonType": "object",
@@ -94,7 +95,7 @@ _RESERVATION_SCHEMA: Final[Document] = {
         "state": {"enum": [state.value for state in ReservationState]},
         "lines": {"bsonType": "array"},
         "create_time": {"bsonType": "date"},
-        "release_time": {"bsonType": "date"},
+        "end_time": {"bsonType": "date"},
     },
 }
 _ADJUSTMENT_SCHEMA: Final[Document] = {
@@ -137,8 +138,8 @@ async def prepare_schema(mongo: Mongo) -> None:
                 partialFilterExpression={"state": ReservationState.HELD.value},
             ),
             IndexModel(
-                [("release_time", ASCENDING)],
-                expireAfterSeconds=int(_RELEASED_FOR.total_seconds()),
+                [("end_time", ASCENDING)],
+                expireAfterSeconds=int(_KEPT_AT_THE_END_FOR.total_seconds()),
             ),
         ],
     )
@@ -341,23 +342,27 @@ class MongoReservations:
         known.confirm_owned(owner)
         return replace(known, lines=tuple(known.lines_of(items)))
 
-    async def commit(self, owner: str, reservation_id: str) -> None:
+    async def commit(self, owner: str, reservation_id: str, *, irrevocable: bool = False) -> None:
         """Turn held stock into sold stock."""
+        sold = {"_id": reservation_id, "state": ReservationState.COMMITTED.value}
 
         async def sell(session: Session) -> Reservation | None:
-            held = await self._leave(
+            known = await self._leave(
                 [ReservationState.HELD], ReservationState.COMMITTED, reservation_id, session
             )
-            if held is None:
-                return await self._find(reservation_id, session)
-            held.confirm_owned(owner)
-            await self._move(held.lines, {"reserved": -1, "sold": 1}, session)
-            return held
+            if known is None:
+                known = await self._find(reservation_id, session)
+            else:
+                await self._move(known.lines, {"reserved": -1, "sold": 1}, session)
+            if known is not None:
+                known.confirm_owned(owner)
+            if irrevocable:
+                await self._reservations.update_one(sold, _ENDED_NOW, session=session)
+            return known
 
         known = await self._mongo.in_transaction(sell)
         if known is None:
             raise ReservationNotFound(f"there is no reservation {reservation_id}")
-        known.confirm_owned(owner)
         known.confirm_kept()
 
     async def release(self, owner: str, reservation_id: str) -> Reservation:
@@ -374,7 +379,7 @@ class MongoReservations:
             if known is None:
                 released = await self._reservations.find_one_and_update(
                     {"_id": reservation_id},
-                    {"$setOnInsert": _document(nothing), **_RELEASED_NOW},
+                    {"$setOnInsert": _document(nothing), **_ENDED_NOW},
                     upsert=True,
                     return_document=True,
                     session=session,
@@ -462,7 +467,7 @@ class MongoReservations:
             {"_id": reservation_id, "state": {"$in": [known.value for known in states]}},
             {
                 "$set": {"state": state.value},
-                **(_RELEASED_NOW if state is ReservationState.RELEASED else {}),
+                **(_ENDED_NOW if state is ReservationState.RELEASED else {}),
             },
             session=session,
         )

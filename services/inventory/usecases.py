@@ -87,10 +87,12 @@ class InventoryUseCases:
         reservation = await self.reservations.reserve(owner, reservation_id, items)
         return reservation.lines
 
-    async def commit_reservation(self, owner: str, reservation_id: str) -> None:
+    async def commit_reservation(
+        self, owner: str, reservation_id: str, *, irrevocable: bool = False
+    ) -> None:
         """Sell what is held back."""
         check_name("reservation_id", reservation_id)
-        await self.reservations.commit(owner, reservation_id)
+        await self.reservations.commit(owner, reservation_id, irrevocable=irrevocable)
 
     async def release_reservation(self, owner: str, reservation_id: str) -> None:
         """Give back what is held back or sold."""

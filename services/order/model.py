@@ -47,6 +47,7 @@ _EDGES: Final[Edges] = {
     *_ON_ITS_WAY,
 }
 _UNSOLD: Final = {OrderStatus.REJECTED, OrderStatus.CANCELLED}
+_IRREVOCABLE: Final = {OrderStatus.SHIPPED, OrderStatus.DELIVERED}
 
 
 class RejectReason(StrEnum):
@@ -207,6 +208,11 @@ class Checkout:
         return not self.pending and self.order.status not in _UNSOLD
 
     @property
+    def irrevocable(self) -> bool:
+        """Whether the order can no longer be cancelled."""
+        return self.order.status in _IRREVOCABLE
+
+    @property
     def items(self) -> list[OrderItem]:
         """What to buy."""
         return [OrderItem(line.product_id, line.quantity) for line in self.order.lines]
@@ -270,7 +276,9 @@ class Checkout:
 
     def advanced(self, status: OrderStatus, now: datetime) -> "Checkout":
         """Return the checkout with its order shipped or delivered. Raises ``ForbiddenMove``."""
-        return self._next(order=self.order.moved(status, now, along=_ON_ITS_WAY))
+        # Inventory is told once that the sale has become irrevocable.
+        settled = self.settled and self.irrevocable
+        return self._next(order=self.order.moved(status, now, along=_ON_ITS_WAY), settled=settled)
 
     def given_up(self) -> "Checkout":
         """Return the checkout ready for its next attempt."""

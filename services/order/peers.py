@@ -66,9 +66,11 @@ class InventoryPeer:
             for line in response.lines
         ]
 
-    async def commit(self, reservation_id: str) -> None:
+    async def commit(self, reservation_id: str, *, irrevocable: bool) -> None:
         """Turn held stock into sold stock."""
-        request = inventory_pb2.CommitReservationRequest(reservation_id=reservation_id)
+        request = inventory_pb2.CommitReservationRequest(
+            reservation_id=reservation_id, irrevocable=irrevocable
+        )
         await self.peer.call(self.inventory.stub.CommitReservation, request)
 
     async def release(self, reservation_id: str) -> None:

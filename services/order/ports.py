@@ -66,8 +66,8 @@ class Stock(Protocol):
         """
         ...
 
-    async def commit(self, reservation_id: str) -> None:
-        """Turn held stock into sold stock."""
+    async def commit(self, reservation_id: str, *, irrevocable: bool) -> None:
+        """Turn held stock into sold stock. What is ``irrevocable`` is never released."""
         ...
 
     async def release(self, reservation_id: str) -> None:

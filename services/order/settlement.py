@@ -19,7 +19,7 @@ class Settlement:
         for reservation_id in checkout.unreleased_reservation_ids:
             await self.stock.release(reservation_id)
         if checkout.sold:
-            await self.stock.commit(checkout.reservation_id)
+            await self.stock.commit(checkout.reservation_id, irrevocable=checkout.irrevocable)
         else:
             await self.stock.release(checkout.reservation_id)
         await self.orders.note(checkout.followed())

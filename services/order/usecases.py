@@ -99,7 +99,7 @@ class OrderUseCases:
             checkout = await self._visible(principal, order_id)
             advanced = checkout.advanced(status, self.now())
             if await self.orders.save(advanced):
-                if not advanced.settled:  # whoever was about to has just lost to this version
+                if not advanced.settled:
                     self.aftermath.settle(advanced)
                 return advanced.order
         raise _interrupted(checkout)

@@ -191,18 +191,20 @@ async def test_the_age_of_a_reservation_is_by_mongodbs_clock(
     assert page.items == (held,)
 
 
-async def test_only_released_reservations_expire_7_days_after_they_were_last_released(
+async def test_only_reservations_that_nobody_can_need_expire_after_7_days(
     inventory: Inventory, lamp: Product
 ) -> None:
-    for name in ("held", "sold", "given back", "taken back"):
+    for name in ("held", "sold", "shipped", "shipped at once", "given back", "taken back"):
         await inventory.reservations.reserve(OWNER, name, items((lamp, 1)))
-    for name in ("sold", "taken back"):
+    for name in ("sold", "shipped", "taken back"):
         await inventory.reservations.commit(OWNER, name)
     before = await inventory.mongo.now()
+    for name in ("shipped", "shipped at once"):
+        await inventory.reservations.commit(OWNER, name, irrevocable=True)
     released = ("given back", "taken back", "never made")
     for name in released:
         await inventory.reservations.release(OWNER, name)
-    long_ago = {"$set": {"release_time": before - timedelta(days=6)}}
+    long_ago = {"$set": {"end_time": before - timedelta(days=6)}}
     await inventory.mongo.collection("reservations").update_one({"_id": "given back"}, long_ago)
     await inventory.reservations.release(OWNER, "given back")
     answer = await inventory.mongo._command({"listIndexes": "reservations"})
@@ -210,10 +212,10 @@ async def test_only_released_reservations_expire_7_days_after_they_were_last_rel
         next(iter(index["key"])): index["expireAfterSeconds"]
         for index in answer["cursor"]["firstBatch"]
         if "expireAfterSeconds" in index
-    } == {"release_time": 7 * 24 * 60 * 60}
+    } == {"end_time": 7 * 24 * 60 * 60}
     found = await inventory.mongo.collection("reservations").find({}).to_list(None)
-    times = {one["_id"]: as_utc(one["release_time"]) for one in found if "release_time" in one}
-    assert set(times) == set(released)
+    times = {one["_id"]: as_utc(one["end_time"]) for one in found if "end_time" in one}
+    assert set(times) == {*released, "shipped", "shipped at once"}
     assert before <= min(times.values()) <= max(times.values()) <= await inventory.mongo.now()
 
 

@@ -115,7 +115,7 @@ class FakeReservations:
         )
         return Reservation(reservation_id, owner, ReservationState.HELD, lines, THEN)
 
-    async def commit(self, owner: str, reservation_id: str) -> None:
+    async def commit(self, owner: str, reservation_id: str, *, irrevocable: bool = False) -> None:
         self.calls.append(("commit", owner, reservation_id))
 
     async def release(self, owner: str, reservation_id: str) -> Reservation:

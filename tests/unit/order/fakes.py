@@ -250,6 +250,7 @@ class FakeReservation:
     state: ReservationState
     items: list[OrderItem]
     create_time: datetime
+    irrevocable: bool = False
 
 
 class StockRefusedError(Exception):
@@ -286,11 +287,12 @@ class FakeStock:
 
         return await self._wire.cross("reserve", effect)
 
-    async def commit(self, reservation_id: str) -> None:
+    async def commit(self, reservation_id: str, *, irrevocable: bool) -> None:
         def effect() -> None:
             known = self.reservations.get(reservation_id)
             if known is None or known.state is ReservationState.RELEASED:
                 raise StockRefusedError(reservation_id)
+            known.irrevocable |= irrevocable
             if known.state is ReservationState.HELD:
                 known.state = ReservationState.COMMITTED
                 for item in known.items:

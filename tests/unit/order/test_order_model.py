@@ -123,7 +123,9 @@ def test_every_change_is_the_next_version() -> None:
 def test_a_decision_is_to_be_followed_by_the_stock() -> None:
     settled = begun().confirmed(LINES, LATER).followed()
     assert settled.settled
-    assert settled.advanced(OrderStatus.SHIPPED, LATER).settled
+    shipped = settled.advanced(OrderStatus.SHIPPED, LATER)
+    assert not shipped.settled  # Inventory learns that the sale is irrevocable
+    assert shipped.followed().advanced(OrderStatus.DELIVERED, LATER).settled
     assert not settled.cancelled(LATER).settled
 
 

@@ -117,6 +117,21 @@ async def test_what_is_on_its_way_cannot_be_cancelled(shop: Shop, status: OrderS
     assert shop.lamps == (3, 0, 2)
 
 
+@pytest.mark.parametrize(
+    ("status", "irrevocable"),
+    [(OrderStatus.CONFIRMED, False), (OrderStatus.SHIPPED, True), (OrderStatus.DELIVERED, True)],
+)
+async def test_inventory_learns_when_a_sale_can_no_longer_be_undone(
+    shop: Shop,
+    status: OrderStatus,
+    irrevocable: bool,  # noqa: FBT001
+) -> None:
+    await sold(shop, status)
+    (reservation,) = shop.stock.reservations.values()
+    assert reservation.irrevocable is irrevocable
+    assert shop.checkout().settled
+
+
 async def test_a_rejected_order_cannot_be_cancelled(shop: Shop) -> None:
     order = await shop.buy(6)
     with pytest.raises(ForbiddenMove):

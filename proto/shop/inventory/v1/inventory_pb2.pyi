@@ -587,16 +587,20 @@ class CommitReservationRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     RESERVATION_ID_FIELD_NUMBER: _builtins.int
+    IRREVOCABLE_FIELD_NUMBER: _builtins.int
     reservation_id: _builtins.str
     """Which reservation."""
+    irrevocable: _builtins.bool
+    """Whether it will never be released. Then it is forgotten 7 days later."""
     def __init__(
         self,
         *,
         reservation_id: _builtins.str = ...,
+        irrevocable: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["reservation_id", b"reservation_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["irrevocable", b"irrevocable", "reservation_id", b"reservation_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

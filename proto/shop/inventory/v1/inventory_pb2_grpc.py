@@ -217,7 +217,7 @@ class InventoryServiceServicer(object):
         It may be repeated: a repeat succeeds and changes nothing. A released reservation_id is
         refused by ReserveStock and CommitReservation for at least 7 days after it was last released;
         then it is forgotten, and its owner must not use it again. One that was committed is kept
-        until it is released, for only its owner knows whether the stock can still come back.
+        until it is released, or for 7 days after its sale became irrevocable.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -108,7 +108,7 @@ class InventoryServiceStub:
     It may be repeated: a repeat succeeds and changes nothing. A released reservation_id is
     refused by ReserveStock and CommitReservation for at least 7 days after it was last released;
     then it is forgotten, and its owner must not use it again. One that was committed is kept
-    until it is released, for only its owner knows whether the stock can still come back.
+    until it is released, or for 7 days after its sale became irrevocable.
     """
     ListHeldReservations: _grpc.UnaryUnaryMultiCallable[_inventory_pb2.ListHeldReservationsRequest, _inventory_pb2.ListHeldReservationsResponse]
     """ListHeldReservations returns the calling service's reservations that are neither committed
@@ -196,7 +196,7 @@ class InventoryServiceAsyncStub(InventoryServiceStub):
     It may be repeated: a repeat succeeds and changes nothing. A released reservation_id is
     refused by ReserveStock and CommitReservation for at least 7 days after it was last released;
     then it is forgotten, and its owner must not use it again. One that was committed is kept
-    until it is released, for only its owner knows whether the stock can still come back.
+    until it is released, or for 7 days after its sale became irrevocable.
     """
     ListHeldReservations: _aio.UnaryUnaryMultiCallable[_inventory_pb2.ListHeldReservationsRequest, _inventory_pb2.ListHeldReservationsResponse]  # type: ignore[assignment]
     """ListHeldReservations returns the calling service's reservations that are neither committed
@@ -341,7 +341,7 @@ class InventoryServiceServicer(metaclass=_abc_1.ABCMeta):
         It may be repeated: a repeat succeeds and changes nothing. A released reservation_id is
         refused by ReserveStock and CommitReservation for at least 7 days after it was last released;
         then it is forgotten, and its owner must not use it again. One that was committed is kept
-        until it is released, for only its owner knows whether the stock can still come back.
+        until it is released, or for 7 days after its sale became irrevocable.
         """
 
     @_abc_1.abstractmethod
