@@ -35,8 +35,8 @@ image-check: $(VENV)/.dev-stamp ## on Debian as root: build the images, run the 
 
 test: $(VENV)/.dev-stamp $(VENV)/.chromium-stamp $(VENV)/.prometheus-stamp $(LOAD_VENV)/.stamp ## run all tests on stores of their own (ARGS="..." for a part, see README)
 ifeq ($(ARGS),)
-	@$(BIN)/python -m pytest -q --tb native -n auto --dist loadfile --no-loadscope-reorder --ignore tests/load
-	@$(BIN)/python -m pytest -q --tb native -n 4 --dist loadfile tests/load
+	@$(BIN)/python -m pytest -q --tb native -n auto --dist loadfile --no-loadscope-reorder --ignore tests/slow/load
+	@$(BIN)/python -m pytest -q --tb native -n 4 --dist loadfile tests/slow/load
 	@$(BIN)/python -m pytest -q --tb native -m hypothesis --hypothesis-profile random tests/unit tests/integration
 else
 	@$(BIN)/python -m pytest $(ARGS)
