@@ -1,6 +1,6 @@
 """A replica set that changes its primary under customers, at two processes of each service.
 
-``make test ARGS="-s tests/slow/failover/test_shop.py"`` tells how long writes paused.
+``make test-slow ARGS="-s tests/slow/failover/test_shop.py"`` tells how long writes paused.
 ``FAILOVER_KILLS`` is how often the primary is killed,
 ``FAILOVER_ELECTION_MS`` the set's electionTimeoutMillis.
 """
