@@ -41,6 +41,7 @@ test: $(VENV)/.dev-stamp ## run what a change needs to be trusted (ARGS="..." fo
 test-slow: $(VENV)/.dev-stamp $(VENV)/.chromium-stamp $(VENV)/.prometheus-stamp $(LOAD_VENV)/.stamp ## run the tests that take long: load, failover, browser, ... (ARGS as for test)
 ifeq ($(ARGS),)
 	@$(BIN)/python -m pytest -q --tb native $(ALONGSIDE) --ignore tests/slow/load tests/slow
+	@SHOP_TRANSPORT=grpcio $(BIN)/python -m pytest -q --tb native $(ALONGSIDE) tests/e2e
 	@$(BIN)/python -m pytest -q --tb native tests/slow/load
 	@$(BIN)/python -m pytest -q --tb native -m hypothesis --hypothesis-profile random tests/unit tests/integration
 else
