@@ -7,12 +7,13 @@ BASE ?= main
 VENV := .venv
 BIN := $(VENV)/bin
 LOAD_VENV := .venv-load
+ALONGSIDE := -n auto --dist loadfile --no-loadscope-reorder
 
 # Hundreds of processes import the same modules in a run of the tests.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run up down image image-check test lint proto lock clean load load-ui prove-cache
+.PHONY: help run up down image image-check test test-slow lint proto lock clean load load-ui prove-cache
 .PHONY: bench bench-quick bench-rpc bench-gate bench-compare bench-cache
 
 help: ## list these commands
@@ -33,10 +34,15 @@ image: ## build the images shop and shop-load, with docker, podman or buildah
 image-check: $(VENV)/.dev-stamp ## on Debian as root: build the images, run the services out of them, test them
 	@scripts/image-check.sh
 
-test: $(VENV)/.dev-stamp $(VENV)/.chromium-stamp $(VENV)/.prometheus-stamp $(LOAD_VENV)/.stamp ## run all tests on stores of their own (ARGS="..." for a part, see README)
+test: $(VENV)/.dev-stamp ## run what a change needs to be trusted (ARGS="..." for a part, see README)
+	@$(BIN)/python -m pytest $(or $(ARGS),-q --tb native $(ALONGSIDE) --ignore tests/slow)
+
+# What measures latency runs alone, one test after another.
+test-slow: $(VENV)/.dev-stamp $(VENV)/.chromium-stamp $(VENV)/.prometheus-stamp $(LOAD_VENV)/.stamp ## run the tests that take long: load, failover, browser, ... (ARGS as for test)
 ifeq ($(ARGS),)
-	@$(BIN)/python -m pytest -q --tb native -n auto --dist loadfile --no-loadscope-reorder --ignore tests/load
-	@$(BIN)/python -m pytest -q --tb native -n 4 --dist loadfile tests/load
+	@$(BIN)/python -m pytest -q --tb native $(ALONGSIDE) --ignore tests/slow/load tests/slow
+	@SHOP_TRANSPORT=grpcio $(BIN)/python -m pytest -q --tb native $(ALONGSIDE) tests/e2e
+	@$(BIN)/python -m pytest -q --tb native tests/slow/load
 	@$(BIN)/python -m pytest -q --tb native -m hypothesis --hypothesis-profile random tests/unit tests/integration
 else
 	@$(BIN)/python -m pytest $(ARGS)

@@ -22,8 +22,8 @@ from tests.e2e.support.shop_front import ShopFront
 RECONCILE_AGE_S = "30"
 
 # What clients see must not depend on the transport. The other tests take that of SHOP_TRANSPORT,
-# or what the shop takes.
-ON_BOTH_TRANSPORTS = {"test_journeys", "test_permissions", "test_refusals"}
+# or what the shop takes; `make test-slow` runs them all on grpcio.
+ON_BOTH_TRANSPORTS = {"test_journeys"}
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -1,11 +1,10 @@
-"""A database for each test, through either driver, and the Redis they share.
+"""A database for each test, and the Redis they share.
 
 Where preparing a database takes longer than the test, the tests of a folder share one, which is
 emptied before each. What tests put into Redis stands under ids that no other test has.
 """
 
 from collections.abc import AsyncIterator
-from enum import StrEnum
 from typing import Any
 
 import pytest
@@ -29,26 +28,14 @@ STARTED_WITHIN_MS = 60_000
 LASTING_S = 120
 
 
-class Wiring(StrEnum):
-    """Whether the repository stands alone or behind its cached twin."""
-
-    PLAIN = "plain"
-    CACHED = "cached"
-
-
-# For what does not hang on the driver: one of them, the services' own choice, is enough.
-ANY_DRIVER = pytest.mark.parametrize("driver", [MongoDriver.PYMONGO])
-
-
-@pytest.fixture(params=list(MongoDriver))
-def driver(request: pytest.FixtureRequest) -> MongoDriver:
-    return MongoDriver(request.param)
+# For what services.common.mongo promises; what stands on it sees no driver.
+EACH_DRIVER = pytest.mark.parametrize("driver", list(MongoDriver))
 
 
 @pytest.fixture
-def wiring(driver: MongoDriver) -> Wiring:
-    """Each way once, and each driver once; the cached twins stand over both in ``cache``."""
-    return {MongoDriver.MOTOR: Wiring.PLAIN, MongoDriver.PYMONGO: Wiring.CACHED}[driver]
+def driver() -> MongoDriver:
+    """The services' own choice."""
+    return MongoDriver.PYMONGO
 
 
 def new_database() -> str:

@@ -47,6 +47,11 @@ SLACK_S = 7.0  # half a second on an idle machine; what is not bounded takes ten
 Operation = Callable[[Mongo], Awaitable[object]]
 
 
+@pytest.fixture(params=list(MongoDriver))
+def driver(request: pytest.FixtureRequest) -> MongoDriver:
+    return MongoDriver(request.param)
+
+
 async def insert(mongo: Mongo, name: str, session: Session | None = None) -> None:
     await mongo.collection("things").insert_one({"_id": name, "count": 0}, session=session)
 

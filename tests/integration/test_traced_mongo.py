@@ -10,10 +10,12 @@ from pymongo.errors import DuplicateKeyError, OperationFailure
 from services.common.mongo import Mongo, MongoDriver, MongoOptions, open_mongo
 from services.common.tracing.mongo import TracedCommands
 from services.common.transaction import Session
-from tests.integration.conftest import PATIENT_MS
+from tests.integration.conftest import EACH_DRIVER, PATIENT_MS
 from tests.spans import Spans, id_of, parent_id
 
 SECRET = "somebody@example.com"
+
+pytestmark = EACH_DRIVER
 
 
 @pytest.fixture

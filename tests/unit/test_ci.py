@@ -39,19 +39,20 @@ def program(path: Path, script: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("gate", "tests", "code", "said"),
+    ("gate", "test", "slow", "code", "said"),
     [
-        pytest.param("exit 0", 0, 0, "", id="passed"),
-        pytest.param("exit 3", 0, 3, "bench gate ended with 3, red", id="red"),
-        pytest.param("exit 4", 0, 4, "bench gate ended with 4, not measured", id="not measured"),
-        pytest.param("exit 1", 0, 1, "bench gate ended with 1, a crash", id="exception"),
-        pytest.param("kill -9 $$", 0, 137, "bench gate ended with 137, a crash", id="killed"),
-        pytest.param("exit 0", 2, 2, "", id="tests failed"),
-        pytest.param("exit 3", 2, 2, "bench gate ended with 3, red", id="both failed"),
+        pytest.param("exit 0", 0, 0, 0, "", id="passed"),
+        pytest.param("exit 3", 0, 0, 3, "bench gate ended with 3, red", id="red"),
+        pytest.param("exit 4", 0, 0, 4, "bench gate ended with 4, not measured", id="not measured"),
+        pytest.param("exit 1", 0, 0, 1, "bench gate ended with 1, a crash", id="exception"),
+        pytest.param("kill -9 $$", 0, 0, 137, "bench gate ended with 137, a crash", id="killed"),
+        pytest.param("exit 0", 2, 0, 2, "", id="tests failed"),
+        pytest.param("exit 0", 0, 2, 2, "", id="slow tests failed"),
+        pytest.param("exit 3", 2, 0, 2, "bench gate ended with 3, red", id="both failed"),
     ],
 )
 def test_continuous_integration_passes_only_what_gate_and_tests_let_through(
-    tmp_path: Path, gate: str, tests: int, code: int, said: str
+    tmp_path: Path, gate: str, test: int, slow: int, code: int, said: str
 ) -> None:
     for script in (".ci/run", "scripts/gate.sh"):
         (tmp_path / script).parent.mkdir()
@@ -61,7 +62,8 @@ def test_continuous_integration_passes_only_what_gate_and_tests_let_through(
     (tmp_path / "Makefile").write_text(
         "lint:\n\t@true\n"
         "bench-gate:\n\t@.venv/bin/python -m bench gate\n"
-        f"test:\n\t@echo tested; exit {tests}\n"
+        f"test:\n\t@echo tested; exit {test}\n"
+        f"test-slow:\n\t@echo tested slowly; exit {slow}\n"
     )
     done = subprocess.run(  # noqa: S603
         [tmp_path / ".ci/run"],
@@ -70,6 +72,9 @@ def test_continuous_integration_passes_only_what_gate_and_tests_let_through(
         text=True,
         check=False,
     )
-    assert (done.returncode, done.stdout) == (code, "tested\n")
+    assert (done.returncode, done.stdout) == (
+        code,
+        "tested\n" if test else "tested\ntested slowly\n",
+    )
     assert said in done.stderr
     assert bool(said) == ("bench gate ended" in done.stderr)

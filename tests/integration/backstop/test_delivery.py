@@ -20,7 +20,7 @@ from tests.integration.backstop.conftest import (
     watch_of,
     watching,
 )
-from tests.integration.conftest import ANY_DRIVER
+from tests.integration.conftest import EACH_DRIVER
 from tests.integration.patience import until
 
 OPERATION_S = 2.5
@@ -63,7 +63,6 @@ async def test_changes_elsewhere_are_not_delivered(prepared: Mongo, cache: Noted
     assert backstop.figures.changes == 1
 
 
-@ANY_DRIVER
 async def test_changes_made_between_preparation_and_the_first_watch_are_delivered(
     prepared: Mongo, cache: NotedCache
 ) -> None:
@@ -72,7 +71,6 @@ async def test_changes_made_between_preparation_and_the_first_watch_are_delivere
         await cache.has("a")
 
 
-@ANY_DRIVER
 async def test_preparing_again_loses_no_change(prepared: Mongo, cache: NotedCache) -> None:
     await insert(prepared, "a")
     await prepare_backstop(prepared)
@@ -93,7 +91,6 @@ async def test_changes_made_while_nobody_watched_are_delivered_afterwards_and_no
     assert cache.ids == ["a", "b", "c"]
 
 
-@ANY_DRIVER
 async def test_nothing_is_skipped_while_the_cache_refuses(
     prepared: Mongo, cache: NotedCache
 ) -> None:
@@ -108,7 +105,6 @@ async def test_nothing_is_skipped_while_the_cache_refuses(
     assert [line["log_level"] for line in logs] == ["warning", "info"]
 
 
-@ANY_DRIVER
 async def test_what_could_not_be_delivered_before_the_end_is_delivered_by_the_next(
     prepared: Mongo, cache: NotedCache, rival_cache: NotedCache, quick: None
 ) -> None:
@@ -121,7 +117,6 @@ async def test_what_could_not_be_delivered_before_the_end_is_delivered_by_the_ne
         await rival_cache.has("a")
 
 
-@ANY_DRIVER
 async def test_a_cache_that_never_answers_is_asked_again(
     prepared: Mongo, cache: NotedCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -158,7 +153,6 @@ async def test_many_changes_arrive_in_batches_each_id_once(
 PAGE = {"name": "x" * 50, "price": {"units": 1, "code": "EUR"}, "tags": [1, 2, 3], "sold": 0}
 
 
-@ANY_DRIVER
 async def test_an_update_of_fields_that_are_not_shown_is_not_delivered(
     prepared: Mongo, cache: NotedCache
 ) -> None:
@@ -171,7 +165,6 @@ async def test_an_update_of_fields_that_are_not_shown_is_not_delivered(
         await cache.has("a", "b")
 
 
-@ANY_DRIVER
 async def test_an_update_of_a_shown_field_or_a_part_of_it_is_delivered(
     prepared: Mongo, cache: NotedCache
 ) -> None:
@@ -193,7 +186,6 @@ async def test_an_update_of_a_shown_field_or_a_part_of_it_is_delivered(
         await cache.has(*["a"] * (len(changes) + 1))
 
 
-@ANY_DRIVER
 async def test_a_change_is_delivered_under_the_owner_of_its_document(
     prepared: Mongo, cache: NotedCache
 ) -> None:
@@ -204,7 +196,6 @@ async def test_a_change_is_delivered_under_the_owner_of_its_document(
         await cache.has("ada", "ada")
 
 
-@ANY_DRIVER
 async def test_when_a_document_is_gone_whose_owner_is_unknown_all_values_are_forgotten(
     prepared: Mongo, cache: NotedCache
 ) -> None:
@@ -217,7 +208,6 @@ async def test_when_a_document_is_gone_whose_owner_is_unknown_all_values_are_for
         await cache.has("ada", "bob")
 
 
-@ANY_DRIVER
 async def test_of_a_document_only_its_owner_travels(prepared: Mongo, cache: NotedCache) -> None:
     begin = Position(await prepared.operation_time())
     for name in ("users", "orders"):
@@ -236,6 +226,7 @@ async def test_of_a_document_only_its_owner_travels(prepared: Mongo, cache: Note
             assert "other" not in str(told)
 
 
+@EACH_DRIVER
 async def test_an_idle_stream_answers_often_and_outlives_the_time_that_an_operation_may_take(
     mongo_uri: str, driver: MongoDriver, database: str
 ) -> None:

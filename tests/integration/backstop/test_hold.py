@@ -20,7 +20,6 @@ from tests.integration.backstop.conftest import (
     watch_of,
     watching,
 )
-from tests.integration.conftest import ANY_DRIVER
 from tests.integration.patience import PATIENT_S, until
 
 EXPIRES_S = 1.0
@@ -39,7 +38,6 @@ async def set_watch(mongo: Mongo, **fields: object) -> None:
     assert await watches.find_one_and_update({}, [{"$set": fields}]) is not None
 
 
-@ANY_DRIVER
 async def test_of_two_processes_one_delivers(
     prepared: Mongo,
     rival_mongo: Mongo,
@@ -59,7 +57,6 @@ async def test_of_two_processes_one_delivers(
     assert rival_cache.ids == []
 
 
-@ANY_DRIVER
 async def test_one_that_stops_is_replaced_without_waiting_for_its_hold_to_expire(
     prepared: Mongo, rival_mongo: Mongo, cache: NotedCache, rival_cache: NotedCache, lasting: None
 ) -> None:
@@ -72,7 +69,6 @@ async def test_one_that_stops_is_replaced_without_waiting_for_its_hold_to_expire
     assert await Hold(prepared).take() is not None
 
 
-@ANY_DRIVER
 async def test_one_that_dies_is_replaced_when_its_hold_has_expired(
     prepared: Mongo,
     rival_mongo: Mongo,
@@ -91,7 +87,6 @@ async def test_one_that_dies_is_replaced_when_its_hold_has_expired(
         assert not await dead.keep(Position(Timestamp(1, 1)))
 
 
-@ANY_DRIVER
 async def test_one_that_has_lost_its_hold_stops_delivering_and_saves_nothing(
     prepared: Mongo, cache: NotedCache, quick: None
 ) -> None:
@@ -107,7 +102,6 @@ async def test_one_that_has_lost_its_hold_stops_delivering_and_saves_nothing(
         await cache.has("a")
 
 
-@ANY_DRIVER
 async def test_a_watch_that_was_deleted_begins_again_where_its_holder_was(
     prepared: Mongo, cache: NotedCache
 ) -> None:
@@ -122,7 +116,6 @@ async def test_a_watch_that_was_deleted_begins_again_where_its_holder_was(
 
 
 @pytest.mark.parametrize("asked", ["holder", "standby"])
-@ANY_DRIVER
 async def test_a_rewind_repeats_what_was_delivered_whoever_asks(
     prepared: Mongo, rival_mongo: Mongo, cache: NotedCache, asked: str
 ) -> None:
@@ -152,7 +145,6 @@ async def test_a_rewind_goes_back_and_never_forward(prepared: Mongo) -> None:
     assert await hold.take() == Position(Timestamp(900, 0))
 
 
-@ANY_DRIVER
 async def test_a_rewind_repeats_what_the_holder_had_delivered_and_not_saved(
     prepared: Mongo, cache: NotedCache
 ) -> None:
@@ -176,7 +168,6 @@ async def test_a_process_has_the_watch_once_more_when_it_takes_it_again(prepared
     assert await Hold(prepared).take() == later
 
 
-@ANY_DRIVER
 async def test_no_change_is_lost_while_processes_come_and_go_and_the_cache_refuses_now_and_then(
     prepared: Mongo, rival_mongo: Mongo, cache: NotedCache, quick: None
 ) -> None:

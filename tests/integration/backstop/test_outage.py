@@ -22,7 +22,7 @@ from tests.integration.backstop.conftest import (
     insert,
     watching,
 )
-from tests.integration.conftest import ANY_DRIVER, PATIENT_MS
+from tests.integration.conftest import EACH_DRIVER, PATIENT_MS
 from tests.integration.hanging import hung
 from tests.integration.patience import until
 
@@ -42,6 +42,7 @@ def folder(tmp_path: Path) -> DataFolder:
     return folder
 
 
+@EACH_DRIVER
 async def test_with_mongodb_killed_and_started_again_it_goes_on_where_it_was(
     folder: DataFolder, driver: MongoDriver, cache: NotedCache
 ) -> None:
@@ -72,6 +73,7 @@ async def test_with_mongodb_killed_and_started_again_it_goes_on_where_it_was(
     assert any("cannot watch" in line["event"] for line in logs)
 
 
+@EACH_DRIVER
 async def test_with_mongodb_hung_it_stops_within_a_bound_and_goes_on_afterwards(
     folder: DataFolder, driver: MongoDriver, cache: NotedCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -92,7 +94,6 @@ async def test_with_mongodb_hung_it_stops_within_a_bound_and_goes_on_afterwards(
             await cache.has("a")
 
 
-@ANY_DRIVER
 async def test_with_mongodb_down_at_the_start_it_watches_once_it_answers(
     folder: DataFolder, driver: MongoDriver, cache: NotedCache
 ) -> None:
@@ -140,7 +141,6 @@ async def test_a_position_that_mongodb_does_not_know_is_lost_history(prepared: M
             await stream.next()
 
 
-@ANY_DRIVER
 async def test_when_history_is_lost_all_values_are_forgotten_and_changes_count_from_before_that(
     prepared: Mongo, cache: NotedCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -157,7 +157,6 @@ async def test_when_history_is_lost_all_values_are_forgotten_and_changes_count_f
     assert cache.all_forgotten == backstop.figures.forgotten == 1
 
 
-@ANY_DRIVER
 async def test_forgetting_all_values_is_tried_until_it_succeeds(
     prepared: Mongo, cache: NotedCache
 ) -> None:
@@ -171,7 +170,6 @@ async def test_forgetting_all_values_is_tried_until_it_succeeds(
     assert cache.all_forgotten == 1
 
 
-@ANY_DRIVER
 async def test_all_values_that_had_to_be_forgotten_are_when_the_process_ended_before(
     prepared: Mongo, cache: NotedCache, rival_cache: NotedCache
 ) -> None:
@@ -184,7 +182,6 @@ async def test_all_values_that_had_to_be_forgotten_are_when_the_process_ended_be
 
 
 @pytest.mark.parametrize("what", ["collection", "database"])
-@ANY_DRIVER
 async def test_when_a_collection_is_dropped_all_values_are_forgotten(
     prepared: Mongo, cache: NotedCache, what: str
 ) -> None:
@@ -201,7 +198,6 @@ async def test_when_a_collection_is_dropped_all_values_are_forgotten(
 DROP: Document = {"dropDatabase": 1}
 
 
-@ANY_DRIVER
 async def test_a_mongodb_that_is_no_replica_set_is_an_error_said_once(
     lone_mongo_uri: str,
     database: str,

@@ -35,11 +35,8 @@ from services.stack.ports import claimed_ports
 from services.stack.services import ServicePorts, Shop, running_service
 from tests.e2e.support.shop_front import ask_health
 from tests.integration.caches import told
-from tests.integration.conftest import ANY_DRIVER
 from tests.integration.inventory.conftest import LAMP
 from tests.integration.patience import until
-
-pytestmark = ANY_DRIVER
 
 TIMEOUT_S = 20.0
 NO_NEAR = [("cache-control", "no-near")]

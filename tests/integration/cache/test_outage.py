@@ -15,14 +15,12 @@ from services.inventory.model import Product
 from services.stack.stores import Store
 from services.user.model import ProfileDraft, User
 from tests.integration.cache.conftest import TIMEOUT_MS, Shop
-from tests.integration.conftest import ANY_DRIVER, PATIENT_MS
+from tests.integration.conftest import PATIENT_MS
 from tests.integration.hanging import hung
 from tests.integration.inventory.conftest import LAMP, OWNER, Counts, by_id, got, items
 from tests.integration.order.conftest import LINES, begun
 from tests.integration.patience import once_within, until
 from tests.integration.user.conftest import ADA
-
-pytestmark = ANY_DRIVER
 
 # A read asks Redis twice, for the value and to keep the loaded one. Each time it may wait for
 # a connection and then for the answer.

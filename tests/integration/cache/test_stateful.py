@@ -5,7 +5,7 @@ somebody writes nonsense, everything is deleted.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from time import monotonic
@@ -26,8 +26,6 @@ from hypothesis.stateful import (
 )
 from redis.asyncio import Redis
 
-from services.common.cache import shared
-from services.common.cache.backstop import Backstop
 from services.common.cache.hold import prepare_backstop
 from services.common.cache.near import NearOptions
 from services.common.cache.read_through import ReadThroughCache
@@ -385,35 +383,6 @@ def play_until_untrue(opened: World) -> None:
 def test_whatever_two_processes_do_what_they_read_is_true(mongo_uri: str, redis_url: str) -> None:
     with world(mongo_uri, redis_url) as opened:
         play(opened)
-
-
-def nobody_tells_of_writes(patch: pytest.MonkeyPatch) -> None:
-    async def keep_it(*_: object) -> None:
-        """Invalidate nothing."""
-
-    async def watch_nothing(_: Backstop) -> None:
-        await asyncio.Event().wait()
-
-    patch.setattr(ReadThroughCache, "invalidate", keep_it)
-    patch.setattr(Backstop, "run", watch_nothing)  # it is so fast that it would hide the rest
-
-
-def values_are_not_deleted(patch: pytest.MonkeyPatch) -> None:
-    keys = "'DEL', KEYS[i], KEYS[i + 1]"
-    assert keys in shared._FORGET
-    patch.setattr(shared, "_FORGET", shared._FORGET.replace(keys, "'DEL', KEYS[i + 1]"))
-
-
-@pytest.mark.parametrize("mutate", [nobody_tells_of_writes, values_are_not_deleted])
-def test_where_the_cache_does_less_something_untrue_is_read(
-    monkeypatch: pytest.MonkeyPatch,
-    mongo_uri: str,
-    redis_url: str,
-    mutate: Callable[[pytest.MonkeyPatch], None],
-) -> None:
-    mutate(monkeypatch)
-    with world(mongo_uri, redis_url) as opened:
-        play_until_untrue(opened)
 
 
 def test_a_read_that_fails_is_not_taken_for_an_untrue_one(

@@ -15,7 +15,7 @@ from services.inventory.model import Product, ProductDraft, ReservationItem
 from services.inventory.ports import Products, Reservations
 from services.inventory.repository import MongoProducts, MongoReservations, prepare_schema
 from tests.integration.caches import opened_cache
-from tests.integration.conftest import Wiring, emptied, new_database
+from tests.integration.conftest import emptied, new_database
 
 LAMP = ProductDraft(
     sku="lamp-1",
@@ -60,13 +60,8 @@ class Inventory:
 
 
 @asynccontextmanager
-async def inventory_on(
-    mongo: Mongo, redis: RedisServers, wiring: Wiring
-) -> AsyncIterator[Inventory]:
+async def inventory_on(mongo: Mongo, redis: RedisServers) -> AsyncIterator[Inventory]:
     products, reservations = MongoProducts(mongo), MongoReservations(mongo)
-    if wiring is Wiring.PLAIN:
-        yield Inventory(products, reservations, mongo)
-        return
     async with opened_cache(redis, PRODUCT, products.get_many) as cache:
         yield Inventory(
             CachedProducts(products, cache.values),
@@ -94,21 +89,19 @@ def database() -> str:
 
 
 @pytest.fixture
-async def inventory(
-    mongo: Mongo, servers: RedisServers, wiring: Wiring
-) -> AsyncIterator[Inventory]:
+async def inventory(mongo: Mongo, servers: RedisServers) -> AsyncIterator[Inventory]:
     await prepare_schema(mongo)
     await emptied(mongo, "products", "reservations", "stock_adjustments")
-    async with inventory_on(mongo, servers, wiring) as opened:
+    async with inventory_on(mongo, servers) as opened:
         yield opened
 
 
 @pytest.fixture
 async def rival(
-    inventory: Inventory, rival_mongo: Mongo, rival_servers: RedisServers, wiring: Wiring
+    inventory: Inventory, rival_mongo: Mongo, rival_servers: RedisServers
 ) -> AsyncIterator[Inventory]:
     """The same inventory in another process."""
-    async with inventory_on(rival_mongo, rival_servers, wiring) as opened:
+    async with inventory_on(rival_mongo, rival_servers) as opened:
         yield opened
 
 

@@ -1,4 +1,4 @@
-"""The catalogue on a real MongoDB, through both drivers, with and without the cache."""
+"""The catalogue on a real MongoDB."""
 
 import asyncio
 from collections.abc import Sequence
@@ -27,7 +27,6 @@ from services.inventory.model import (
     StockLimitExceeded,
 )
 from services.inventory.repository import PRODUCT_CHANGES, prepare_schema
-from tests.integration.conftest import ANY_DRIVER
 from tests.integration.inventory.conftest import (
     LAMP,
     OWNER,
@@ -233,7 +232,6 @@ async def test_the_stock_stays_within_its_bounds_and_what_was_refused_may_be_ask
     assert (await inventory.products.adjust(less)).stock == MAX_STOCK - 11
 
 
-@ANY_DRIVER
 async def test_the_cache_is_told_of_every_change_that_a_product_shows_and_of_no_other(
     inventory: Inventory, lamp: Product
 ) -> None:

@@ -1,4 +1,4 @@
-"""Reservations on a real MongoDB, through both drivers, with and without the cache."""
+"""Reservations on a real MongoDB."""
 
 import asyncio
 import gc

@@ -17,7 +17,7 @@ from services.order.model import Checkout, Order, OrderItem, OrderLine
 from services.order.ports import Orders
 from services.order.repository import MongoOrders, prepare_schema
 from tests.integration.caches import opened_cache
-from tests.integration.conftest import Wiring, emptied, new_database
+from tests.integration.conftest import emptied, new_database
 
 ITEMS = (OrderItem("a" * 24, 2), OrderItem("b" * 24, 1))
 LINES = (
@@ -57,13 +57,8 @@ class Shelf:
 
 
 @asynccontextmanager
-async def shelf_on(
-    mongo: Mongo, redis: RedisServers, wiring: Wiring, user_id: str
-) -> AsyncIterator[Shelf]:
+async def shelf_on(mongo: Mongo, redis: RedisServers, user_id: str) -> AsyncIterator[Shelf]:
     orders = MongoOrders(mongo)
-    if wiring is Wiring.PLAIN:
-        yield Shelf(orders, mongo, user_id)
-        return
     async with opened_cache(redis, NEWEST_ORDERS, orders.newest_of_users) as cache:
         yield Shelf(CachedOrders(orders, cache.values), mongo, user_id)
 
@@ -74,17 +69,17 @@ def database() -> str:
 
 
 @pytest.fixture
-async def shelf(mongo: Mongo, servers: RedisServers, wiring: Wiring) -> AsyncIterator[Shelf]:
+async def shelf(mongo: Mongo, servers: RedisServers) -> AsyncIterator[Shelf]:
     await prepare_schema(mongo)
     await emptied(mongo, "orders")
-    async with shelf_on(mongo, servers, wiring, new_id()) as opened:
+    async with shelf_on(mongo, servers, new_id()) as opened:
         yield opened
 
 
 @pytest.fixture
 async def rival(
-    shelf: Shelf, rival_mongo: Mongo, rival_servers: RedisServers, wiring: Wiring
+    shelf: Shelf, rival_mongo: Mongo, rival_servers: RedisServers
 ) -> AsyncIterator[Shelf]:
     """The same orders in another process."""
-    async with shelf_on(rival_mongo, rival_servers, wiring, shelf.user_id) as opened:
+    async with shelf_on(rival_mongo, rival_servers, shelf.user_id) as opened:
         yield opened

@@ -1,4 +1,4 @@
-"""Orders on a real MongoDB, through both drivers, with and without the cache."""
+"""Orders on a real MongoDB."""
 
 import asyncio
 from collections.abc import Callable

@@ -15,7 +15,7 @@ from services.user.model import Account, Registration, User
 from services.user.ports import Users
 from services.user.repository import MongoUsers, prepare_schema
 from tests.integration.caches import opened_cache
-from tests.integration.conftest import Wiring, emptied, new_database
+from tests.integration.conftest import emptied, new_database
 
 ADA = Registration("Ada.L", "Ada@Example.com", "Ada Lovelace")
 
@@ -41,11 +41,8 @@ class People:
 
 
 @asynccontextmanager
-async def people_on(mongo: Mongo, redis: RedisServers, wiring: Wiring) -> AsyncIterator[People]:
+async def people_on(mongo: Mongo, redis: RedisServers) -> AsyncIterator[People]:
     users = MongoUsers(mongo)
-    if wiring is Wiring.PLAIN:
-        yield People(users, mongo)
-        return
     async with opened_cache(redis, USER_PROFILE, users.get_many) as cache:
         yield People(CachedUsers(users, cache.values), mongo)
 
@@ -62,17 +59,17 @@ async def prepared(mongo: Mongo) -> Mongo:
 
 
 @pytest.fixture
-async def people(prepared: Mongo, servers: RedisServers, wiring: Wiring) -> AsyncIterator[People]:
-    async with people_on(prepared, servers, wiring) as opened:
+async def people(prepared: Mongo, servers: RedisServers) -> AsyncIterator[People]:
+    async with people_on(prepared, servers) as opened:
         yield opened
 
 
 @pytest.fixture
 async def rival(
-    people: People, rival_mongo: Mongo, rival_servers: RedisServers, wiring: Wiring
+    people: People, rival_mongo: Mongo, rival_servers: RedisServers
 ) -> AsyncIterator[People]:
     """The same people in another process."""
-    async with people_on(rival_mongo, rival_servers, wiring) as opened:
+    async with people_on(rival_mongo, rival_servers) as opened:
         yield opened
 
 

@@ -1,4 +1,4 @@
-"""Logins on a real MongoDB, through both drivers."""
+"""Logins on a real MongoDB."""
 
 import asyncio
 from dataclasses import replace

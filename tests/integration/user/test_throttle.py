@@ -1,4 +1,4 @@
-"""Failed tries of passwords on a real MongoDB, through both drivers."""
+"""Failed tries of passwords on a real MongoDB."""
 
 import asyncio
 from dataclasses import replace

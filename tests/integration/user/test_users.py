@@ -1,4 +1,4 @@
-"""Users on a real MongoDB, through both drivers, with and without the cache."""
+"""Users on a real MongoDB."""
 
 import asyncio
 from dataclasses import replace

@@ -15,7 +15,7 @@ from bench import h2
 from bench.h2 import CONNECTIONS, BrokenRunError, Script, make_calls
 from bench.hpack import Metadata
 from services.common.rpc.transport import NATIVE_INSTALLED, Endpoint, Transport, open_server
-from tests.load.support.frames import (
+from tests.slow.load.support.frames import (
     DATA,
     END_HEADERS,
     END_STREAM,

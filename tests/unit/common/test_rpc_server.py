@@ -36,7 +36,7 @@ from services.common.rpc.server import RpcServer, ServerOptions
 from services.common.rpc.service import Service
 from services.common.rpc.transport import NATIVE_INSTALLED, Endpoint, Transport, open_server
 from services.common.settings import UnusableSettingsError
-from tests.load.support import frames
+from tests.slow.load.support import frames
 from tests.unit.common.fakes import FakeContext
 
 UNREAD = 20

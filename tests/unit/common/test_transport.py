@@ -31,9 +31,9 @@ from services.common.rpc.transport import (
 )
 from services.common.tls import TlsFiles
 from tests.e2e.support.refusals import outcome
-from tests.load.support import frames
-from tests.load.support.frames import Connection
 from tests.patience import until
+from tests.slow.load.support import frames
+from tests.slow.load.support.frames import Connection
 from tests.unit.common.names import HERE, THERE, called_until, check, instance, names_of, stub_on
 
 TLS = TlsFiles(Path("/cert.pem"), Path("/key.pem"))

@@ -15,7 +15,7 @@ from services.inventory.cached import PRODUCT
 from services.inventory.model import Product
 from tests.unit.inventory.fakes import LAMP, product
 
-LIMIT = 4 * 1024 * 1024
+LIMIT = 1024 * 1024
 
 
 def rendered(shown: Product) -> bytes:
