@@ -1,7 +1,6 @@
 import asyncio
 import time
 from time import monotonic
-from typing import Any
 
 import pytest
 
