@@ -1,12 +1,11 @@
-"""Waiting and timing on machines that stand still now and then."""
+"""Waiting for what other tasks bring about, however busy the machine is."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Final
 
 PATIENCE_S: Final = 30.0
 _POLL_S: Final = 0.001
-_ATTEMPTS: Final = 8
 
 
 async def until(holds: Callable[[], bool]) -> None:
@@ -14,14 +13,3 @@ async def until(holds: Callable[[], bool]) -> None:
     async with asyncio.timeout(PATIENCE_S):
         while not holds():  # noqa: ASYNC110 (it tells nobody when)
             await asyncio.sleep(_POLL_S)
-
-
-async def least(measure: Callable[[], Awaitable[float]], enough: float) -> float:
-    """Measure until it is at most ``enough``, eight times at most; return the least.
-
-    A machine that stands still makes some measurements larger, and none smaller.
-    """
-    found: list[float] = []
-    while len(found) < _ATTEMPTS and min(found, default=enough + 1) > enough:
-        found.append(await measure())
-    return min(found)

@@ -32,7 +32,6 @@ from tests.e2e.support.proxy import Proxy, opened_proxy
 from tests.e2e.support.tokens import Mint
 from tests.integration.patience import PATIENT_S, until
 
-ATTEMPTS = 5
 INVENTORY = "shop.inventory.v1.InventoryService"
 TRANSPORTS = ["native", "grpcio"] if NATIVE_INSTALLED else ["grpcio"]
 HANDLED = ("grpc_server_handled_total", "grpc_method", "grpc_code")
@@ -188,35 +187,23 @@ async def test_calls_that_are_given_up_or_too_late_are_counted_as_such(
     read = measured.stubs.inventory.ListProducts
     request = pb.ListProductsRequest()
 
-    async def counted() -> Figures:
-        before = await measured.handled("inventory")
-        measured.mongo.hold()
-        try:
-            late = [read(request, timeout=0.2 + n / 100) for n in range(10)]
-            codes = [await code_of(call) for call in late]
-            await measured.until_in_flight("inventory", 0)
-            given_up = [read(request, timeout=20) for _ in range(3)]
-
-            async def are_under_way_or_over() -> bool:
-                under_way = await measured.in_flight("inventory") == 3
-                return under_way or any(call.done() for call in given_up)
-
-            await until(are_under_way_or_over)
-            for call in given_up:
-                call.cancel()
-            await measured.until_in_flight("inventory", 0)
-        finally:
-            measured.mongo.release()
-        assert codes == [grpc.StatusCode.DEADLINE_EXCEEDED] * 10
-        ended = await measured.handled("inventory") - before
-        return Counter({one: n for one, n in ended.items() if one[0] == "ListProducts"})
-
-    wanted = {("ListProducts", "DEADLINE_EXCEEDED"): 10, ("ListProducts", "CANCELLED"): 3}
-    # A service that stood still gets some calls when their clients have left already.
-    found = [await counted()]
-    while found[-1] != wanted and len(found) < ATTEMPTS:
-        found.append(await counted())
-    assert found[-1] == wanted, found
+    before = await measured.handled("inventory")
+    measured.mongo.hold()
+    try:
+        late = [asyncio.ensure_future(code_of(read(request, timeout=1.0))) for _ in range(10)]
+        await measured.until_in_flight("inventory", 10)
+        assert await asyncio.gather(*late) == [grpc.StatusCode.DEADLINE_EXCEEDED] * 10
+        given_up = [read(request, timeout=20) for _ in range(3)]
+        await measured.until_in_flight("inventory", 3)
+        for call in given_up:
+            call.cancel()
+        await measured.until_in_flight("inventory", 0)
+    finally:
+        measured.mongo.release()
+    await measured.comes_to(
+        before,
+        Counter({("ListProducts", "DEADLINE_EXCEEDED"): 10, ("ListProducts", "CANCELLED"): 3}),
+    )
 
 
 async def test_a_call_that_takes_longer_than_it_may_is_counted_as_too_late(

@@ -25,7 +25,6 @@ from tests.e2e.support.running_shop import RunningShop
 _OPEN_OUTCOMES: Final = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}
 BUYERS: Final = 4
 KEEPERS: Final = 2
-WRITERS: Final = 2 * BUYERS + KEEPERS + 1
 INITIAL_STOCK: Final = 100_000
 _ATTEMPT_S: Final = 5.0
 _REST_S: Final = 0.2

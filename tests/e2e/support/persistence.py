@@ -1,4 +1,4 @@
-"""Callers who do not give up."""
+"""Callers who repeat what may not have been done."""
 
 import asyncio
 import time
@@ -8,14 +8,7 @@ from typing import Final, TypeVar
 import grpc
 from grpc.aio import AioRpcError
 
-_REPEATED: Final = {
-    grpc.StatusCode.UNAVAILABLE,
-    grpc.StatusCode.DEADLINE_EXCEEDED,
-    grpc.StatusCode.UNKNOWN,
-    grpc.StatusCode.CANCELLED,
-    # What is refused for want of room was not done, and may be in a moment.
-    grpc.StatusCode.RESOURCE_EXHAUSTED,
-}
+_OPEN_OUTCOMES: Final = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}
 _PERSISTS_S: Final = 90.0
 _PAUSE_S: Final = 0.05
 
@@ -23,12 +16,15 @@ Answer = TypeVar("Answer")
 
 
 async def persistently(attempt: Callable[[], Awaitable[Answer]]) -> Answer:
-    """Repeat a call while its outcome is open or there is no room, as a careful client does."""
+    """Repeat a call while its outcome is open, as a careful client does.
+
+    An UNKNOWN is what an exception that nobody mapped looks like: it fails the test.
+    """
     end = time.monotonic() + _PERSISTS_S
     while True:
         try:
             return await attempt()
         except AioRpcError as error:
-            if error.code() not in _REPEATED or time.monotonic() > end:
+            if error.code() not in _OPEN_OUTCOMES or time.monotonic() > end:
                 raise
         await asyncio.sleep(_PAUSE_S)

@@ -1,11 +1,10 @@
 """Two shops with the same stores: each service runs as two processes."""
 
 import asyncio
-import time
-from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Awaitable, Generator, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
-from dataclasses import dataclass, field, replace
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Generator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,7 +20,6 @@ from tests.e2e.support.people import TIMEOUT_S, Admin, Customer, unique
 from tests.e2e.support.running_shop import RunningShop, opened_shop
 
 CHANGES_WITHIN_S = 90.0
-READ = "read"
 
 
 class UnaryCall(Protocol):
@@ -43,33 +41,12 @@ class Sight:
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
-    """How long calls took, in seconds, by what they did."""
-
-    took_s: defaultdict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
-
-    @contextmanager
-    def of(self, what: str) -> Iterator[None]:
-        """Take the time of the block."""
-        begin = time.monotonic()
-        yield
-        self.took_s[what].append(time.monotonic() - begin)
-
-    def slowest_s(self) -> dict[str, float]:
-        """Return the longest of each, and begin anew."""
-        slowest = {what: max(took_s) for what, took_s in self.took_s.items()}
-        self.took_s.clear()
-        return slowest
-
-
-@dataclass(frozen=True, slots=True)
 class Window:
     """A customer at one of the shops, and a product."""
 
     shop: RunningShop
     customer: Customer
     product_id: str
-    pace: Pace
 
     async def look(self) -> tuple[Sight, Sequence[str]]:
         """Read what is cached, and where it came from."""
@@ -108,8 +85,7 @@ class Window:
         return sight, [source for _, source in (product, batch, profile, orders)]
 
     async def _told(self, call: UnaryCall) -> tuple[Any, str]:
-        with self.pace.of(READ):
-            answer = await call
+        answer = await call
         told = await call.trailing_metadata()
         return answer, told["x-cache"].partition(";")[0]
 
@@ -121,7 +97,6 @@ class Twins:
     shops: tuple[RunningShop, RunningShop]
     admin: Admin
     windows: tuple[Window, Window]
-    pace: Pace
 
     async def look(self) -> tuple[Sequence[Sight], Counter[str]]:
         """Look through both windows; return what is seen and how often each source answered."""
@@ -137,22 +112,19 @@ class Twins:
         customer, stubs = window.customer, window.shop.stubs
         product = inventory_pb2.Product(product_id=window.product_id, name=name)
         user = user_pb2.User(user_id=customer.user_id, full_name=name)
-        with self.pace.of("a change of a product"):
-            await self.admin.call(
-                stubs.inventory.UpdateProduct,
-                inventory_pb2.UpdateProductRequest(
-                    product=product, update_mask=FieldMask(paths=["name"])
-                ),
-            )
-        with self.pace.of("a change of a profile"):
-            await customer.call(
-                stubs.users.UpdateUserProfile,
-                user_pb2.UpdateUserProfileRequest(
-                    user=user, update_mask=FieldMask(paths=["full_name"])
-                ),
-            )
-        with self.pace.of("a checkout"):
-            order = await customer.buy({window.product_id: 1})
+        await self.admin.call(
+            stubs.inventory.UpdateProduct,
+            inventory_pb2.UpdateProductRequest(
+                product=product, update_mask=FieldMask(paths=["name"])
+            ),
+        )
+        await customer.call(
+            stubs.users.UpdateUserProfile,
+            user_pb2.UpdateUserProfileRequest(
+                user=user, update_mask=FieldMask(paths=["full_name"])
+            ),
+        )
+        order = await customer.buy({window.product_id: 1})
         return Sight(name, name, name, order.order_id)
 
     async def is_cached(self, sight: Sight) -> None:
@@ -224,9 +196,8 @@ async def opened_twins(
         admin = await one.admin()
         customer = await one.customer()
         product_id = await admin.add_product(10_000)
-        pace = Pace()
         windows = (
-            Window(one, customer, product_id, pace),
-            Window(two, replace(customer, stubs=two.stubs), product_id, pace),
+            Window(one, customer, product_id),
+            Window(two, replace(customer, stubs=two.stubs), product_id),
         )
-        yield Twins((one, two), admin, windows, pace)
+        yield Twins((one, two), admin, windows)

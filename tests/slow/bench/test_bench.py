@@ -11,7 +11,7 @@ import re
 import runpy
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, redirect_stdout
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -32,7 +32,6 @@ from services.stack.stores import Store, running_mongod, running_redis
 
 pytestmark = pytest.mark.timeout(900)
 
-TRIES = 3
 ENDS_WITHIN_S = 60.0
 CHECKOUT = "`CreateOrder`, 3 products"
 FORKING = multiprocessing.get_context("forkserver")
@@ -81,22 +80,13 @@ def _set_up(shared: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(starting, "started", forked)
 
 
-async def ran(what: str, *arguments: str) -> tuple[int, str]:
-    """The exit code of a measurement, and what it prints."""
+async def run(what: str, *arguments: str) -> str:
+    """What a measurement prints."""
     with redirect_stdout(io.StringIO()) as output:
         code = await asyncio.to_thread(main, [what, *arguments])
-    return code, output.getvalue()
-
-
-async def run(
-    what: str, *arguments: str, believable: Callable[[str], bool] = lambda _: True
-) -> str:
-    """What a measurement prints, made again if the machine stood still in it."""
-    for _ in range(TRIES):
-        code, said = await ran(what, *arguments)
-        if code == 0 and believable(said):
-            return said
-    pytest.fail(f"{what} ended with {code} at each try: {said}")
+    said = output.getvalue()
+    assert code == 0, said
+    return said
 
 
 def become(
@@ -176,21 +166,16 @@ def costs_of_processes(said: str) -> dict[str, list[float]]:
     return {line.split("|")[1].strip(): figures(line, 6) for line in said.splitlines()[4:]}
 
 
-def all_took_part(said: str) -> bool:
-    """Say whether more was measured of each process in a checkout than it does at rest."""
-    user, inventory, order, mongod, *_ = costs_of_processes(said)[CHECKOUT]
-    return min(user, inventory, order, mongod) > 0
-
-
 async def test_the_cost_of_a_call_to_every_process_is_measured(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(sizing, "_SETTLED_AFTER_S", 0.1)
     monkeypatch.setattr(sizing_works, "_REGULARS", 4)
-    said = await run("sizing", "--rounds", "1", "--calls", "200", believable=all_took_part)
+    said = await run("sizing", "--rounds", "1", "--calls", "200")
     rows = costs_of_processes(said)
     *parts, together = rows[CHECKOUT]
     assert together >= max(parts)
+    assert together > 0
     assert len(rows) == 11
 
 
@@ -199,22 +184,18 @@ def traced_rows(said: str) -> list[str]:
     return [line for line in said.splitlines() if re.search(r"\d us \|", line)]
 
 
-def spans_came(said: str) -> bool:
-    """Say whether spans came of every traced arm before it was left."""
-    return all(figures(row, 1) != [0.0] for row in traced_rows(said)[1::2])
-
-
 async def test_the_cost_of_traces_is_measured_for_every_kind_of_call(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(tracing, "_PRODUCTS", 200)
     monkeypatch.setattr(tracing, "_USERS", 20)
-    said = await run(
-        *("tracing", "--rounds", "1", "--calls", "100", "--sampled", "1"), believable=spans_came
-    )
+    monkeypatch.setattr(tracing, "_SENT_WITHIN_S", 2.0)
+    said = await run("tracing", "--rounds", "1", "--calls", "100", "--sampled", "1")
     rows = traced_rows(said)
     assert [[cell.strip() for cell in row.split("|")[1:3]] for row in rows] == [
         [call, way] for call in ("empty", "GetProduct near", "CreateOrder") for way in ("off", "1")
     ]
     for untraced in rows[::2]:
         assert figures(untraced, 2) == [1.0, 0.0]
+    for traced in rows[1::2]:
+        assert figures(traced, 1) != [0.0]

@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-import time
 from collections import Counter
 
 import grpc
@@ -22,8 +21,6 @@ CHECKOUTS = 36
 CLIENTS = 12
 KILLS = 2
 HASTY = {"SHOP_RECONCILE_AGE_S": "2", "SHOP_RECONCILE_INTERVAL_S": "0.25"}
-PEER_TIMEOUT_S = 5.0  # of the shops that tests run
-ATTEMPTS = 3
 chance = random.SystemRandom()
 
 pytestmark = pytest.mark.timeout(300)
@@ -137,15 +134,12 @@ async def test_a_checkout_whose_peer_is_down_fails_fast_and_succeeds_when_repeat
     request_id = unique("repeat")
     await shop.stop(service)
 
-    took_s: list[float] = []
-    while not took_s or (min(took_s) > PEER_TIMEOUT_S / 2 and len(took_s) < ATTEMPTS):
-        started = time.monotonic()
-        refusal = await refused(customer.buy({product: 1}, request_id))
-        took_s.append(time.monotonic() - started)
-        assert (refusal.code, refusal.reason) == (grpc.StatusCode.UNAVAILABLE, "PEER_UNAVAILABLE")
-        refusal.confirm_complete("shop.order.v1")
-        assert "127.0.0.1" not in refusal.message
-    assert min(took_s) < PEER_TIMEOUT_S / 2
+    refusal = await refused(customer.buy({product: 1}, request_id))
+    assert (refusal.code, refusal.reason) == (grpc.StatusCode.UNAVAILABLE, "PEER_UNAVAILABLE")
+    assert refusal.metadata is not None
+    assert refusal.metadata["peer_reason"] == "UNAVAILABLE"  # DEADLINE_EXCEEDED: it was waited for
+    refusal.confirm_complete("shop.order.v1")
+    assert "127.0.0.1" not in refusal.message
 
     async def nothing_reserved() -> bool:
         return await shop.ledger.stock(product) == Stock(available=10, reserved=0, sold=0)

@@ -38,7 +38,6 @@ STEADY_TIMEOUT_S = 1.0
 NEWCOMER_TIMEOUT_S = 30.0
 ENDS_WITHIN_S = 60.0
 LOG_BYTES = 200_000  # 50 lines a second for the time it takes
-ATTEMPTS = 4
 CHECK, WATCH = (f"/grpc.health.v1.Health/{name}" for name in ("Check", "Watch"))
 SERVING = b"\x08\x01"
 LEAST_SERVED = 30
@@ -232,12 +231,10 @@ async def service(
 async def test_others_are_served_while_one_client_is_hostile(
     service: Instance, attack: Attack
 ) -> None:
-    outcomes: list[Outcome] = []
-    # A machine that is elsewhere for a moment makes calls late as well, but not each time.
-    while not outcomes or outcomes[-1].failures or len(outcomes[-1].accepted) <= LEAST_SERVED:
-        assert len(outcomes) < ATTEMPTS, [outcome.said for outcome in outcomes]
-        outcomes.append(await steady_calls_during(attack, service))
-        assert is_alive(service.pid)
+    outcome = await steady_calls_during(attack, service)
+    assert is_alive(service.pid)
+    assert outcome.failures == {}, outcome.said
+    assert len(outcome.accepted) > LEAST_SERVED
     async with aio.insecure_channel(service.address) as channel:  # and newcomers too
         request = GetProductRequest(product_id=service.stores.product_id).SerializeToString()
         assert await _get(channel, request, NEWCOMER_TIMEOUT_S)

@@ -10,13 +10,7 @@ import pytest
 from services.stack.folder import DataFolder
 from tests.e2e.support.brittle_redis import BrittleRedis, brittle_redis
 from tests.e2e.support.ledger import eventually
-from tests.e2e.support.twins import READ, Twins, opened_twins
-
-# A read may wait for two timeouts of 200 ms, the second behind somebody else's, and a load.
-READ_WITHIN_S = 2.0
-# A checkout is seven writes and reads in three services.
-WRITE_WITHIN_S = 4.5
-ATTEMPTS = 5
+from tests.e2e.support.twins import Twins, opened_twins
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -55,27 +49,11 @@ async def twins(
 async def test_no_read_fails_no_write_fails_and_nothing_stale_is_left(
     twins: Twins, redis: BrittleRedis, fault: Fault
 ) -> None:
-    slowest: list[dict[str, float]] = []
-    # Who meets a pause of the machine waits longer, but not somebody each time.
-    while not slowest or not in_time(slowest[-1]):
-        assert len(slowest) < ATTEMPTS, slowest
-        slowest.append(await slowest_while(fault, twins, redis))
-
-
-def in_time(slowest_s: dict[str, float]) -> bool:
-    return all(
-        took_s < (READ_WITHIN_S if what == READ else WRITE_WITHIN_S)
-        for what, took_s in slowest_s.items()
-    )
-
-
-async def slowest_while(fault: Fault, twins: Twins, redis: BrittleRedis) -> dict[str, float]:
-    """Read and write before, during and after a fault; return the slowest calls during it."""
+    """Also what waits too long fails: services end a read of a product after 2.5 s."""
     await twins.become("closed")
     await twins.is_cached(await twins.change())
     lost = await twins.invalidations("lost")
     async with fault(redis):
-        twins.pace.slowest_s()
         await twins.change()
         await twins.become("open")
         sight = await twins.change()
@@ -83,7 +61,6 @@ async def slowest_while(fault: Fault, twins: Twins, redis: BrittleRedis) -> dict
             seen, sources = await twins.look()
             assert seen == [sight, sight]
             assert sources.keys() == {"mongo"}
-        slowest = twins.pace.slowest_s()
         assert await twins.invalidations("lost") > lost
     await twins.is_cached(sight)
     await twins.become("closed")
@@ -94,7 +71,6 @@ async def slowest_while(fault: Fault, twins: Twins, redis: BrittleRedis) -> dict
         return await twins.invalidations("sent") > sent
 
     await eventually(are_sent, 60.0, "no invalidation is sent")
-    return slowest
 
 
 async def test_a_redis_that_is_restarted_empty_leaves_nothing_stale(

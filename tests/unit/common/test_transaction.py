@@ -11,7 +11,7 @@ from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
 from services.common.transaction import Session, Transactions
-from tests.patience import PATIENCE_S, least
+from tests.patience import PATIENCE_S
 
 WITHIN_S = 60.0
 SOON_S = 0.2
@@ -152,11 +152,8 @@ async def test_every_operation_of_the_work_must_end_in_the_time_of_all() -> None
 
 
 async def test_work_in_the_way_of_another_is_repeated_until_the_time_is_up() -> None:
-    async def minus_attempts() -> float:
-        session = ScriptedSession([TRANSIENT])
-        with pytest.raises((ExecutionTimeout, OperationFailure)):
-            await run(session, SOON_S)
-        assert session.calls.count("end") == 1
-        return -session.calls.count("work")
-
-    assert await least(minus_attempts, -2) <= -2
+    session = ScriptedSession([TRANSIENT])
+    with pytest.raises((ExecutionTimeout, OperationFailure)):
+        await run(session, SOON_S)
+    assert session.calls.count("end") == 1
+    assert session.calls.count("work") > 1
