@@ -148,19 +148,19 @@ async def test_a_method_for_services_is_closed_to_others(shop: Shop) -> None:
 
 
 async def test_a_refused_call_leaves_nothing_that_only_the_collector_frees(shop: Shop) -> None:
+    def kept() -> int:
+        return sum(isinstance(found, aio.AbortError) for found in gc.get_objects())
+
     request = pb.CommitReservationRequest()
     await refusal(shop.stub.CommitReservation(request))
     gc.collect()
     gc.disable()
     try:
+        before = kept()  # of other tests too
         for _ in range(20):
             await refusal(shop.stub.CommitReservation(request))
-
-        def kept() -> int:
-            return sum(isinstance(found, aio.AbortError) for found in gc.get_objects())
-
-        async with asyncio.timeout(10):
-            while kept() > 1:  # noqa: ASYNC110 (the library keeps the last one)
+        async with asyncio.timeout(PATIENCE_S):
+            while kept() > before + 1:  # noqa: ASYNC110 (the library keeps the last one)
                 await asyncio.sleep(0.01)
     finally:
         gc.enable()
