@@ -22,7 +22,7 @@ from tests.integration.backstop.conftest import (
     insert,
     watching,
 )
-from tests.integration.conftest import EACH_DRIVER, PATIENT_MS
+from tests.integration.conftest import PATIENT_MS
 from tests.integration.hanging import hung
 from tests.integration.patience import until
 
@@ -42,7 +42,6 @@ def folder(tmp_path: Path) -> DataFolder:
     return folder
 
 
-@EACH_DRIVER
 async def test_with_mongodb_killed_and_started_again_it_goes_on_where_it_was(
     folder: DataFolder, driver: MongoDriver, cache: NotedCache
 ) -> None:
@@ -73,7 +72,6 @@ async def test_with_mongodb_killed_and_started_again_it_goes_on_where_it_was(
     assert any("cannot watch" in line["event"] for line in logs)
 
 
-@EACH_DRIVER
 async def test_with_mongodb_hung_it_stops_within_a_bound_and_goes_on_afterwards(
     folder: DataFolder, driver: MongoDriver, cache: NotedCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:

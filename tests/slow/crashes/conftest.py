@@ -1,5 +1,39 @@
-"""The shop to break of the end-to-end tests."""
+"""The shops of the end-to-end tests."""
 
-from tests.e2e.conftest import fragile_processes, fragile_shop, mongo_proxy, probe, redis_proxy
+from tests.e2e.conftest import (
+    admin,
+    customer,
+    fragile_processes,
+    fragile_shop,
+    fragile_variables,
+    given_shop,
+    mongo_proxy,
+    own_shop,
+    own_shop_on_grpcio,
+    probe,
+    product_id,
+    pytest_generate_tests,
+    redis_proxy,
+    shop,
+    stranger,
+    transport,
+)
 
-__all__ = ["fragile_processes", "fragile_shop", "mongo_proxy", "probe", "redis_proxy"]
+__all__ = [
+    "admin",
+    "customer",
+    "fragile_processes",
+    "fragile_shop",
+    "fragile_variables",
+    "given_shop",
+    "mongo_proxy",
+    "own_shop",
+    "own_shop_on_grpcio",
+    "probe",
+    "product_id",
+    "pytest_generate_tests",
+    "redis_proxy",
+    "shop",
+    "stranger",
+    "transport",
+]
