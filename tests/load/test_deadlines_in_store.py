@@ -120,10 +120,13 @@ async def test_reads_wait_for_a_hung_redis_no_longer_than_twice_its_timeout(
             replace(stores, redis_url=url),
             where,
             transport,
+            SHOP_CACHE="redis",
             SHOP_REDIS_TIMEOUT_MS=str(int(REDIS_TIMEOUT_S * 1000)),
         ) as service:
+            load = asyncio.create_task(drive(service.reads(3.0, callers=8)))
+            await eventually(lambda: service.has_served(1), 60.0, "nobody is served")
             proxy.hold()
-            outcome = await drive(service.reads(2.0, callers=8))
+            outcome = await load
             assert outcome.failures == {}, outcome.said
             assert REDIS_TIMEOUT_S <= max(outcome.accepted) < 2 * REDIS_TIMEOUT_S + LATE_S
 
