@@ -20,9 +20,9 @@ from shop.user.v1 import user_pb2
 
 from tests.e2e.support.ledger import Stock, eventually
 from tests.e2e.support.people import Admin, Caller, Customer, unique
+from tests.e2e.support.persistence import OPEN_OUTCOMES
 from tests.e2e.support.running_shop import RunningShop
 
-_OPEN_OUTCOMES: Final = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}
 BUYERS: Final = 4
 KEEPERS: Final = 2
 INITIAL_STOCK: Final = 100_000
@@ -181,7 +181,7 @@ class Load:
                 answer = await attempt(next(people))
             except AioRpcError as error:
                 self.told.refused[error.code().name] += 1
-                if error.code() not in _OPEN_OUTCOMES or time.monotonic() > end:
+                if error.code() not in OPEN_OUTCOMES or time.monotonic() > end:
                     raise
             else:
                 self.told.writes.setdefault(kind, []).append((begin, time.monotonic()))
@@ -224,7 +224,7 @@ class Load:
         try:
             return await method(request, timeout=_ATTEMPT_S, metadata=metadata)
         except AioRpcError as error:
-            if error.code() not in _OPEN_OUTCOMES:
+            if error.code() not in OPEN_OUTCOMES:
                 self.told.faults.append(f"{name}: {error.code().name} {error.details()}")
             return None
 

@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 import grpc
 from grpc.aio import AioRpcError
 
-_OPEN_OUTCOMES: Final = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}
+OPEN_OUTCOMES: Final = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}
 _PERSISTS_S: Final = 90.0
 _PAUSE_S: Final = 0.05
 
@@ -25,6 +25,6 @@ async def persistently(attempt: Callable[[], Awaitable[Answer]]) -> Answer:
         try:
             return await attempt()
         except AioRpcError as error:
-            if error.code() not in _OPEN_OUTCOMES or time.monotonic() > end:
+            if error.code() not in OPEN_OUTCOMES or time.monotonic() > end:
                 raise
         await asyncio.sleep(_PAUSE_S)

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 
 import grpc
 from grpc import aio
-from grpc.aio import AioRpcError
 from shop.inventory.v1.inventory_pb2_grpc import InventoryServiceStub
 from shop.order.v1.order_pb2_grpc import OrderServiceStub
 from shop.user.v1 import user_pb2
@@ -63,11 +62,7 @@ class Login:
     async def caller(self) -> Caller:
         """Return a caller whose token is good for a while."""
         if time.time() >= self.renew_at:
-            try:
-                await self.renew()
-            except AioRpcError as error:
-                if error.code() is not grpc.StatusCode.RESOURCE_EXHAUSTED:
-                    raise  # else the token does for now, and the machine is too busy
+            await self.renew()
         return Caller(self.stubs, self.access_token)
 
 

@@ -1,4 +1,4 @@
-"""A call that MongoDB keeps waiting ends in time, and so does what MongoDB does for it."""
+"""A call that a store keeps waiting ends in time, and so does what MongoDB does for it."""
 
 import asyncio
 import sys
@@ -6,7 +6,10 @@ import time
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import grpc
 import pytest
@@ -15,13 +18,17 @@ from pymongo import AsyncMongoClient
 
 from services.common.mongo import MongoDriver
 from tests.e2e.support.ledger import eventually
-from tests.slow.load.support.instance import GET, LIST, Stores
+from tests.e2e.support.proxy import opened_proxy
+from tests.slow.load.conftest import Ports
+from tests.slow.load.support.client import drive
+from tests.slow.load.support.instance import GET, LIST, Stores, inventory
 from tests.slow.load.support.slow_server import MAX_S, SLEEP_MS
 
 LATE_S = 0.1  # 40 ms of the wheel, and the lag of two event loops
 EARLY_S = 0.02  # clocks and timers are not exact
 GONE_WITHIN_S = SLEEP_MS / 1000 / 3
 CLIENTS_S = 0.25
+REDIS_TIMEOUT_S = 0.5
 CLIENT_WAITS_ON_S = 10.0
 
 
@@ -104,6 +111,29 @@ async def test_a_handler_that_waits_for_something_else_ends_after_the_longest_it
         late_s = time.perf_counter() - begun - MAX_S
         assert error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
         assert -EARLY_S < late_s < LATE_S
+
+
+async def test_reads_wait_for_a_hung_redis_no_longer_than_twice_its_timeout(
+    transport: str, ports: Ports, folder: Path, stores: Stores
+) -> None:
+    redis = urlsplit(stores.redis_url)
+    where = ports.rpc, ports.metrics
+    async with opened_proxy(redis.hostname or "127.0.0.1", redis.port or 6379) as proxy:
+        url = f"redis://127.0.0.1:{proxy.port}{redis.path}"
+        async with inventory(
+            folder,
+            replace(stores, redis_url=url),
+            where,
+            transport,
+            SHOP_CACHE="redis",
+            SHOP_REDIS_TIMEOUT_MS=str(int(REDIS_TIMEOUT_S * 1000)),
+        ) as service:
+            load = asyncio.create_task(drive(service.reads(3.0, callers=8)))
+            await eventually(lambda: service.has_served(1), 60.0, "nobody is served")
+            proxy.hold()
+            outcome = await load
+            assert outcome.failures == {}, outcome.said
+            assert REDIS_TIMEOUT_S <= max(outcome.accepted) < 2 * REDIS_TIMEOUT_S + LATE_S
 
 
 async def _refusal(call: Any) -> aio.AioRpcError:

@@ -7,8 +7,10 @@ the service's own CPU is what is short: there these figures are not reached.
 """
 
 import sys
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import median
 
 import pytest
 
@@ -22,14 +24,14 @@ pytestmark = pytest.mark.timeout(300)
 
 WIDTH, SECONDS = 16, 0.12
 PAGE_SIZE = 5
-ATTEMPTS = 6
+WINDOWS = 3  # of which the median counts: one may meet a pause of the machine
 
 LEAST_PEAK = 0.6  # of what the store lets through
 # A service that does not refuse is at more than ten times the unloaded p99, and refuses nothing.
 LEAST_GOODPUT = 0.9  # of the peak; measured 0.96 to 1.10
 MOST_SLOWDOWN = 2.0  # of the accepted calls' p99, against the unloaded; measured 1.6 to 1.7
 AT_ONCE_S = 0.2  # p99 of the refusals; measured 0.015 to 0.030
-FEW_CALLERS = 64  # more than a limit that has shrunk would let in and let wait
+CALLERS = 64  # more than a limit that has shrunk would let in and let wait
 
 
 def report(line: str) -> None:
@@ -46,38 +48,30 @@ class Measured:
 
     unloaded: Outcome
     peak: float
-    twice: Outcome
+    twice: list[Outcome]
 
     @property
     def goodput(self) -> float:
-        return self.twice.goodput / self.peak
+        return median(window.goodput for window in self.twice) / self.peak
 
     @property
     def slowdown(self) -> float:
-        return p99(self.twice) / p99(self.unloaded)
+        return median(map(p99, self.twice)) / p99(self.unloaded)
 
     @property
     def refused_within_s(self) -> float:
-        return quantile(self.twice.refused, 0.99)
-
-    @property
-    def kept(self) -> bool:
-        """Whether it did what it promises; where the machine is elsewhere, it cannot."""
-        return (
-            self.peak >= LEAST_PEAK * WIDTH / SECONDS
-            and self.goodput >= LEAST_GOODPUT
-            and self.slowdown <= MOST_SLOWDOWN
-            and self.refused_within_s <= AT_ONCE_S
-            and set(self.twice.codes) == {"OK", "RESOURCE_EXHAUSTED"}
-            and set(self.twice.health) == {"SERVING"}
-        )
+        return median(quantile(window.refused, 0.99) for window in self.twice)
 
     def __str__(self) -> str:
+        codes, health = (
+            sum((Counter(each) for each in found), Counter[str]())
+            for found in zip(*((window.codes, window.health) for window in self.twice), strict=True)
+        )
         return (
             f"peak {self.peak:.0f}/s, at twice that {self.goodput:.2f} of it, p99 "
             f"{p99(self.unloaded) * 1e3:.1f} ms unloaded and {self.slowdown:.2f} times that "
             f"loaded, refusals within {self.refused_within_s * 1e3:.1f} ms, "
-            f"{self.twice.codes}, {self.twice.health}"
+            f"{dict(codes)}, {dict(health)}"
         )
 
 
@@ -90,7 +84,7 @@ async def measured(service: Instance) -> Measured:
     peak = max(outcome.goodput for outcome in sustained)
     twice = service.searches(2.0, PAGE_SIZE, rate=2 * peak, health_every_s=0.05)
     await drive(replace(twice, seconds=2.5))  # the limit is found meanwhile
-    return Measured(unloaded, peak, await drive(twice))
+    return Measured(unloaded, peak, [await drive(twice) for _ in range(WINDOWS)])
 
 
 async def test_twice_the_sustainable_load_is_served_as_well_as_the_sustainable_one(
@@ -109,28 +103,26 @@ async def test_twice_the_sustainable_load_is_served_as_well_as_the_sustainable_o
             transport,
         ) as service,
     ):
-        attempts: list[Measured] = []
-        while not attempts or not attempts[-1].kept:
-            assert len(attempts) < ATTEMPTS, "\n".join(map(str, attempts))
-            attempts.append(await measured(service))
-            report(f"{transport}: {attempts[-1]}")
+        found = await measured(service)
+        report(f"{transport}: {found}")
+        for window in found.twice:
+            assert set(window.codes) == {"OK", "RESOURCE_EXHAUSTED"}
+            assert set(window.health) == {"SERVING"}
+        assert found.peak >= LEAST_PEAK * WIDTH / SECONDS
+        assert found.goodput >= LEAST_GOODPUT
+        assert found.slowdown <= MOST_SLOWDOWN
+        assert found.refused_within_s <= AT_ONCE_S
 
         pushback = {str(int(RETRY_DELAY_S * 1000)) if transport == "grpcio" else "none"}
-        assert {delay for each in attempts for delay in each.twice.pushbacks} == pushback
+        assert {delay for window in found.twice for delay in window.pushbacks} == pushback
         shed = await service.figure("shop_calls_shed_total")
-        assert shed >= sum(each.twice.codes["RESOURCE_EXHAUSTED"] for each in attempts)
+        assert shed >= sum(window.codes["RESOURCE_EXHAUSTED"] for window in found.twice)
 
 
-@pytest.mark.parametrize("callers", [128])
 async def test_many_callers_of_a_quick_method_are_not_held_back(
-    callers: int, transport: str, ports: Ports, folder: Path, stores: Stores
+    transport: str, ports: Ports, folder: Path, stores: Stores
 ) -> None:
     async with inventory(folder, stores, (ports.rpc, ports.metrics), transport) as service:
         await drive(service.reads(0.5, callers=8))
-        failures = []
-        # Where the machine is so slow that for so many the method is not quick, fewer have to do.
-        for many in (callers, callers, FEW_CALLERS, FEW_CALLERS, FEW_CALLERS):
-            failures.append((await drive(service.reads(1.5, callers=many))).failures)
-            if not failures[-1]:
-                break
-    assert failures[-1] == {}, failures
+        outcome = await drive(service.reads(1.5, callers=CALLERS))
+    assert outcome.failures == {}, outcome.said
