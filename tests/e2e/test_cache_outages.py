@@ -1,14 +1,13 @@
 """Redis broken in every way, before two processes of each service that share it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from bench.brittle_redis import FAULTS, BrittleRedis, Fault, brittle_redis
 from services.stack.folder import DataFolder
-from tests.e2e.support.brittle_redis import BrittleRedis, brittle_redis
 from tests.e2e.support.ledger import eventually
 from tests.e2e.support.twins import READ, Twins, opened_twins
 
@@ -19,19 +18,6 @@ WRITE_WITHIN_S = 4.5
 ATTEMPTS = 5
 
 pytestmark = pytest.mark.timeout(300)
-
-Fault = Callable[[BrittleRedis], AbstractAsyncContextManager[None]]
-
-FAULTS: dict[str, Fault] = {
-    "killed": BrittleRedis.killed,
-    "frozen": BrittleRedis.frozen,
-    "slow": BrittleRedis.slow,
-    "cut off": BrittleRedis.cut_off,
-    "loading": BrittleRedis.loading,
-    "a replica": BrittleRedis.replica,
-    "an orphaned replica": BrittleRedis.orphaned,
-    "full": BrittleRedis.full,
-}
 
 
 @pytest.fixture(scope="module")
