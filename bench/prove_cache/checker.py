@@ -201,8 +201,10 @@ class _Windows:
 
 def _allows(fault: Fault, read: Read) -> bool:
     """Say whether others know of writes of which Redis, and so this read, may not."""
-    if fault.kind not in ALLOWING or not fault.process:
-        return fault.kind in ALLOWING
+    if fault.kind not in ALLOWING:
+        return False
+    if not fault.process:
+        return True
     return fault.process != read.by and _service(fault.process) == _service(read.by)
 
 

@@ -16,8 +16,8 @@ from bench.prove_cache.twins import Twins
 
 _BEFORE_THE_FIRST_S: Final = 2.0
 _NOTICED_FOR_S: Final = 0.5
-_HANGS_FOR_S: Final = (0.1, 1.0)
-"""At least and at most: some processes notice it, and others may not."""
+_HANGS_FOR_S: Final = (0.2, 1.5)
+"""At least and at most: two timeouts are between them, after which a process gives Redis up."""
 _REST_S: Final = 1.0
 """How long all is well before a run may end."""
 _CALM_S: Final = (1.5, 3.0)

@@ -17,18 +17,28 @@ READS = 20_000
 LIMIT_S = 240
 ENDS_WITHIN_S = 400.0
 
-# Redis is trusted again with what a snapshot brought back.
+# What is owed is never paid, and nobody waits for others to pay.
 MUTANT = """
 import sys
 if any(word.startswith("services.") for word in sys.orig_argv):
-    from services.common.cache.adoption import Adoption
+    from services.common.cache.breaker import Breaker
+    from services.common.cache.invalidation import Invalidations
 
-    async def nothing(*_):
-        pass
+    recovered = Breaker.recovered
 
-    assert Adoption._empty
-    Adoption._empty = nothing
+    def recovered_at_once(self):
+        self._settle_s = 0.0
+        recovered(self)
+
+    async def pay_nothing(self):
+        self._owed.clear()
+        self.due.clear()
+
+    assert Invalidations.pay
+    Breaker.recovered = recovered_at_once
+    Invalidations.pay = pay_nothing
 """
+OF_THE_MUTANT = "redis-freeze,redis-cut-off,redis-loading"
 
 
 async def run(found: Path, *options: str, overlay: Path | None = None) -> tuple[int, Any, str]:
@@ -70,10 +80,12 @@ async def test_no_read_is_older_than_promised_while_redis_and_services_break(
 
 
 @pytest.mark.timeout(ENDS_WITHIN_S + 20)
-async def test_a_snapshot_that_is_trusted_unread_turns_the_run_red(tmp_path: Path) -> None:
+async def test_invalidations_that_are_lost_while_redis_is_away_turn_the_run_red(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "sitecustomize.py").write_text(MUTANT)
     code, figures, report = await run(
-        tmp_path / "found.json", "--reads", "1000", "--faults", "redis-snapshot", overlay=tmp_path
+        tmp_path / "found.json", "--reads", "1000", "--faults", OF_THE_MUTANT, overlay=tmp_path
     )
     assert code == Exit.RED, report
     assert figures["stale"] > 0
