@@ -203,6 +203,9 @@ def test_a_redis_that_hangs_for_a_moment_allows_what_was_written_since_for_a_whi
     assert verdict.judged_share == 0.0
     assert not checked([read(1, 12.1)], faults=[hang]).kept
     assert not checked([read(0, 10.2)], faults=[hang]).kept
+    taken = (FIRST, SECOND._replace(by="inventory-0"))
+    assert checked([read(1, 10.2, by="inventory-1")], taken, [hang]).kept
+    assert not checked([read(1, 10.2, by="inventory-0")], taken, [hang]).kept
 
 
 def test_what_a_near_read_may_miss_at_any_time_is_no_use_of_an_excuse() -> None:
