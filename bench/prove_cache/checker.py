@@ -5,8 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from bench.prove_cache.history import NEAR, OK, Fault, History, Read, Write
+from bench.prove_cache.history import ALLOWING, KILL, NEAR, OK, Fault, History, Read, Write
 from bench.prove_cache.ledger import Ledger
+from services.common.cache.breaker import SETTLE_S
 
 JUST_AFTER_S: Final = 0.001
 _RECONNECTION_S: Final = 2.0
@@ -18,12 +19,13 @@ class Promise:
     """What a read may miss, in seconds.
 
     An answer from a process's own memory may miss writes acknowledged less than
-    ``near_bound_s`` before it was asked for, but none that this process took; one asked for
-    while Redis is cut off, or until ``recovery_s`` after, any; every other answer none.
+    ``near_bound_s`` before it was asked for, but none that this process took; every other answer
+    none. What a process owes that alone was cut off from Redis, or that alone noticed that Redis
+    hung, others may miss until ``delivered_s`` after the fault.
     """
 
     near_bound_s: float = 1.0
-    recovery_s: float = 3.0
+    delivered_s: float = SETTLE_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +46,12 @@ class Broken:
 
 @dataclass(slots=True)
 class Window:
-    """The reads asked for while faults of one kind kept Redis away, and just after."""
+    """The reads asked for during faults of one kind, and just after."""
 
     faults: int = 0
     reads: int = 0
     stale: int = 0
-    """Those older than they might be at any other time."""
+    """Those older than they might be at any other time, as the kind of fault allows."""
     greatest_s: float = 0.0
     last_stale_after_s: float = 0.0
     """How long after its fault's end the last stale read started."""
@@ -72,6 +74,7 @@ class Verdict:
     """What the check found. Times are in seconds."""
 
     sources: Counter[str] = field(default_factory=Counter)
+    reads: int = 0
     strict: int = 0
     """Reads that were to miss nothing."""
     just_after: int = 0
@@ -85,6 +88,11 @@ class Verdict:
     failed: list[Read] = field(default_factory=list)
     excused: Counter[str] = field(default_factory=Counter)
     """Reads that failed in a process that was killed."""
+
+    @property
+    def judged_share(self) -> float:
+        """Which part of all reads was held to its bound, whatever was broken meanwhile."""
+        return (self.strict + len(self.near)) / self.reads if self.reads else 0.0
 
     @property
     def first_of_each(self) -> list[Broken]:
@@ -104,11 +112,11 @@ class Verdict:
 
 def check(history: History, promise: Promise) -> Verdict:
     """Return what there is to say about a run."""
-    verdict = Verdict()
+    verdict = Verdict(reads=len(history.reads))
     ledgers = _ledgers(history.writes)
-    windows = _RedisWindows(history.faults, promise.recovery_s)
+    windows = _Windows(history.faults, promise.delivered_s)
     verdict.windows = windows.figures
-    kills = [fault for fault in history.faults if fault.process]
+    kills = [fault for fault in history.faults if fault.kind == KILL]
     nothing = Ledger([])
     for read in history.reads:
         if read.code != OK:
@@ -120,14 +128,17 @@ def check(history: History, promise: Promise) -> Verdict:
         if last is None:
             verdict.nothing_owed += 1
             continue
-        missed = ledger.missed_since(read)
-        staleness_s = 0.0 if missed is None else read.start - missed
         near = read.source == NEAR and not read.asked
         allowed_s = promise.near_bound_s if near else 0.0
-        if windows.holds(read, staleness_s, allowed_s):
-            continue
-        if near:
-            verdict.near.append(staleness_s)
+        missed = ledger.missed_since(read)
+        excuses = windows.excuses(read)
+        if excuses:
+            stale_s = 0.0 if missed is None else read.start - missed
+            missed = ledger.missed_since(read, excuses)
+            if stale_s > allowed_s and (missed is None or read.start - missed <= allowed_s):
+                windows.count_stale(excuses, read, stale_s)
+        elif near:
+            verdict.near.append(0.0 if missed is None else read.start - missed)
         else:
             verdict.strict += 1
             verdict.just_after += read.start - last <= JUST_AFTER_S
@@ -135,7 +146,7 @@ def check(history: History, promise: Promise) -> Verdict:
         if own is not None:
             shown, owed = ledger.rank_of(read), ledger.owed(read.start)
             verdict.stale.append(Broken(read, shown, owed, own))
-        elif missed is not None and staleness_s > allowed_s:
+        elif missed is not None and read.start - missed > allowed_s:
             shown, owed = ledger.rank_of(read), ledger.owed(read.start - allowed_s)
             verdict.stale.append(Broken(read, shown, owed, missed))
     return verdict
@@ -161,23 +172,41 @@ def _count_failure(verdict: Verdict, read: Read, kills: Sequence[Fault]) -> None
         verdict.failed.append(read)
 
 
-class _RedisWindows:
-    """The times in which Redis was away or had just come back."""
+class _Windows:
+    """The times in which Redis was away, or had just come back, for somebody."""
 
-    def __init__(self, faults: Iterable[Fault], recovery_s: float) -> None:
-        self._faults = [fault for fault in faults if not fault.process]
-        self._recovery_s = recovery_s
+    def __init__(self, faults: Iterable[Fault], delivered_s: float) -> None:
+        self._faults = [fault for fault in faults if fault.kind != KILL]
+        self._delivered_s = delivered_s
         self.figures: dict[str, Window] = {}
         for fault in self._faults:
             self.figures.setdefault(fault.kind, Window()).faults += 1
 
-    def holds(self, read: Read, staleness_s: float, allowed_s: float) -> bool:
-        """Count a read that was asked for in a window; False if it was not."""
-        for fault in self._faults:
-            if fault.start <= read.start <= fault.end + self._recovery_s:
-                window = self.figures[fault.kind]
-                window.count(read)
-                if staleness_s > allowed_s:
-                    window.count_stale(staleness_s, read.start - fault.end)
-                return True
+    def excuses(self, read: Read) -> Sequence[Fault]:
+        """Count a read, and return the faults that allow it to miss something."""
+        at_work = [
+            fault
+            for fault in self._faults
+            if fault.start <= read.start <= fault.end + self._delivered_s
+        ]
+        for fault in at_work:
+            self.figures[fault.kind].count(read)
+        return [fault for fault in at_work if _allows(fault, read)]
+
+    def count_stale(self, excuses: Iterable[Fault], read: Read, staleness_s: float) -> None:
+        """Count a read that missed no more than these allow."""
+        for fault in excuses:
+            self.figures[fault.kind].count_stale(staleness_s, read.start - fault.end)
+
+
+def _allows(fault: Fault, read: Read) -> bool:
+    """Say whether others know of writes of which Redis, and so this read, may not."""
+    if fault.kind not in ALLOWING:
         return False
+    if not fault.process:
+        return True
+    return fault.process != read.by and _service(fault.process) == _service(read.by)
+
+
+def _service(process: str) -> str:
+    return process.partition("-")[0]

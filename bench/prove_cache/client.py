@@ -51,8 +51,8 @@ def work(desk: Desk) -> Iterator[Coroutine[Any, Any, None]]:
     """Return what this client does, all at once."""
     plan = desk.plan
 
-    def writer(*purpose: object) -> Writer:
-        return Writer(desk, seeded(plan.seed, plan.number, *purpose))
+    def writer(purpose: str, index: int = 0) -> Writer:
+        return Writer(desk, seeded(plan.seed, plan.number, purpose, index), index)
 
     for index, product_id in enumerate(plan.assets.updated):
         if plan.is_mine(index):

@@ -1,70 +1,73 @@
 """Faults, one at a time, on a schedule that the seed decides."""
 
 import asyncio
-import signal
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
+from math import inf
 from random import Random
 from typing import Final
 
-from bench.prove_cache.history import Fault
+from bench import brittle_redis
+from bench.prove_cache.history import CUT, HANG, KILL, Fault
 from bench.prove_cache.twins import Twins
 
 _BEFORE_THE_FIRST_S: Final = 2.0
-_REDIS_DOWN_S: Final = 1.0
-_REDIS_FROZEN_S: Final = 1.5  # longer than anybody waits for it
-_BROKEN_FOR_S: Final = 0.7
+_NOTICED_FOR_S: Final = 0.5
+_HANGS_FOR_S: Final = (0.2, 1.5)
+"""At least and at most: two timeouts are between them, after which a process gives Redis up."""
+_REST_S: Final = 1.0
+"""How long all is well before a run may end."""
 _CALM_S: Final = (1.5, 3.0)
-"""How long, at least and at most, the promise must hold again before the next fault."""
+"""How long, at least and at most, all is well before the next fault."""
+
+Breaking = Callable[[Twins, Random], AbstractAsyncContextManager[str]]
 
 
-async def _kill_redis(twins: Twins, _chance: Random) -> str:
-    """Kill Redis and start it empty."""
-    await twins.kill_redis()
-    await asyncio.sleep(_REDIS_DOWN_S)
-    await twins.start_redis()
-    return ""
+@asynccontextmanager
+async def _broken(fault: brittle_redis.Fault, twins: Twins, _chance: Random) -> AsyncIterator[str]:
+    """Break Redis for all until each process has noticed."""
+    async with fault(twins.redis):
+        await twins.become("open")
+        yield ""
 
 
-async def _freeze_redis(twins: Twins, _chance: Random) -> str:
-    """Stop Redis in whatever it does, and let it go on."""
-    twins.signal_redis(signal.SIGSTOP)
-    try:
-        await asyncio.sleep(_REDIS_FROZEN_S)
-    finally:
-        twins.signal_redis(signal.SIGCONT)
-    return ""
+@asynccontextmanager
+async def _hanging(twins: Twins, chance: Random) -> AsyncIterator[str]:
+    """Stop Redis for a moment."""
+    async with twins.redis.frozen():
+        await asyncio.sleep(chance.uniform(*_HANGS_FOR_S))
+        yield ""
 
 
-async def _kill_service(twins: Twins, chance: Random) -> str:
-    """Kill a service process and start it again; return its name."""
+@asynccontextmanager
+async def _cut(twins: Twins, chance: Random) -> AsyncIterator[str]:
+    """Break the connections of one process to Redis until it has noticed; tell its name."""
+    name = chance.choice(sorted(twins.ways))
+    async with brittle_redis.cut_off(twins.ways[name]):
+        await twins.become("open", [name])
+        await asyncio.sleep(_NOTICED_FOR_S)
+        yield name
+
+
+@asynccontextmanager
+async def _killed(twins: Twins, chance: Random) -> AsyncIterator[str]:
+    """Kill a service process and start it again; tell its name."""
     name = chance.choice(sorted(twins.services))
     await twins.kill_service(name)
     await twins.start_service(name)
-    return name
+    yield name
 
 
-async def _cut(twins: Twins, chance: Random) -> str:
-    """Break the connections of one service process to Redis in the middle of a reply."""
-    link = twins.links[chance.choice(sorted(twins.links))]
-    await link.break_replies()
-    try:
-        await asyncio.sleep(_BROKEN_FOR_S)
-    finally:
-        await link.mend()
-    return ""
-
-
-CUT: Final = "cut"
-KINDS: Final[Mapping[str, Callable[[Twins, Random], Awaitable[str]]]] = {
-    "redis-kill": _kill_redis,
-    "redis-freeze": _freeze_redis,
-    "service-kill": _kill_service,
+KINDS: Final[Mapping[str, Breaking]] = {
+    **{f"redis-{name}": partial(_broken, fault) for name, fault in brittle_redis.FAULTS.items()},
+    HANG: _hanging,
     CUT: _cut,
+    KILL: _killed,
 }
-"""How to inject each kind; what that returns is the process that was killed, if one was."""
+"""What may be broken for a block; the block is given the process that it meets, if it is one."""
 
 
 @dataclass(slots=True)
@@ -74,15 +77,14 @@ class Faults:
     twins: Twins
     kinds: Sequence[str]
     chance: Random
-    recovery_s: float
     tell: Callable[[str], None]
     injected: list[Fault] = field(default_factory=list)
+    _mended_at: float = 0.0
 
     @property
     def all_seen(self) -> bool:
         """Whether there was one fault of each kind, and time to see what came of the last."""
-        end = max((fault.end for fault in self.injected), default=0.0)
-        rested = time.monotonic() >= end + self.recovery_s + _CALM_S[0]
+        rested = time.monotonic() >= self._mended_at + _REST_S
         return rested and {fault.kind for fault in self.injected} >= set(self.kinds)
 
     async def run(self, stopping: asyncio.Event) -> None:
@@ -92,14 +94,20 @@ class Faults:
             for kind in self.chance.sample(self.kinds, len(self.kinds)):
                 if not stopping.is_set():
                     await self._inject(kind)
-                    await _sleep(self.recovery_s + self.chance.uniform(*_CALM_S), stopping)
+                    await _sleep(self.chance.uniform(*_CALM_S), stopping)
 
     async def _inject(self, kind: str) -> None:
+        """Break something, mend it, and wait until all processes use Redis again."""
+        self._mended_at = inf
         start = time.monotonic()
-        process = await KINDS[kind](self.twins, self.chance)
-        fault = Fault(kind, start, time.monotonic(), process)
-        self.injected.append(fault)
-        self.tell(f"{kind} {process}".strip() + f": {fault.end - start:.1f} s")
+        async with KINDS[kind](self.twins, self.chance) as process:
+            pass
+        end = time.monotonic()
+        self.injected.append(Fault(kind, start, end, process))
+        await self.twins.become("closed")
+        self._mended_at = time.monotonic()
+        well = self._mended_at - end
+        self.tell(f"{kind} {process}".strip() + f": {end - start:.1f} s, all well {well:.1f} s on")
 
 
 async def _sleep(seconds: float, stopping: asyncio.Event) -> None:

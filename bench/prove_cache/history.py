@@ -23,6 +23,14 @@ NEAR: Final = "near"
 UNLABELLED: Final = "unlabelled"
 """The source of an answer that does not say where it is from."""
 
+KILL: Final = "service-kill"
+CUT: Final = "cut"
+"""One process alone is cut off from Redis."""
+HANG: Final = "redis-hang"
+"""Redis hangs so shortly that some processes may not notice."""
+ALLOWING: Final = (CUT, HANG)
+"""The faults in which processes differ about Redis, so that some may read what is old."""
+
 
 class Write(NamedTuple):
     """A change of an object. ``end`` is when it was acknowledged; None: its outcome is open.
@@ -57,7 +65,7 @@ class Read(NamedTuple):
 class Fault(NamedTuple):
     """Something that was broken from ``start`` to ``end``.
 
-    ``process`` is the killed service process; faults without one cut Redis off.
+    ``process`` is the service process that was killed or cut off; other faults meet all alike.
     """
 
     kind: str

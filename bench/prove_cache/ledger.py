@@ -1,10 +1,10 @@
 """What a reader of one object is owed at a given moment."""
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import accumulate
 
-from bench.prove_cache.history import GONE, NOT_THERE_YET, Read, Write
+from bench.prove_cache.history import GONE, NOT_THERE_YET, Fault, Read, Write
 
 
 class _Acknowledged:
@@ -25,7 +25,7 @@ class Ledger:
     """The writes of one object, made by one writer after another."""
 
     def __init__(self, writes: Iterable[Write]) -> None:
-        known = list(writes)
+        known = self._known = list(writes)
         self._all = _Acknowledged(known)
         self._of = {
             process: _Acknowledged(write for write in known if write.by == process)
@@ -51,13 +51,19 @@ class Ledger:
         deleted = self._deleted_from is not None and self._deleted_from <= read.end
         return GONE if deleted else NOT_THERE_YET
 
-    def missed_since(self, read: Read) -> float | None:
+    def missed_since(self, read: Read, excuses: Sequence[Fault] = ()) -> float | None:
         """Return when the oldest write that a read owed and did not show was acknowledged.
 
         None if it missed none. A write whose outcome is open may be seen at any time after its
-        start, even after younger ones: nobody knows when the store took it.
+        start, even after younger ones: nobody knows when the store took it. With excuses, others
+        than the process that took it may miss what was acknowledged since those faults began; of
+        a fault of one process, only what that process took.
         """
-        return self._missed(self._all, read)
+        if not excuses:
+            return self._missed(self._all, read)
+        return self._missed(
+            _Acknowledged(w for w in self._known if not _excused(w, read, excuses)), read
+        )
 
     def own_missed_since(self, read: Read) -> float | None:
         """Return the same of the writes alone that the process took which answered the read."""
@@ -70,3 +76,10 @@ class Ledger:
         if begun is not None and begun <= read.end:
             return None
         return acknowledged.missed_since(rank, read.start)
+
+
+def _excused(write: Write, read: Read, excuses: Iterable[Fault]) -> bool:
+    return write.by != read.by and any(
+        write.end is not None and write.end >= fault.start and fault.process in {"", write.by}
+        for fault in excuses
+    )

@@ -7,7 +7,7 @@ from math import ceil
 from typing import Any, Final
 
 from bench.prove_cache.checker import Broken, Promise, Verdict, Window
-from bench.prove_cache.history import GONE, NOT_THERE_YET, History, Read
+from bench.prove_cache.history import ALLOWING, GONE, NOT_THERE_YET, History, Read
 
 _SHOWN_IN_FULL: Final = 10
 _NO_EVENT: Final = 3.0
@@ -32,7 +32,8 @@ def figures(history: History, verdict: Verdict) -> dict[str, Any]:
     """Return everything as JSON can hold it; times are in seconds."""
     return {
         "kept": verdict.kept,
-        "reads": len(history.reads),
+        "reads": verdict.reads,
+        "judged_share": verdict.judged_share,
         "sources": dict(verdict.sources),
         "strict": verdict.strict,
         "just_after_a_write": verdict.just_after,
@@ -64,6 +65,7 @@ def _lines(history: History, verdict: Verdict, promise: Promise) -> Iterator[str
         f"{verdict.just_after:,} of them within 1 ms after a write"
     )
     yield f"  near              {len(verdict.near):,}, to miss at most {promise.near_bound_s:g} s"
+    yield f"  both together     {verdict.judged_share:.1%}, judged whatever was broken"
     yield f"  of the unwritten  {verdict.nothing_owed:,}, which owe nothing"
     yield (
         f"writes              {_acknowledged(history):,} acknowledged, "
@@ -103,12 +105,14 @@ def _near_lines(verdict: Verdict) -> Iterator[str]:
 def _window_line(kind: str, window: Window, promise: Promise) -> str:
     text = (
         f"{kind:20}{window.faults} times: {window.reads:,} reads during it and "
-        f"{promise.recovery_s:g} s after, slowest {_ms(window.slowest_s)}; {window.stale:,} stale"
+        f"{promise.delivered_s:g} s after, slowest {_ms(window.slowest_s)}"
     )
-    if not window.stale:
+    if kind not in ALLOWING:
         return text
+    if not window.stale:
+        return f"{text}; none stale"
     return (
-        f"{text}, by {_ms(window.greatest_s)} at most, "
+        f"{text}; {window.stale:,} stale, as it allows, by {_ms(window.greatest_s)} at most, "
         f"the last {_ms(window.last_stale_after_s)} after the fault's end"
     )
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from bench.prove_cache.calls import opened_twins
-from bench.prove_cache.faults import CUT, Faults
+from bench.prove_cache.faults import Faults
 from bench.prove_cache.history import History
 from bench.prove_cache.plan import Plan
 from bench.prove_cache.prepare import Identities, prepare
@@ -37,7 +37,6 @@ class Options:
     """Readers in each client."""
     seed: int
     faults: Sequence[str]
-    recovery_s: float
     limit_s: float
     settings: Mapping[str, str]
     """More settings of the services."""
@@ -71,15 +70,9 @@ async def run(options: Options, tell: Callable[[str], None]) -> History:
     history = History()
     with _folder(options.folder) as folder:
         tell("starting the stores and two processes of each service")
-        async with running_twins(folder, options.settings, linked=CUT in options.faults) as twins:
+        async with running_twins(folder, options.settings) as twins:
             plan = await _plan(twins, options)
-            faults = Faults(
-                twins,
-                options.faults,
-                seeded(options.seed, "faults"),
-                options.recovery_s,
-                tell,
-            )
+            faults = Faults(twins, options.faults, seeded(options.seed, "faults"), tell)
             async with _running_clients(plan, folder) as clients:
                 await _go(clients, faults, options, tell)
                 await asyncio.gather(*(client.end() for client in clients))

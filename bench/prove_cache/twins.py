@@ -1,31 +1,39 @@
 """A shop to prove the cache with: stores of its own, and two processes of each service."""
 
+import asyncio
 import os
-import signal
 from asyncio import gather
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Final
 
-from bench.prove_cache.links import RunningLink, running_link
+from bench.brittle_redis import BrittleRedis, brittle_redis
+from bench.figures import figures_at
+from bench.proxy import Proxy, opened_proxy
 from services.common.settings import PREFIX
 from services.stack.credentials import Credentials, open_credentials
 from services.stack.folder import DataFolder
-from services.stack.ports import claimed_ports
+from services.stack.ports import LOOPBACK, claimed_ports
 from services.stack.processes import Child
 from services.stack.services import SERVICES, ServicePorts, Shop, running_service
-from services.stack.stores import Store, running_mongod, running_redis
+from services.stack.stores import running_mongod
 
 TWINS: Final = 2
 _SETTINGS: Final = {
     "SHOP_CACHE": "near",
     "SHOP_CACHE_CONTROL": "any",
     "SHOP_CONCURRENCY_LIMIT": "off",  # a read refused for load would say nothing about the cache
+    # A machine that stands still for a moment is not taken for a store that is away; and a read
+    # that waits twice for Redis has time left until its deadline of 5 s.
+    "SHOP_REDIS_TIMEOUT_MS": "500",
+    "SHOP_MONGO_TIMEOUT_MS": "5000",
     "SHOP_RECONCILE_AGE_S": "3600",  # an interrupted checkout is repeated by its customer
     "SHOP_LOG_LEVEL": "warning",
 }
+_BECOMES_WITHIN_S: Final = 60.0
+_POLL_S: Final = 0.05
 
 
 @dataclass(slots=True)
@@ -42,29 +50,24 @@ class Twins:
 
     folder: DataFolder
     credentials: Credentials
-    redis_port: int
+    redis: BrittleRedis
+    ways: Mapping[str, Proxy]
+    """The way to Redis that a process has for itself, by its name."""
     shops: list[Shop] = field(default_factory=list)
-    links: Mapping[str, RunningLink] = field(default_factory=dict)
-    redis: Life | None = None
     services: dict[str, Life] = field(default_factory=dict)
 
-    async def start_redis(self) -> Store:
-        """Start Redis, empty."""
-        stack = AsyncExitStack()
-        store = await stack.enter_async_context(running_redis(self.folder, self.redis_port))
-        self.redis = Life(store.child, stack)
-        return store
+    async def become(self, state: str, names: Collection[str] = ()) -> None:
+        """Wait until the breakers of these processes, or of all, are in this state."""
+        async with asyncio.timeout(_BECOMES_WITHIN_S):
+            for name in names or self.services:
+                while await self._breaker(name) != state:  # noqa: ASYNC110 (it tells nobody when)
+                    await asyncio.sleep(_POLL_S)
 
-    async def kill_redis(self) -> None:
-        """End Redis at once."""
-        if self.redis is not None:
-            await _kill(self.redis)
-            self.redis = None
-
-    def signal_redis(self, number: signal.Signals) -> None:
-        """Send a signal to Redis."""
-        if self.redis is not None:
-            self.redis.child.process.send_signal(number)
+    async def _breaker(self, name: str) -> str:
+        service, _, index = name.partition("-")
+        port = getattr(self.shops[int(index)].ports, f"{service}_metrics")
+        states = await figures_at(port, "shop_cache_breaker_state", "state")
+        return next(state for (state,), is_so in states.items() if is_so)
 
     async def start_service(self, name: str) -> None:
         """Start a service process; return when it serves."""
@@ -81,25 +84,13 @@ class Twins:
         await _kill(self.services.pop(name))
 
     async def stop(self) -> None:
-        """End everything."""
+        """End all services."""
         await gather(*(life.stack.aclose() for life in self.services.values()))
-        if self.redis is not None:
-            self.signal_redis(signal.SIGCONT)
-            await self.redis.stack.aclose()
 
     def _shop_of(self, service: str, index: int) -> Shop:
-        """Return how to start a process; the second of a service may have a link of its own."""
-        shop = self.shops[index]
-        link = self.links.get(service) if index else None
-        if link is None:
-            return shop
-        return Shop(
-            mongo_uri=shop.mongo_uri,
-            redis_url=link.uri,
-            credentials=shop.credentials,
-            ports=shop.ports,
-            variables=shop.variables,
-        )
+        """Return how to start a process, which may have a way of its own to Redis."""
+        shop, way = self.shops[index], self.ways.get(f"{service}-{index}")
+        return shop if way is None else replace(shop, redis_url=f"redis://{LOOPBACK}:{way.port}/0")
 
 
 async def _kill(life: Life) -> None:
@@ -109,27 +100,27 @@ async def _kill(life: Life) -> None:
 
 
 @asynccontextmanager
-async def running_twins(
-    path: Path, settings: Mapping[str, str], *, linked: bool
-) -> AsyncIterator[Twins]:
-    """Run the shop until the end; ``linked`` gives second processes a link that can break."""
+async def running_twins(path: Path, settings: Mapping[str, str]) -> AsyncIterator[Twins]:
+    """Run the shop until the end. Each second process has its own way to Redis."""
     folder = DataFolder(path)
     folder.prepare()
     async with AsyncExitStack() as opened:
-        redis_port, *ports = opened.enter_context(claimed_ports(1 + TWINS * len(SERVICES)))
+        each = len(fields(ServicePorts))
+        ports = opened.enter_context(claimed_ports(TWINS * each))
         mongo = await opened.enter_async_context(running_mongod(folder))
-        twins = Twins(folder, open_credentials(folder.secrets), redis_port)
+        redis = await opened.enter_async_context(brittle_redis(folder))
+        ways = {
+            f"{service}-1": await opened.enter_async_context(
+                opened_proxy(LOOPBACK, redis.proxy.port)
+            )
+            for service in SERVICES
+        }
+        twins = Twins(folder, open_credentials(folder.secrets), redis, ways)
         opened.push_async_callback(twins.stop)
-        redis = await twins.start_redis()
-        if linked:
-            twins.links = {
-                service: await opened.enter_async_context(running_link(redis_port))
-                for service in SERVICES
-            }
         for index in range(TWINS):
-            own = ServicePorts(*ports[index * len(SERVICES) : (index + 1) * len(SERVICES)])
+            own = ServicePorts(*ports[index * each : (index + 1) * each])
             twins.shops.append(
-                Shop(mongo.uri, redis.uri, twins.credentials, own, variables=_inherited(settings))
+                Shop(mongo.uri, redis.url, twins.credentials, own, variables=_inherited(settings))
             )
         names = [f"{service}-{index}" for service in SERVICES for index in range(TWINS)]
         await twins.start_service(names[0])  # it creates the administrator

@@ -19,7 +19,8 @@ from bench.prove_cache.questions import CALL_TIMEOUT_S, Question, Twin, View
 from bench.prove_cache.twins import TWINS
 
 FULL_NAME: Final = "Number"
-_MEAN_PAUSE_S: Final = 0.02
+_MEAN_PAUSES_S: Final = (0.02, 0.1, 0.5)
+"""What is written often is read just after a write, what is written rarely stays old for long."""
 _MOST_PIECES: Final = 10_000
 _SEVERAL: Final = 4
 _FRESHNESS: Final = ("", "no-near", "no-cache")
@@ -34,6 +35,8 @@ class Writer:
 
     desk: Desk
     chance: Random
+    number: int = 0
+    """Which of its kind it is."""
 
     @property
     def stopping(self) -> bool:
@@ -81,7 +84,8 @@ class Writer:
 
     async def pause(self) -> None:
         """Let the caches fill again for a while."""
-        await asyncio.sleep(self.chance.expovariate(1 / _MEAN_PAUSE_S))
+        mean_s = _MEAN_PAUSES_S[self.number % len(_MEAN_PAUSES_S)]
+        await asyncio.sleep(self.chance.expovariate(1 / mean_s))
 
 
 async def update_product(writer: Writer, product_id: str) -> None:

@@ -18,11 +18,11 @@ from shop.inventory.v1 import inventory_pb2 as inventory
 from shop.order.v1 import order_pb2 as order
 from shop.user.v1 import user_pb2 as user
 
+from bench.figures import figures_at
 from bench.gate.limits import Budget
 from services.common.ids import new_id
 from services.stack.services import SERVICES
 from tests.budgets.wire import Heard, MongoEar, RedisEar, Wire
-from tests.e2e.support.figures import figures_at
 from tests.e2e.support.ledger import Databases, eventually
 from tests.e2e.support.people import Admin, Caller, Customer, unique
 from tests.e2e.support.running_shop import RunningShop, opened_shop

@@ -9,13 +9,13 @@ import pytest
 from grpc.aio import AioRpcError
 from pymongo.uri_parser import parse_uri
 
+from bench.proxy import Proxy, opened_proxy
 from services.common.rpc.transport import NATIVE_INSTALLED, Transport
 from services.stack.credentials import Credentials
 from tests.e2e.support import outside_shop
 from tests.e2e.support.ledger import eventually
 from tests.e2e.support.people import Admin, Customer
 from tests.e2e.support.persistence import OPEN_OUTCOMES
-from tests.e2e.support.proxy import Proxy, opened_proxy
 from tests.e2e.support.running_shop import USUAL_TRANSPORT, RunningShop, opened_shop
 from tests.e2e.support.shop_front import ShopFront
 

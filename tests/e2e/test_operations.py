@@ -21,11 +21,11 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
 from shop.inventory.v1 import inventory_pb2
 from shop.user.v1 import user_pb2
 
+from bench.figures import figures_at
+from bench.proxy import Proxy
 from tests.e2e.support.contracts import SERVICES
-from tests.e2e.support.figures import figures_at
 from tests.e2e.support.ledger import eventually
 from tests.e2e.support.people import UNKNOWN_ID, Customer, unique
-from tests.e2e.support.proxy import Proxy
 from tests.e2e.support.refusals import outcome
 from tests.e2e.support.running_shop import RunningShop
 

@@ -15,9 +15,9 @@ from shop.inventory.v1 import inventory_pb2
 from shop.user.v1 import user_pb2
 from shop.user.v1.user_pb2_grpc import UserServiceStub
 
+from bench.figures import figures_at
 from bench.relay import Relay
 from tests.e2e.support.contracts import METHODS, SERVICES, domain_of, service_of
-from tests.e2e.support.figures import figures_at
 from tests.e2e.support.ledger import eventually
 from tests.e2e.support.people import UNKNOWN_ID, Admin, Caller, Customer, a_product, unique
 from tests.e2e.support.refusals import Refused, outcome, refused

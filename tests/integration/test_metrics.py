@@ -19,6 +19,8 @@ from shop.inventory.v1.inventory_pb2_grpc import InventoryServiceStub
 from shop.order.v1.order_pb2_grpc import OrderServiceStub
 from shop.user.v1.user_pb2_grpc import UserServiceStub
 
+from bench.figures import Figures, figures_at
+from bench.proxy import Proxy, opened_proxy
 from services.common.rpc.transport import NATIVE_INSTALLED
 from services.common.settings import PREFIX
 from services.inventory.bootstrap import MAX_S
@@ -26,9 +28,7 @@ from services.stack.credentials import open_credentials
 from services.stack.folder import DataFolder
 from services.stack.ports import claimed_ports
 from services.stack.services import SERVICES, ServicePorts, Shop, running_services
-from tests.e2e.support.figures import Figures, figures_at
 from tests.e2e.support.people import UNKNOWN_ID, Admin, Caller, Customer, Stubs, a_product
-from tests.e2e.support.proxy import Proxy, opened_proxy
 from tests.e2e.support.tokens import Mint
 from tests.integration.patience import PATIENT_S, until
 

@@ -13,8 +13,8 @@ from shop.inventory.v1 import inventory_pb2
 from shop.order.v1 import order_pb2
 from shop.user.v1 import user_pb2
 
+from bench.figures import figures_at
 from services.stack.services import SERVICES
-from tests.e2e.support.figures import figures_at
 from tests.e2e.support.ledger import Databases, eventually
 from tests.e2e.support.people import TIMEOUT_S, Admin, Customer, unique
 from tests.e2e.support.running_shop import RunningShop, opened_shop

@@ -18,17 +18,17 @@ from shop.inventory.v1.inventory_pb2_grpc import InventoryServiceStub
 from shop.order.v1 import order_pb2
 from shop.user.v1 import user_pb2
 
+from bench.figures import figures_at
+from bench.proxy import Proxy
 from services.common.ids import new_id
 from services.stack.ports import claimed_ports
 from services.stack.processes import running
 from services.stack.services import ServicePorts
 from tests.e2e.support.contracts import SERVICES
-from tests.e2e.support.figures import figures_at
 from tests.e2e.support.in_redis import in_redis
 from tests.e2e.support.ledger import Stock, eventually
 from tests.e2e.support.people import Caller, unique
 from tests.e2e.support.persistence import persistently
-from tests.e2e.support.proxy import Proxy
 from tests.e2e.support.refusals import Refused, refused
 from tests.e2e.support.running_shop import RunningShop
 from tests.e2e.support.shop_front import ask_health

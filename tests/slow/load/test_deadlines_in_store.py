@@ -16,9 +16,9 @@ import pytest
 from grpc import aio
 from pymongo import AsyncMongoClient
 
+from bench.proxy import opened_proxy
 from services.common.mongo import MongoDriver
 from tests.e2e.support.ledger import eventually
-from tests.e2e.support.proxy import opened_proxy
 from tests.slow.load.conftest import Ports
 from tests.slow.load.support.client import drive
 from tests.slow.load.support.instance import GET, LIST, Stores, inventory

@@ -13,9 +13,9 @@ from grpc import aio
 from pymongo.uri_parser import parse_uri
 from shop.inventory.v1.inventory_pb2 import ListProductsRequest
 
+from bench.proxy import opened_proxy
 from services.stack.folder import DataFolder
 from tests.e2e.support.ledger import eventually
-from tests.e2e.support.proxy import opened_proxy
 from tests.e2e.support.running_shop import opened_shop
 from tests.e2e.support.shop_front import ask_health
 from tests.slow.load.conftest import Ports

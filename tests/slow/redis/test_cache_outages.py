@@ -1,31 +1,17 @@
 """Redis broken in every way, before two processes of each service that share it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from bench.brittle_redis import FAULTS, BrittleRedis, Fault, brittle_redis
 from services.stack.folder import DataFolder
-from tests.e2e.support.brittle_redis import BrittleRedis, brittle_redis
 from tests.e2e.support.ledger import eventually
 from tests.e2e.support.twins import Twins, opened_twins
 
 pytestmark = pytest.mark.timeout(300)
-
-Fault = Callable[[BrittleRedis], AbstractAsyncContextManager[None]]
-
-FAULTS: dict[str, Fault] = {
-    "killed": BrittleRedis.killed,
-    "frozen": BrittleRedis.frozen,
-    "slow": BrittleRedis.slow,
-    "cut off": BrittleRedis.cut_off,
-    "loading": BrittleRedis.loading,
-    "a replica": BrittleRedis.replica,
-    "an orphaned replica": BrittleRedis.orphaned,
-    "full": BrittleRedis.full,
-}
 
 
 @pytest.fixture(scope="module")

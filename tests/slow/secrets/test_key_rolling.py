@@ -7,10 +7,10 @@ from contextlib import AsyncExitStack
 import grpc
 import pytest
 
+from bench.figures import figures_at
 from services.common.auth.keys import load_signing_key, load_trusted_keys
 from services.keyring.command import main
 from services.stack.services import SERVICES
-from tests.e2e.support.figures import figures_at
 from tests.e2e.support.ledger import eventually
 from tests.e2e.support.people import Caller, Customer, Stubs, unique
 from tests.e2e.support.refusals import outcome

@@ -3,11 +3,14 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
+
 from bench.prove_cache.checker import Promise, Verdict, check
-from bench.prove_cache.history import GONE, Fault, History, Read, Write
+from bench.prove_cache.faults import KINDS
+from bench.prove_cache.history import ALLOWING, CUT, GONE, HANG, KILL, Fault, History, Read, Write
 
 THING = "product:1"
-PROMISE = Promise(near_bound_s=1.0, recovery_s=3.0)
+PROMISE = Promise(near_bound_s=1.0, delivered_s=1.0)
 
 FIRST = Write(THING, 1, 0.9, 1.0)
 SECOND = Write(THING, 2, 9.9, 10.0)
@@ -148,37 +151,71 @@ def test_an_open_deletion_may_be_seen_or_not() -> None:
     assert checked([read(None, 12.0), read(1, 12.1)], (FIRST, Write(THING, GONE, 11.0, None))).kept
 
 
-def test_reads_while_redis_is_away_and_just_after_are_counted_apart() -> None:
-    fault = Fault("redis-kill", 9.5, 11.0)
-    verdict = checked([read(1, 10.2), read(1, 13.5, took=0.4), read(3, 13.9)], faults=[fault])
+@pytest.mark.parametrize("kind", sorted(KINDS.keys() - set(ALLOWING)))
+@pytest.mark.parametrize("start", [10.2, 11.2], ids=["during", "after"])
+def test_a_fault_that_meets_all_alike_allows_no_stale_read(kind: str, start: float) -> None:
+    fault = Fault(kind, 9.5, 11.0, "inventory-1" if kind == KILL else "")
+    verdict = checked([read(1, start), read(1, 10.9, "near")], faults=[fault])
+    (broken,) = verdict.stale
+    assert broken.read.start == start
+    assert not verdict.kept
+    assert verdict.judged_share == 1.0
+
+
+CUT_OFF = Fault(CUT, 9.5, 11.0, "inventory-1")
+BY_THE_CUT = tuple(write._replace(by="inventory-1") for write in (FIRST, SECOND, THIRD))
+
+
+def test_what_a_process_took_that_is_cut_off_others_may_miss_for_a_while() -> None:
+    reads = [read(1, 10.2), read(1, 11.9, took=0.4), read(1, 11.9, "near")]
+    verdict = checked(reads, BY_THE_CUT, [CUT_OFF])
     assert verdict.kept
-    assert verdict.strict == 0
-    window = verdict.windows["redis-kill"]
-    assert (window.faults, window.reads, window.stale) == (1, 3, 2)
-    assert (window.greatest_s, window.last_stale_after_s) == (3.5, 2.5)
+    assert (verdict.strict, verdict.near, verdict.judged_share) == (0, [], 0.0)
+    window = verdict.windows[CUT]
+    assert (window.faults, window.reads, window.stale) == (1, 3, 3)
+    assert [round(s, 6) for s in (window.greatest_s, window.last_stale_after_s)] == [1.9, 0.9]
     assert round(window.slowest_s, 6) == 0.4
 
 
-def test_what_a_near_read_may_miss_at_any_time_is_not_stale_in_a_window_either() -> None:
-    fault = Fault("redis-kill", 9.5, 11.0)
-    verdict = checked([read(1, 10.9, "near"), read(1, 11.1, "near")], faults=[fault])
-    assert verdict.windows["redis-kill"].stale == 1
-    assert not verdict.near
+@pytest.mark.parametrize(
+    ("broken", "writes"),
+    [
+        pytest.param(read(1, 12.1), BY_THE_CUT, id="later than that"),
+        pytest.param(read(1, 12.1, "near"), BY_THE_CUT, id="near, later than that"),
+        pytest.param(read(1, 10.2, by="inventory-1"), BY_THE_CUT, id="to the process itself"),
+        pytest.param(read(0, 10.2), BY_THE_CUT, id="what was written before the cut"),
+        pytest.param(read(1, 10.2), (FIRST, SECOND, THIRD), id="what others wrote"),
+        pytest.param(
+            read(1, 10.6), (*BY_THE_CUT[:2], THIRD), id="what others wrote after the process"
+        ),
+        pytest.param(read(1, 10.2, by="order-0"), BY_THE_CUT, id="in another service"),
+    ],
+)
+def test_a_cut_of_one_process_allows_nothing_else(broken: Read, writes: Sequence[Write]) -> None:
+    assert checked([broken], writes, [CUT_OFF]).stale
 
 
-def test_after_the_time_to_recover_nothing_is_allowed_any_more() -> None:
-    fault = Fault("redis-kill", 9.5, 11.0)
-    assert not checked([read(1, 14.1)], faults=[fault]).kept
+def test_a_redis_that_hangs_for_a_moment_allows_what_was_written_since_for_a_while() -> None:
+    hang = Fault(HANG, 9.5, 11.0)
+    verdict = checked([read(1, 10.2), read(1, 11.9)], faults=[hang])
+    assert verdict.kept
+    assert verdict.windows[HANG].stale == 2
+    assert verdict.judged_share == 0.0
+    assert not checked([read(1, 12.1)], faults=[hang]).kept
+    assert not checked([read(0, 10.2)], faults=[hang]).kept
+    taken = (FIRST, SECOND._replace(by="inventory-0"))
+    assert checked([read(1, 10.2, by="inventory-1")], taken, [hang]).kept
+    assert not checked([read(1, 10.2, by="inventory-0")], taken, [hang]).kept
+
+
+def test_what_a_near_read_may_miss_at_any_time_is_no_use_of_an_excuse() -> None:
+    hang = Fault(HANG, 9.5, 11.0)
+    verdict = checked([read(1, 10.9, "near"), read(1, 11.1, "near")], faults=[hang])
+    assert verdict.windows[HANG].stale == 1
 
 
 def test_a_read_before_the_fault_is_not_allowed_anything_although_it_ends_in_it() -> None:
-    fault = Fault("redis-kill", 10.3, 11.0)
-    assert not checked([read(1, 10.2, took=0.5)], faults=[fault]).kept
-
-
-def test_a_killed_service_allows_no_stale_read() -> None:
-    fault = Fault("service-kill", 9.5, 11.0, "inventory-0")
-    assert not checked([read(1, 10.2)], faults=[fault]).kept
+    assert not checked([read(1, 10.2, took=0.5)], faults=[Fault(HANG, 10.3, 11.0)]).kept
 
 
 def test_a_read_that_fails_in_a_killed_process_is_excused() -> None:

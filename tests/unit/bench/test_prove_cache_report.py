@@ -1,7 +1,14 @@
+from collections.abc import Sequence
+
+import pytest
+
+from bench.gate.verdict import Exit
+from bench.prove_cache.__main__ import judged
 from bench.prove_cache.checker import Promise, check
 from bench.prove_cache.creator import next_ids
-from bench.prove_cache.history import Fault, History, Read, Write
+from bench.prove_cache.history import HANG, Fault, History, Read, Write
 from bench.prove_cache.report import figures, percentile, report, upper_bound
+from bench.prove_cache.run import Options
 
 PROMISE = Promise()
 WRITES = [Write("product:1", 1, 0.0, 1.0), Write("product:1", 2, 9.0, 10.0)]
@@ -51,12 +58,40 @@ def test_a_failed_read_is_reported_with_its_code() -> None:
     assert "product:1 at 0.0000 s from inventory-1 (redis): INTERNAL after 100.0 ms" in text
 
 
-def test_the_windows_of_redis_faults_are_reported_by_kind() -> None:
-    fault = Fault("redis-freeze", 9.5, 10.25)
+def test_the_reads_around_the_faults_of_redis_are_reported_by_kind() -> None:
+    fault = Fault(HANG, 9.5, 10.25)
     history = History(WRITES, [read(1, 10.5)], [fault])
     text = report(history, check(history, PROMISE), PROMISE)
-    assert "redis-freeze        1 times: 1 reads" in text
-    assert "1 stale, by 500.0 ms at most, the last 250.0 ms after the fault's end" in text
+    assert "redis-hang          1 times: 1 reads" in text
+    assert "1 stale, as it allows, by 500.0 ms at most, the last 250.0 ms after the fault's" in text
+
+
+OPTIONS = Options(
+    reads=5, clients=1, readers=1, seed=1, faults=[HANG], limit_s=1, settings={}, folder=None
+)
+
+
+@pytest.mark.parametrize(
+    ("reads", "faults", "code"),
+    [
+        pytest.param([read(2, 11.5)] * 4 + [read(1, 10.5)], [HANG], Exit.PASSED, id="kept"),
+        pytest.param([read(2, 11.5)] * 4 + [read(1, 11.5)], [HANG], Exit.RED, id="one stale"),
+        pytest.param([read(1, 11.5)], [], Exit.RED, id="stale and cut short"),
+        pytest.param([read(2, 11.5)] * 4, [HANG], Exit.NOT_MEASURED, id="too few reads"),
+        pytest.param([read(2, 11.5)] * 5, [], Exit.NOT_MEASURED, id="a fault not seen"),
+        pytest.param(
+            [read(2, 11.5)] * 3 + [read(2, 10.5)] * 2,
+            [HANG],
+            Exit.NOT_MEASURED,
+            id="too few held to a bound",
+        ),
+    ],
+)
+def test_the_exit_code_says_kept_broken_or_not_measured(
+    reads: Sequence[Read], faults: Sequence[str], code: Exit
+) -> None:
+    history = History(WRITES, list(reads), [Fault(kind, 9.5, 10.25) for kind in faults])
+    assert judged(OPTIONS, history, check(history, PROMISE)) is code
 
 
 def test_the_next_ids_of_a_process_differ_by_second_and_counter_alone() -> None:

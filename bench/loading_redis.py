@@ -9,7 +9,7 @@ _ANSWER = b"-LOADING Redis is loading the dataset in memory\r\n"
 
 
 @asynccontextmanager
-async def loading_server() -> AsyncIterator[int]:
+async def loading_redis() -> AsyncIterator[int]:
     """Answer every command that it cannot be served yet; the block is given the port."""
     server = await asyncio.start_server(_serve, "127.0.0.1", 0)
     try:

@@ -1,18 +1,22 @@
-"""A Redis of a test's own, and a way to it, to be broken and mended."""
+"""A Redis of one's own that is broken for a while, in each way that its users must bear."""
 
+import asyncio
 import signal
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from redis.asyncio import Redis
 
+from bench.loading_redis import loading_redis
+from bench.proxy import Proxy, opened_proxy
 from services.stack.folder import DataFolder
 from services.stack.ports import LOOPBACK, claimed_ports
 from services.stack.stores import Store, running_redis
-from tests.e2e.support.loading_server import loading_server
-from tests.e2e.support.proxy import Proxy, opened_proxy
+
+_SNAPSHOT: Final = "dump.rdb"
+_SNAPSHOT_AGE_S: Final = 0.5
 
 
 @dataclass(slots=True)
@@ -43,12 +47,12 @@ class BrittleRedis:
         await self.life.aclose()
 
     async def start(self) -> None:
-        """Start it again, empty."""
+        """Start it again, with what it has saved."""
         self.store = await self.life.enter_async_context(running_redis(self.folder, self.port))
 
     @asynccontextmanager
     async def killed(self) -> AsyncIterator[None]:
-        """Nothing listens."""
+        """Let nothing listen; it comes back empty."""
         await self.kill()
         try:
             yield
@@ -56,8 +60,20 @@ class BrittleRedis:
             await self.start()
 
     @asynccontextmanager
+    async def restored(self) -> AsyncIterator[None]:
+        """Let nothing listen; it comes back with what it held half a second before."""
+        async with self.client() as client:
+            await client.save()
+        await asyncio.sleep(_SNAPSHOT_AGE_S)  # what is forgotten now is in the snapshot
+        try:
+            async with self.killed():
+                yield
+        finally:
+            (self.folder.redis / _SNAPSHOT).unlink()
+
+    @asynccontextmanager
     async def frozen(self) -> AsyncIterator[None]:
-        """It takes connections and answers nothing."""
+        """Let it take connections and answer nothing."""
         process = self.store.child.process
         process.send_signal(signal.SIGSTOP)
         try:
@@ -67,7 +83,7 @@ class BrittleRedis:
 
     @asynccontextmanager
     async def slow(self) -> AsyncIterator[None]:
-        """Each answer comes seconds later, even to a process that pauses."""
+        """Let each answer come seconds later, even to a process that pauses."""
         self.proxy.delay_s = 3.0
         try:
             yield
@@ -75,19 +91,14 @@ class BrittleRedis:
             self.proxy.delay_s = 0.0
             await self.proxy.lead_to(LOOPBACK, self.port)  # nobody waits for what is late
 
-    @asynccontextmanager
-    async def cut_off(self) -> AsyncIterator[None]:
-        """Connections break within the first answer, which commands get that were obeyed."""
-        self.proxy.break_after = 16  # the answers to what the client says about itself take 10
-        try:
-            yield
-        finally:
-            self.proxy.break_after = None
+    def cut_off(self) -> AbstractAsyncContextManager[None]:
+        """Break connections within the first answer, which commands get that were obeyed."""
+        return cut_off(self.proxy)
 
     @asynccontextmanager
     async def loading(self) -> AsyncIterator[None]:
-        """It has just been started, and reads what it had saved."""
-        async with loading_server() as port:
+        """Let it say that it still reads what it had saved."""
+        async with loading_redis() as port:
             await self.proxy.lead_to(LOOPBACK, port)
             try:
                 yield
@@ -96,7 +107,7 @@ class BrittleRedis:
 
     @asynccontextmanager
     async def replica(self) -> AsyncIterator[None]:
-        """It has become the replica of a server that is gone."""
+        """Make it the replica of a server that is gone."""
         with claimed_ports(1) as (nowhere,):
             async with self.client() as client:
                 await client.replicaof(LOOPBACK, nowhere)
@@ -107,13 +118,13 @@ class BrittleRedis:
 
     @asynccontextmanager
     async def orphaned(self) -> AsyncIterator[None]:
-        """The same, and it does not show what may be stale."""
+        """Do the same, and let it not show what may be stale."""
         async with self._configured({"replica-serve-stale-data": "no"}), self.replica():
             yield
 
     @asynccontextmanager
     async def full(self) -> AsyncIterator[None]:
-        """It has no memory left and evicts nothing."""
+        """Leave it no memory, and let it evict nothing."""
         settings = {"maxmemory-policy": "noeviction", "maxmemory": "1"}
         async with self._configured(settings):
             yield
@@ -129,6 +140,32 @@ class BrittleRedis:
                 await _configure(client, before)
 
 
+Fault = Callable[[BrittleRedis], AbstractAsyncContextManager[None]]
+
+FAULTS: Final[Mapping[str, Fault]] = {
+    "kill": BrittleRedis.killed,
+    "snapshot": BrittleRedis.restored,
+    "freeze": BrittleRedis.frozen,
+    "slow": BrittleRedis.slow,
+    "cut-off": BrittleRedis.cut_off,
+    "loading": BrittleRedis.loading,
+    "replica": BrittleRedis.replica,
+    "orphan": BrittleRedis.orphaned,
+    "full": BrittleRedis.full,
+}
+"""What may become of a Redis, to all who use it alike."""
+
+
+@asynccontextmanager
+async def cut_off(proxy: Proxy) -> AsyncIterator[None]:
+    """Break connections within the first answer, which commands get that were obeyed."""
+    proxy.break_after = 16  # the answers to what the client says about itself take 10
+    try:
+        yield
+    finally:
+        proxy.break_after = None
+
+
 async def _configure(client: Redis, settings: Mapping[str, str]) -> None:
     for name, value in settings.items():
         await client.config_set(name, value)
@@ -136,7 +173,7 @@ async def _configure(client: Redis, settings: Mapping[str, str]) -> None:
 
 @asynccontextmanager
 async def brittle_redis(folder: DataFolder) -> AsyncIterator[BrittleRedis]:
-    """Run a server that a test may break."""
+    """Run a server that may be broken."""
     async with AsyncExitStack() as outer:
         (port,) = outer.enter_context(claimed_ports(1))
         proxy = await outer.enter_async_context(opened_proxy(LOOPBACK, port))

@@ -1,4 +1,4 @@
-"""A TCP proxy between a service and its store, which a test can cut, hold, slow or lead astray."""
+"""A TCP proxy between a service and its store, to cut, hold, slow or lead astray what passes."""
 
 import asyncio
 from asyncio import StreamReader, StreamWriter
