@@ -96,9 +96,3 @@ def test_the_data_source_that_is_chosen_at_first_is_the_one_provided() -> None:
     for dashboard in DASHBOARDS:
         source = file_of(dashboard)["templating"]["list"][0]
         assert source["current"]["value"] == provided["uid"]
-
-
-def test_grafana_is_told_where_the_dashboards_are() -> None:
-    (provider,) = content(PROVISIONING / "dashboards/shop.yml")["providers"]
-    assert provider["type"] == "file"
-    assert provider["options"]["path"] == "/var/lib/grafana/dashboards"

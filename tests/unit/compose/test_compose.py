@@ -223,9 +223,3 @@ def test_the_stores_take_less_for_their_data_than_their_containers_have() -> Non
         limits("mongodb")["memory"]
     ) / (2 * 2**30)
     assert size(option("redis", "--maxmemory")) <= size(limits("redis")["memory"]) * 2 / 3
-
-
-def test_redis_keeps_nothing_and_makes_room_by_itself() -> None:
-    assert option("redis", "--save") == ""
-    assert option("redis", "--appendonly") == "no"
-    assert option("redis", "--maxmemory-policy") == "allkeys-lru"

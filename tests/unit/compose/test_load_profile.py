@@ -38,12 +38,3 @@ def test_it_waits_for_as_many_workers_as_there_are_where_they_look_for_it(told: 
     assert workers["command"] == ["worker", "--master=load"]
     assert told.master_port == MASTER_PORT
     assert set(workers["networks"]) <= set(CONTAINERS["load"]["networks"])
-
-
-def test_the_profile_starts_products_and_customers_a_master_and_workers_and_nothing_else() -> None:
-    started = {name for name, each in CONTAINERS.items() if "load" in each.get("profiles", ())}
-    assert started == {"demo", "load", "load-worker"}
-
-
-def test_its_report_stays_when_it_has_ended() -> None:
-    assert CONTAINERS["load"]["volumes"] == ["load:/app/out"]
