@@ -36,7 +36,7 @@ from services.common.elections import Elections
 from services.common.errors import DeadlineExceeded, DomainError, Unavailable
 from services.common.mongo_metrics import MongoMetrics
 from services.common.transaction import Session, Transactions, settled
-from services.common.undisturbed import abandonable
+from services.common.undisturbed import undisturbed
 
 Document = dict[str, Any]
 Filter = Mapping[str, Any]
@@ -198,7 +198,7 @@ class _BoundedCursor:
     async def to_list(self, length: int | None) -> list[Document]:
         timeout_s = remaining_s(self._timeout_s, _ANSWER_MARGIN_S)
         with self._metrics.operation(), pymongo.timeout(timeout_s):
-            return await abandonable(self._cursor.to_list(length))
+            return await undisturbed(self._cursor.to_list(length))
 
 
 class _BoundedCollection:
@@ -241,7 +241,7 @@ class _BoundedCollection:
         timeout_s = remaining_s(self._timeout_s, _ANSWER_MARGIN_S)
         with self._metrics.operation(), pymongo.timeout(timeout_s):
             cursor = await settled(self._collection.aggregate(pipeline))
-            documents: Sequence[Document] = await abandonable(cursor.to_list(None))
+            documents: Sequence[Document] = await undisturbed(cursor.to_list(None))
             return documents
 
     async def _bounded(
@@ -249,7 +249,7 @@ class _BoundedCollection:
     ) -> Result:
         timeout_s = remaining_s(self._timeout_s, _ANSWER_MARGIN_S)
         with self._metrics.operation(), pymongo.timeout(timeout_s):
-            return await abandonable(operation(*args, **options))
+            return await undisturbed(operation(*args, **options))
 
 
 class _LastingCursor:
@@ -336,7 +336,7 @@ class Mongo:
 
     async def _command(self, command: Document) -> Document:
         with pymongo.timeout(remaining_s(self._timeout_s, _ANSWER_MARGIN_S)):
-            return cast("Document", await abandonable(self._database.command(command)))
+            return cast("Document", await undisturbed(self._database.command(command)))
 
     async def prepare(
         self, name: str, *, schema: Document, indexes: Sequence[IndexModel] = ()

@@ -1,35 +1,23 @@
-"""Waiting that ends when it is cancelled, for operations that may take no notice."""
+"""Waiting that ends when it is cancelled, for operations that must not be."""
 
 import asyncio
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable
 from typing import Any, TypeVar
 
 Result = TypeVar("Result")
 
 
-async def undisturbed(work: Coroutine[Any, Any, Result]) -> Result:
-    """Return what the work returns. Who stops waiting leaves it to end by itself, unheard.
+async def undisturbed(work: Awaitable[Result]) -> Result:
+    """Return what the work returns. Cancellation ends the waiting; the work ends by itself.
 
-    PyMongo's asynchronous operations wait with ``asyncio.wait_for``, which before Python 3.12
-    forgets a cancellation that meets its end: the operation goes on, and so does its caller.
-    """
-    task = asyncio.create_task(work)
-    task.add_done_callback(seen)
-    return await asyncio.shield(task)
-
-
-async def abandonable(work: Awaitable[Result]) -> Result:
-    """Return what the work returns. Who stops waiting has it cancelled, and does not wait for that.
-
-    Work that takes no notice, as PyMongo's at times, ends by itself, unheard.
+    PyMongo's asynchronous operations must not be cancelled. One that is while it connects is
+    counted in its pool for ever, and two of them keep all others from connecting. Before Python
+    3.12 ``asyncio.wait_for``, with which they wait, also forgets a cancellation that meets its end.
+    So the work needs a timeout of its own.
     """
     task = asyncio.ensure_future(work)
     task.add_done_callback(seen)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        task.cancel()
-        raise
+    return await asyncio.shield(task)
 
 
 def seen(task: asyncio.Future[Any]) -> None:

@@ -7,7 +7,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
+from random import Random
 
+import pymongo
 import pytest
 from pymongo.errors import (
     AutoReconnect,
@@ -17,7 +19,9 @@ from pymongo.errors import (
     ServerSelectionTimeoutError,
     WTimeoutError,
 )
+from pymongo.uri_parser import parse_uri
 
+from bench.proxy import opened_proxy
 from services.common.call import Call, enter_call
 from services.common.clock import as_utc, utc_now
 from services.common.errors import DeadlineExceeded
@@ -387,3 +391,34 @@ async def test_operations_that_found_no_mongodb_are_counted(driver: MongoDriver)
             with pytest.raises(PyMongoError):
                 await count(nowhere, "a")
             assert (nowhere.metrics.unanswered, nowhere.metrics.in_flight) == (1, 0)
+
+
+async def late(mongo: Mongo) -> None:
+    """Read for 0.3 s at most."""
+    with pymongo.timeout(0.3):
+        await count(mongo, "a")
+
+
+async def test_calls_given_up_while_mongodb_hangs_do_not_use_its_connections_up(
+    mongo_uri: str,
+) -> None:
+    host, port = parse_uri(mongo_uri)["nodelist"][0]
+    async with opened_proxy(host, port or 27017) as proxy:
+        uri = f"mongodb://127.0.0.1:{proxy.port}/?directConnection=true"
+        options = MongoOptions(uri, MongoDriver.PYMONGO, PATIENT_MS)
+        async with open_mongo(options, "given_up") as mongo:
+            for number in range(15):
+                chance = Random(number)  # noqa: S311 (no secret)
+                proxy.hold()
+                nearly_over = [
+                    asyncio.wait_for(late(mongo), 0.3 + chance.uniform(-0.02, 0.02))
+                    for _ in range(10)
+                ]
+                await asyncio.gather(*nearly_over, return_exceptions=True)
+                for calls, longest_s in ((3, 0.02), (2, 0.2)):
+                    given_up = [asyncio.create_task(count(mongo, "a")) for _ in range(calls)]
+                    await asyncio.sleep(chance.uniform(0, longest_s))
+                    for call in given_up:
+                        call.cancel()
+                proxy.release()
+                assert await asyncio.wait_for(count(mongo, "a"), PATIENT_MS / 1000) is None
