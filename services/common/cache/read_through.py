@@ -282,6 +282,10 @@ class ReadThroughCache(Generic[Value]):
                 # It may have been done all the same, and nobody else would load for 1 s.
                 self._fills.join([_Filling(Fill(value_id, token), None) for value_id in value_ids])
                 raise
+            if not self._breaker.closed:
+                # Others may have given Redis up too, and acknowledged writes it was not told of.
+                self._fills.join([_Filling(Fill(value_id, token), None) for value_id in value_ids])
+                raise ConnectionError("Redis was given up while it was asked")
             self._breaker.succeeded()
             self._figures.redis_keys.add(len(value_ids))
             entries = self._entries(answers)

@@ -68,6 +68,16 @@ async def test_what_another_process_filled_in_comes_from_redis_and_then_is_near(
     assert parts.store.asked == []
 
 
+async def test_an_answer_that_comes_after_redis_was_given_up_is_not_believed(parts: Parts) -> None:
+    await Parts(parts.shared).name("a")
+    parts.shared.gate.clear()
+    reading = asyncio.create_task(told(lambda: parts.name("a")))
+    await until(lambda: parts.shared.asked > 2)
+    parts.breaker.open()
+    parts.shared.gate.set()
+    assert await reading == ("Ada", Source.MONGO)
+
+
 async def test_that_there_is_none_is_remembered_for_30_seconds(parts: Parts) -> None:
     sources = [await told(lambda: parts.name("x")) for _ in range(2)]
     assert sources == [(None, Source.MONGO), (None, Source.NEAR)]
